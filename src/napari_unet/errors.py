@@ -1,0 +1,34 @@
+"""The one family of errors; each names the thing, what was seen, what to do."""
+
+__all__ = [
+    "ImageError",
+    "MemoryBudgetError",
+    "ModelError",
+    "OptionsError",
+    "OutputError",
+    "UNetError",
+]
+
+
+class UNetError(Exception):
+    """Base of every error that napari-unet raises on purpose; its text is for users."""
+
+
+class ImageError(UNetError):
+    """An image cannot be opened, read, or does not fit the model."""
+
+
+class ModelError(UNetError):
+    """A model file is missing, damaged, not ours, or describes no possible net."""
+
+
+class OptionsError(UNetError):
+    """An option has a value that cannot work, such as a device that does not exist."""
+
+
+class OutputError(UNetError):
+    """A result cannot be written where it was asked for."""
+
+
+class MemoryBudgetError(OptionsError):
+    """The memory that is allowed is too small for one tile."""

@@ -1,0 +1,73 @@
+"""What every test stands on: an environment of its own, a tiny net, the shared data."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+
+if TYPE_CHECKING:
+    from napari_unet.model import Model
+
+THREADS = int(os.environ.setdefault("OMP_NUM_THREADS", "2"))
+ROOT = Path(__file__).parent.parent
+SCRATCH = Path(tempfile.mkdtemp(prefix="napari-unet-tests-"))
+
+# All of this is read when napari, Qt or torch is first imported, so it is set here. The
+# settings of whoever runs the tests are neither read nor changed.
+os.environ["NAPARI_CONFIG"] = str(SCRATCH / "napari.yaml")
+os.environ["XDG_CONFIG_HOME"] = str(SCRATCH)
+os.environ["NAPARI_ENSURE_PLUGIN_MAIN_THREAD"] = "1"
+if shutil.which("Xvfb"):  # pytest-xvfb brings a real canvas: nothing else will do
+    os.environ["QT_QPA_PLATFORM"] = "xcb"
+    os.environ.pop("WAYLAND_DISPLAY", None)
+
+settings.register_profile("few", deadline=None, max_examples=25)
+settings.load_profile("few")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a CUDA device")
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(SCRATCH, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    """A test that takes more or fewer threads does not slow the next one."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(THREADS)
+
+
+@pytest.fixture
+def tiny_model() -> "Model":
+    """A real net with a boundary class that runs in milliseconds, always the same."""
+    import torch
+
+    from napari_unet.model import Model, UNet, UNetSpec
+
+    classes = ("background", "interior", "boundary")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Model(UNet(UNetSpec(1, classes, width=4, depth=2)).eval())
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real annotated images; they lie beside a checkout, not in it."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"needs the real images of {folder}")
+    return folder
