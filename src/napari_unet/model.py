@@ -1,0 +1,221 @@
+"""A network with all that using it rightly takes, its file, and the device it runs on."""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from .errors import ModelError, OptionsError, OutputError
+from .scaling import Scaling
+from .unet import BOUNDARY, UNet, UNetSpec
+
+__all__ = [
+    "BOUNDARY",
+    "Model",
+    "UNet",
+    "UNetSpec",
+    "best_device",
+    "load",
+    "save",
+    "shipped",
+]
+
+_KEY = "napari_unet"  # of our JSON in the header of a .safetensors file
+_FORMAT = 1
+_DEVICES = ("cpu", "cuda", "mps", "xpu")
+_WEIGHTS = Path(__file__).parent / "weights"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A network with all that is needed to use it; never changed, only replaced.
+
+    Attributes
+    ----------
+    net
+        In eval mode, float32, on the CPU; its ``spec`` says what it looks like.
+    scaling
+        How intensities are scaled for it.
+    card
+        What is known about it, as JSON: ``data``, ``licence``, ``diameter`` (typical
+        object diameter in pixels), ``pixel_size``, ``history``, figures.
+    name
+        What people call it.
+    """
+
+    net: UNet
+    scaling: Scaling = field(default_factory=Scaling)
+    card: dict[str, Any] = field(default_factory=dict)
+    name: str = "model"
+
+    @property
+    def spec(self) -> UNetSpec:
+        """What the network looks like."""
+        return self.net.spec
+
+    @property
+    def diameter(self) -> float | None:
+        """Typical diameter, in pixels, of the objects that it was trained on."""
+        value = self.card.get("diameter")
+        return None if value is None else float(value)
+
+    def checksum(self) -> str:
+        """Return the SHA-256 of the weights, in hexadecimal."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.net.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+
+def shipped() -> tuple[str, ...]:
+    """Return the names of the models that come with the package."""
+    return tuple(sorted(path.stem for path in _WEIGHTS.glob("*.safetensors")))
+
+
+def load(source: str | os.PathLike[str]) -> Model:
+    """Load a model from a file, or a shipped one by its name.
+
+    Nothing in the file is executed: it is a safetensors file with a JSON header.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, or the file is damaged or not ours.
+    """
+    path = _find(source)
+    if path.suffix != ".safetensors":
+        raise ModelError(
+            f"{path.name} is not a .safetensors file. Models are never read from "
+            "formats that can run code (.pt, .pth, .pkl); convert it first."
+        )
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except PermissionError as error:
+        raise ModelError(
+            f"{path.name} may not be read. Ask its owner for permission."
+        ) from error
+    except (safetensors.SafetensorError, OSError) as error:
+        raise ModelError(
+            f"{path.name} is damaged or no model file ({error}). Get it again."
+        ) from error
+    if _KEY not in header:
+        raise ModelError(
+            f"{path.name} holds weights, but not a napari-unet model: its header says "
+            "nothing about the network. Save it with napari-unet."
+        )
+    return _build(path, header[_KEY], state)
+
+
+def save(model: Model, path: str | os.PathLike[str]) -> None:
+    """Write `model` to a .safetensors file, weights in half precision.
+
+    The file appears under its name only when it is complete.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written there.
+    """
+    target = Path(path)
+    about = {
+        "format": _FORMAT,
+        "spec": asdict(model.spec),
+        "scaling": asdict(model.scaling),
+        "card": model.card,
+    }
+    state = {
+        name: tensor.half() if tensor.is_floating_point() else tensor
+        for name, tensor in model.net.state_dict().items()
+    }
+    part = target.with_name(target.name + ".part")
+    try:
+        safetensors.torch.save_file(state, part, {_KEY: json.dumps(about)})
+        os.replace(part, target)
+    except (safetensors.SafetensorError, OSError) as error:
+        part.unlink(missing_ok=True)
+        raise OutputError(
+            f"The model cannot be written to {target}: {error}."
+        ) from error
+
+
+def best_device(name: str = "auto") -> tuple[torch.device, str]:
+    """Return the device that `name` means, and the reason as a phrase for the user.
+
+    Raises
+    ------
+    OptionsError
+        If a named device does not exist here.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda"), torch.cuda.get_device_name()
+        if torch.backends.mps.is_available():
+            return torch.device("mps"), "Apple GPU"
+        return torch.device("cpu"), f"CPU ({_why_no_gpu()})"
+    try:
+        device = torch.device(name)
+        if device.type not in _DEVICES:
+            raise RuntimeError("no device that computes")
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise OptionsError(
+            f"The device {name!r} does not exist here ({_why_no_gpu()}). "
+            "Choose 'auto' or 'cpu'."
+        ) from error
+    return device, "CPU, as chosen" if device.type == "cpu" else f"{name}, as chosen"
+
+
+def _why_no_gpu() -> str:
+    if torch.cuda.is_available() or torch.backends.mps.is_available():
+        return "this computer has another GPU"
+    if torch.version.cuda is None and torch.version.hip is None:
+        return "this PyTorch was built without GPU support"
+    return "PyTorch finds no GPU"
+
+
+def _find(source: str | os.PathLike[str]) -> Path:
+    if str(source) in shipped():
+        return _WEIGHTS / f"{source}.safetensors"
+    path = Path(source)
+    if not path.is_file():
+        raise ModelError(
+            f"There is no model {str(source)!r}. Give a .safetensors file or one of: "
+            f"{', '.join(shipped())}."
+        )
+    return path
+
+
+def _build(path: Path, text: str, state: dict[str, Tensor]) -> Model:
+    try:
+        about = json.loads(text)
+        if about["format"] > _FORMAT:
+            raise ModelError(
+                f"{path.name} was written by a newer napari-unet. Update napari-unet."
+            )
+        fields = about["spec"]
+        net = UNet(UNetSpec(**{**fields, "classes": tuple(fields["classes"])}))
+        net.load_state_dict(
+            {
+                name: tensor.float() if tensor.is_floating_point() else tensor
+                for name, tensor in state.items()
+            }
+        )
+        scaling = Scaling(**about["scaling"])
+        card = dict(about.get("card", {}))
+        if "diameter" in card:
+            card["diameter"] = float(card["diameter"])
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise ModelError(
+            f"{path.name} is damaged: its weights do not fit its header ({error})."
+        ) from error
+    return Model(net.eval(), scaling, card, path.stem)
