@@ -1,0 +1,89 @@
+"""Which format a file has, seen from its first bytes and never from its name."""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from .errors import ImageError
+from .omezarr import read_zarr
+from .tiff import TiffContent, read_tiff
+
+__all__ = ["Content", "read_content"]
+
+_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_DECODERS = {
+    b"\x89PNG": "png_decode",
+    b"\xff\xd8\xff": "jpeg_decode",
+    b"BM": "bmp_decode",
+}
+
+
+class Content(Protocol):
+    """What every format says about an image; see `TiffContent`."""
+
+    @property
+    def levels(self) -> tuple[Any, ...]:
+        """The pyramid, full resolution first."""
+        ...
+
+    @property
+    def axes(self) -> str:
+        """One letter per axis, as the file has them."""
+        ...
+
+    @property
+    def rgb(self) -> bool:
+        """Whether samples, if any, are colours."""
+        ...
+
+    @property
+    def steps(self) -> dict[str, tuple[float, str]]:
+        """Axis letter to (size of a step, unit as written)."""
+        ...
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """One per channel, or empty."""
+        ...
+
+
+def read_content(file: Path) -> Content:
+    """Read everything but the pixels of a file or folder of any format known here.
+
+    Raises
+    ------
+    ImageError
+        If it is missing, empty, or no image of these formats.
+    """
+    if file.is_dir():
+        return read_zarr(file)
+    if not file.exists():
+        raise ImageError(f"{file} does not exist. Check the name and the folder.")
+    with file.open("rb") as stream:
+        start = stream.read(16)
+    if not start:
+        raise ImageError(f"{file.name} is empty (0 bytes). Copy or export it again.")
+    if start.startswith(_TIFF_MAGIC):
+        return read_tiff(file)
+    for magic, decoder in _DECODERS.items():
+        if start.startswith(magic):
+            return _read_picture(file, decoder)
+    raise ImageError(
+        f"{file.name} is no image that can be opened here: it starts with "
+        f"{start[:8]!r}. Save it as TIFF, PNG, JPEG, BMP or OME-Zarr, for example with "
+        "Fiji."
+    )
+
+
+def _read_picture(file: Path, decoder: str) -> Content:
+    """Load a PNG, JPEG or BMP."""
+    import imagecodecs  # slow to load, and most images are TIFF
+
+    pixels = getattr(imagecodecs, decoder)(file.read_bytes())
+    if pixels.ndim == 3 and pixels.shape[-1] == 2:  # grey and alpha
+        pixels = pixels[..., 0]
+    if decoder == "jpeg_decode" and pixels.shape[2:] == (4,):
+        raise ImageError(
+            f"{file.name} has CMYK colours, which are for printing. Save it as RGB."
+        )
+    axes = "YXS" if pixels.ndim == 3 else "YX"
+    return TiffContent((pixels,), axes, True, {}, ())
