@@ -1,0 +1,515 @@
+"""How a map of classes becomes objects, and back: seeds, growth, joining, measuring.
+
+An object is a connected component of one class (of the interior, when the model has a
+boundary class), grown a few pixels into the boundary. Growth follows a local rule of
+finite reach and components are joined across blocks, so a plane taken block by block
+has the same objects as the whole plane at once.
+"""
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage, sparse
+
+from .errors import OutputError
+
+__all__ = [
+    "instance_targets",
+    "label_blocks",
+    "label_plane",
+    "label_tile",
+    "measure",
+    "measure_stack",
+]
+
+Box = tuple[slice, slice]
+Ids = NDArray[np.int32]
+Classes = NDArray[np.uint8]
+Table = dict[str, NDArray[Any]]
+_Columns = dict[tuple[str, str], NDArray[Any]]  # (how, of what) -> per object
+Reader = Callable[[tuple[int, ...], slice, slice], NDArray[Any]]
+
+_LARGEST = np.iinfo(np.int32).max
+_UFUNCS = {"sum": np.add, "min": np.minimum, "max": np.maximum}
+
+
+class Source(Protocol):
+    """What is read by slices: a numpy or zarr array (..., Y, X)."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    def __getitem__(self, key: Any, /) -> Any: ...
+
+
+class Target(Source, Protocol):
+    """What is written by slices, too."""
+
+    def __setitem__(self, key: Any, value: Any, /) -> None: ...
+
+
+def label_tile(classes: Classes, *, boundary: int | None, reach: int = 3) -> Ids:
+    """Return the objects of one array of classes (Y, X), numbered from 1, as int32.
+
+    Parameters
+    ----------
+    classes
+        Class of every pixel (Y, X), uint8; 0 is background.
+    boundary
+        Index of the boundary class. With one, objects are the 4-connected components of
+        every other class, grown into the boundary; with None they are the 8-connected
+        components of every class.
+    reach
+        How many pixels objects grow into the boundary.
+    """
+    ids, _ = _seeds(classes, boundary)
+    return ids if boundary is None else _grow(classes, ids, boundary, reach)
+
+
+def label_plane(
+    classes: Source,
+    labels: Target,
+    plane: tuple[int, ...],
+    *,
+    boundary: int | None,
+    first: int,
+    min_size: int = 0,
+    reach: int = 3,
+    block: int = 2048,
+) -> int:
+    """Write the objects of one plane into `labels` and return how many there are.
+
+    The partition does not depend on `block`; memory holds a few blocks and one number
+    per object. Both arrays may be larger than memory.
+
+    Parameters
+    ----------
+    classes
+        Class of every pixel (..., Y, X), uint8; 0 is background.
+    labels
+        Written at `plane`, whatever it held before (..., Y, X), int32.
+    plane
+        Index of the plane, one number per axis before Y and X.
+    boundary
+        Index of the boundary class, or None; see `label_tile`.
+    first
+        Id of the first object, 1 or more; the others follow without gaps.
+    min_size
+        Objects of fewer pixels, growth included, become background.
+    reach
+        How many pixels objects grow into the boundary.
+    block
+        Side of the squares that are worked on at a time, in pixels.
+
+    Raises
+    ------
+    OutputError
+        If the ids no longer fit into int32.
+    """
+    job = label_blocks(
+        classes,
+        labels,
+        plane,
+        boundary=boundary,
+        first=first,
+        min_size=min_size,
+        reach=reach,
+        block=block,
+    )
+    while True:
+        try:
+            next(job)
+        except StopIteration as done:
+            return int(done.value)
+
+
+def label_blocks(
+    classes: Source,
+    labels: Target,
+    plane: tuple[int, ...],
+    *,
+    boundary: int | None,
+    first: int,
+    min_size: int = 0,
+    reach: int = 3,
+    block: int = 2048,
+) -> Generator[float, None, int]:
+    """Do what `label_plane` does, and yield after every block the fraction done.
+
+    Closing the generator cancels: `labels` then holds provisional ids in `plane`.
+    """
+    work = _Work(classes, labels, plane, boundary, reach, block)
+    boxes = work.boxes()
+    if len(boxes) == 1:  # all in memory: nothing to join, one write
+        ids = label_tile(work.read(boxes[0]), boundary=boundary, reach=reach)
+        sizes = np.bincount(ids.reshape(-1), minlength=1)
+        lut, count = _number(np.arange(len(sizes)), sizes, first, min_size)
+        if not _is_identity(lut):
+            ids = lut[ids]
+        work.write(boxes[0], ids)
+        return count
+    pairs, sizes = yield from _scan(work)
+    if boundary is not None:
+        yield from _extend(work, boundary, sizes)
+    lut, count = _number(_roots(pairs, len(sizes)), sizes, first, min_size)
+    if not _is_identity(lut):
+        for i, box in enumerate(boxes):
+            ids = np.asarray(labels[(*plane, *box)])
+            if ids.any():
+                work.write(box, lut[ids])
+            yield (2 + (i + 1) / len(boxes)) / 3
+    return count
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One plane and the rule by which it is labelled."""
+
+    classes: Source
+    labels: Target
+    plane: tuple[int, ...]
+    boundary: int | None
+    reach: int
+    block: int
+
+    def boxes(self) -> list[Box]:
+        return list(_boxes(self.classes.shape, self.block))
+
+    def read(self, box: Box) -> Classes:
+        found: Classes = np.asarray(self.classes[(*self.plane, *box)])
+        return found
+
+    def write(self, box: Box, ids: Ids) -> None:
+        self.labels[(*self.plane, *box)] = ids
+
+    def widen(self, box: Box) -> tuple[Box, Box]:
+        """Return `box` with a margin of `reach`, and where `box` lies inside it."""
+        y, x = (
+            slice(max(0, s.start - self.reach), min(n, s.stop + self.reach))
+            for s, n in zip(box, self.classes.shape[-2:], strict=True)
+        )
+        inner_y, inner_x = (
+            slice(s.start - wide.start, s.stop - wide.start)
+            for s, wide in zip(box, (y, x), strict=True)
+        )
+        return (y, x), (inner_y, inner_x)
+
+
+def _boxes(shape: tuple[int, ...], block: int) -> Iterator[Box]:
+    """Yield the boxes that cover a plane of `shape` (..., Y, X), in raster order."""
+    height, width = shape[-2:]
+    for y in range(0, height, block):
+        for x in range(0, width, block):
+            yield (
+                slice(y, min(y + block, height)),
+                slice(x, min(x + block, width)),
+            )
+
+
+def _seeds(classes: Classes, boundary: int | None) -> tuple[Ids, int]:
+    """Return the components of `classes` before growth, and how many there are."""
+    structure = ndimage.generate_binary_structure(2, 2 if boundary is None else 1)
+    ids = np.zeros(classes.shape, np.int32)
+    count = 0
+    for value, box in enumerate(ndimage.find_objects(classes), 1):
+        if box is None or value == boundary:
+            continue
+        part, found = ndimage.label(classes[box] == value, structure)
+        if count:
+            part[part > 0] += count
+        ids[box] += part  # classes are disjoint
+        count += found
+    return ids, count
+
+
+def _grow(classes: Classes, ids: Ids, boundary: int, reach: int) -> Ids:
+    """Return `ids` grown by `reach` pixels into the boundary.
+
+    In each step a boundary pixel takes the id above, left, right or below, the first
+    there is; all pixels look at the state before the step. So the rule reaches exactly
+    `reach` pixels and depends on neither position nor the value of an id.
+    """
+    height, width = classes.shape
+    padded = np.zeros((height + 2, width + 2), np.int32)
+    padded[1:-1, 1:-1] = ids
+    flat = padded.reshape(-1)
+    todo = np.flatnonzero(np.pad(classes == boundary, 1))
+    flat[todo] = 0  # a neighbouring block may have grown here already
+    for _ in range(reach):
+        found = flat[todo - (width + 2)]
+        for step in (-1, 1, width + 2):
+            np.copyto(found, flat[todo + step], where=found == 0)
+        taken = found > 0
+        if not taken.any():
+            break
+        flat[todo[taken]] = found[taken]
+        todo = todo[~taken]
+    return padded[1:-1, 1:-1]
+
+
+def _scan(
+    work: _Work,
+) -> Generator[float, None, tuple[NDArray[np.int32], NDArray[np.int64]]]:
+    """Write provisional ids, and return which are one (2, N) and the size of each."""
+    width = work.classes.shape[-1]
+    above = np.zeros((2, width + 2), np.int32)  # ids and classes of the row above
+    below, left = above.copy(), above
+    pairs: list[NDArray[np.int32]] = []
+    sizes = [np.zeros(1, np.int64)]
+    count, boxes = 0, work.boxes()
+    for i, (y, x) in enumerate(boxes):
+        classes = work.read((y, x))
+        ids, found = _seeds(classes, work.boundary)
+        sizes.append(np.bincount(ids.reshape(-1), minlength=found + 1)[1:])
+        ids[ids > 0] += count
+        count += found
+        both = np.stack((ids, classes.astype(np.int32)))  # (2, Y, X)
+        if x.start == 0:
+            above, below = below, np.zeros_like(above)
+        else:
+            pairs += _joins(left, both[:, :, 0], work.boundary)
+        pairs += _joins(above[:, x.start : x.stop + 2], both[:, 0], work.boundary)
+        below[:, x.start + 1 : x.stop + 1] = both[:, -1]
+        left = np.pad(both[:, :, -1], ((0, 0), (1, 1)))
+        work.write((y, x), ids)
+        yield (i + 1) / len(boxes) / 3
+    return np.concatenate(pairs, axis=1), np.concatenate(sizes)
+
+
+def _joins(
+    edge: NDArray[np.int32], line: NDArray[np.int32], boundary: int | None
+) -> Iterator[NDArray[np.int32]]:
+    """Yield pairs (2, N) of ids that meet between `edge` (2, n + 2) and `line` (2, n).
+
+    Both hold ids and classes; `edge` reaches one pixel further on both ends.
+    """
+    for shift in (0, 1, 2) if boundary is None else (1,):
+        near = edge[:, shift : shift + line.shape[1]]
+        same = (near[0] > 0) & (line[0] > 0) & (near[1] == line[1])
+        yield np.stack((near[0][same], line[0][same]))
+
+
+def _extend(
+    work: _Work, boundary: int, sizes: NDArray[np.int64]
+) -> Generator[float, None, None]:
+    """Grow the provisional ids into the boundary, and add that to their `sizes`."""
+    boxes = work.boxes()
+    for i, box in enumerate(boxes):
+        wide, inner = work.widen(box)
+        classes = work.read(wide)
+        edge = classes[inner] == boundary
+        if edge.any():
+            ids = np.asarray(work.labels[(*work.plane, *wide)])
+            ids = _grow(classes, ids, boundary, work.reach)[inner]
+            np.add.at(sizes, ids[edge], 1)
+            work.write(box, ids)
+        yield (1 + (i + 1) / len(boxes)) / 3
+
+
+def _roots(pairs: NDArray[np.int32], n: int) -> NDArray[np.int32]:
+    """Return for each of `n` ids the number of the object that it belongs to."""
+    ones = np.ones(pairs.shape[1], np.int8)
+    graph = sparse.coo_array((ones, (pairs[0], pairs[1])), shape=(n, n))
+    roots: NDArray[np.int32]
+    _, roots = sparse.csgraph.connected_components(graph, directed=False)
+    return roots
+
+
+def _number(
+    roots: NDArray[Any], sizes: NDArray[np.int64], first: int, min_size: int
+) -> tuple[Ids, int]:
+    """Return the look-up table from provisional to final ids, and how many remain."""
+    keep = np.bincount(roots, weights=sizes) >= min_size
+    keep[roots[0]] = False  # background
+    count = int(keep.sum())
+    if first + count - 1 > _LARGEST:
+        raise OutputError(
+            f"Objects {first} to {first + count - 1} do not fit into 32-bit labels. "
+            "Raise the minimum size, or segment fewer planes at once."
+        )
+    numbers = np.cumsum(keep, dtype=np.int32)
+    numbers += np.int32(first - 1)
+    numbers[~keep] = 0
+    return numbers[roots], count
+
+
+def _is_identity(lut: Ids) -> bool:
+    return bool((lut == np.arange(len(lut), dtype=np.int32)).all())
+
+
+def instance_targets(labels: NDArray[np.integer[Any]]) -> Classes:
+    """Return what a net with a boundary class should say about instances (Y, X).
+
+    0 is background, 1 interior, 2 boundary: the outermost pixel of every object in its
+    8-neighbourhood, and two pixels where objects touch. As uint8 (Y, X).
+    """
+    inside = labels > 0
+    high = ndimage.maximum_filter(labels, 3, mode="nearest")
+    low = ndimage.minimum_filter(labels, 3, mode="nearest")
+    edge = (high != labels) | (low != labels)
+    high = ndimage.maximum_filter(labels, 5, mode="nearest")
+    far = np.where(inside, labels, labels.max(initial=0))  # only objects count
+    edge |= ndimage.minimum_filter(far, 5, mode="nearest") != high
+    classes: Classes = np.where(inside, np.where(edge, 2, 1), 0).astype(np.uint8)
+    return classes
+
+
+def measure(
+    labels: NDArray[Any],
+    image: NDArray[Any] | None = None,
+    *,
+    scale: tuple[float, float] = (1.0, 1.0),
+    class_map: Classes | None = None,
+    boundary: int | None = None,
+) -> Table:
+    """Return one row per object of a plane, as columns of equal length.
+
+    Columns: label, area (pixels), area_physical (units of `scale` squared; only when a
+    scale is given), centroid_y, centroid_x, bbox_y0, bbox_x0, bbox_y1, bbox_x1 (half
+    open), diameter (of the disc of equal area), major_axis, minor_axis and eccentricity
+    (of the ellipse with equal second moments), all in pixels; then
+    intensity_mean, intensity_min and intensity_max, with the channel's index added when
+    there are several; and class, with a `class_map`.
+
+    Parameters
+    ----------
+    labels
+        Objects (Y, X); 0 is background.
+    image
+        Intensities (Y, X) or (C, Y, X).
+    scale
+        Pixel size in Y and X.
+    class_map
+        Classes (Y, X). An object's class is the most frequent one in it that is neither
+        background nor `boundary`; 0 if there is none.
+    boundary
+        Index of the boundary class in `class_map`.
+    """
+    channels = None if image is None else image.reshape(-1, *labels.shape)
+    read = None if channels is None else (lambda _, y, x: channels[:, y, x])
+    table = measure_stack(labels, [()], read, scale=scale)
+    if class_map is not None:
+        where = (labels > 0) & (class_map > 0) & (class_map != boundary)
+        rows = np.searchsorted(table["label"], labels[where])
+        counts = np.zeros((len(table["label"]), 256), np.int64)
+        np.add.at(counts, (rows, class_map[where]), 1)
+        table["class"] = counts.argmax(axis=1).astype(np.uint8)
+    return table
+
+
+def measure_stack(
+    labels: Source,
+    planes: Iterable[tuple[int, ...]],
+    read: Reader | None = None,
+    *,
+    axes: str = "",
+    scale: tuple[float, float] = (1.0, 1.0),
+    block: int = 1024,
+) -> Table:
+    """Measure the objects of several planes, block by block; see `measure`.
+
+    Parameters
+    ----------
+    labels
+        Objects (..., Y, X), read by slices.
+    planes
+        Indices of the planes, one number per axis before Y and X. An object that is in
+        several planes has a row in each.
+    read
+        Returns the intensities (C, Y, X) of a plane, and Y and X slices of it.
+    axes
+        A letter for each axis before Y and X; each becomes a column, in lower case.
+    scale
+        Pixel size in Y and X.
+    block
+        Side of the squares that are read at a time, in pixels.
+    """
+    tables = []
+    for plane in planes:
+        parts = []
+        for y, x in _boxes(labels.shape, block):
+            ids = np.asarray(labels[(*plane, y, x)])
+            if ids.any():
+                image = None if read is None else read(plane, y, x)
+                parts.append(_sums(ids, image, (y.start, x.start)))
+        if parts:
+            table = _features(_merge(parts), scale)
+            where = zip(axes.lower(), plane, strict=False)
+            size = len(table["label"])
+            tables.append({a: np.full(size, at) for a, at in where} | table)
+    if not tables:
+        return {"label": np.zeros(0, np.int32), "area": np.zeros(0, np.int64)}
+    return {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
+
+
+def _sums(ids: Ids, image: NDArray[Any] | None, origin: tuple[int, int]) -> _Columns:
+    """Return what adds up over blocks, for each object in one block."""
+    rows, cols = np.nonzero(ids)
+
+    def columns() -> Iterator[tuple[str, str, NDArray[Any]]]:
+        y, x = rows + origin[0], cols + origin[1]
+        yield "sum", "area", np.ones(len(y), np.int64)
+        yield "sum", "yx", y * x
+        for name, at in (("y", y), ("x", x)):
+            yield "sum", name, at
+            yield "sum", name * 2, at * at
+            yield "min", name, at
+            yield "max", name, at
+        for c, channel in enumerate(() if image is None else image):
+            values = channel[rows, cols].astype(np.float64)
+            for how in _UFUNCS:
+                yield how, f"channel {c}", values
+
+    return _reduce(ids[rows, cols], columns())
+
+
+def _reduce(
+    ids: NDArray[Any], columns: Iterable[tuple[str, str, NDArray[Any]]]
+) -> _Columns:
+    """Return one entry per id of every column, summed or the least or the largest."""
+    order = np.argsort(ids, kind="stable")
+    ids = ids[order]
+    starts = np.flatnonzero(np.diff(ids, prepend=0))
+    reduced: _Columns = {("id", "label"): ids[starts]}
+    for how, name, values in columns:
+        reduced[how, name] = _UFUNCS[how].reduceat(values[order], starts)
+    return reduced
+
+
+def _merge(parts: list[_Columns]) -> _Columns:
+    """Return the sums of a whole plane from those of its blocks."""
+    if len(parts) == 1:
+        return parts[0]
+    whole = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    ids = whole.pop(("id", "label"))
+    return _reduce(ids, ((how, name, v) for (how, name), v in whole.items()))
+
+
+def _features(sums: _Columns, scale: tuple[float, float]) -> Table:
+    """Return the columns of `measure` from a plane's sums."""
+    area = sums["sum", "area"]
+    y, x = sums["sum", "y"] / area, sums["sum", "x"] / area
+    yy, xx = sums["sum", "yy"] / area - y * y, sums["sum", "xx"] / area - x * x
+    yx = sums["sum", "yx"] / area - y * x
+    root = np.hypot((yy - xx) / 2, yx)
+    major = np.maximum((yy + xx) / 2 + root, 0)
+    minor = np.clip((yy + xx) / 2 - root, 0, major)
+    table: Table = {"label": sums["id", "label"], "area": area}
+    if scale != (1.0, 1.0):
+        table["area_physical"] = area * (scale[0] * scale[1])
+    table |= {"centroid_y": y, "centroid_x": x}
+    table |= {"bbox_y0": sums["min", "y"], "bbox_x0": sums["min", "x"]}
+    table |= {"bbox_y1": sums["max", "y"] + 1, "bbox_x1": sums["max", "x"] + 1}
+    table["diameter"] = np.sqrt(area * (4 / np.pi))
+    table |= {"major_axis": 4 * np.sqrt(major), "minor_axis": 4 * np.sqrt(minor)}
+    table["eccentricity"] = np.sqrt(1 - minor / np.where(major > 0, major, np.inf))
+    table["eccentricity"][major == 0] = 0
+    channels = [name for how, name in sums if how == "sum" and name[:7] == "channel"]
+    for c, name in enumerate(channels):
+        suffix = f"_{c}" if len(channels) > 1 else ""
+        table[f"intensity_mean{suffix}"] = sums["sum", name] / area
+        table[f"intensity_min{suffix}"] = sums["min", name]
+        table[f"intensity_max{suffix}"] = sums["max", name]
+    return table
