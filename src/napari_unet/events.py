@@ -1,0 +1,84 @@
+"""What a verb tells while it works and when it has finished; plain data, no torch."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from .options import Output
+from .tiling import Box
+
+__all__ = ["Joining", "Segmentation", "TileDone"]
+
+
+@dataclass(frozen=True, slots=True)
+class TileDone:
+    """One tile is finished.
+
+    Attributes
+    ----------
+    plane
+        Position along the image's other axes.
+    core
+        (Y, X) slices of the plane that `labels` belong to.
+    labels
+        (Y, X): classes uint8, or objects int32 with provisional ids; (K, Y, X) float16
+        for probabilities.
+    done, total
+        Tiles finished so far, and of the whole job.
+    """
+
+    plane: tuple[int, ...]
+    core: Box
+    labels: NDArray[Any]
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """A large plane's tiles are finished; its objects are being joined across them.
+
+    Attributes
+    ----------
+    plane
+        Position along the image's other axes.
+    fraction
+        How much of the joining is done, 0 to 1.
+    """
+
+    plane: tuple[int, ...]
+    fraction: float
+
+
+@dataclass(frozen=True, slots=True)
+class Segmentation:
+    """The finished result.
+
+    Attributes
+    ----------
+    labels
+        The array that was written: int32 objects or uint8 classes with the image's axes
+        less C; float16 probabilities with C, one channel per class, first.
+    axes
+        Letters of the axes of `labels`.
+    device, reason
+        Where it ran, and why there.
+    notes
+        Sentences about what was done to fit image and model together.
+    tile
+        Rows and columns of a window.
+    objects
+        How many objects there are; None for other outputs.
+    """
+
+    labels: Any
+    axes: str
+    output: Output
+    device: str
+    reason: str
+    notes: tuple[str, ...]
+    tile: tuple[int, int]
+    seconds: float
+    objects: int | None
+    model: str

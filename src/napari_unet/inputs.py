@@ -1,0 +1,180 @@
+"""What a model sees of an image: which channels, which intensities, at which scale."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ImageError, OptionsError
+from .images import Image
+from .model import Model
+from .options import SegmentOptions
+from .resample import Axis, resample
+from .scaling import Intensities, Scaling
+
+__all__ = ["ModelInput", "model_input"]
+
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601; the shipped model was trained on it
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInput:
+    """An image as one model sees it.
+
+    Attributes
+    ----------
+    channels
+        Which channels of the image are read.
+    grey
+        Colours are mixed to one grey channel.
+    repeat
+        How often the one channel is repeated.
+    axes
+        The plane's Y and X axis, resampled from the image's pixels to the net's.
+    notes
+        Sentences that tell the user what was done to fit image and model together.
+    """
+
+    image: Image
+    scaling: Scaling
+    channels: tuple[int, ...]
+    grey: bool
+    repeat: int
+    axes: tuple[Axis, Axis]
+    notes: tuple[str, ...]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of a plane as the net sees it."""
+        return self.axes[0].target, self.axes[1].target
+
+    @property
+    def resampled(self) -> bool:
+        """Whether the net's pixels are other than the image's."""
+        return any(axis.source != axis.target for axis in self.axes)
+
+    def intensities(self, plane: tuple[int, ...] | None = None) -> Intensities:
+        """Return the intensities of the whole image, or of one `plane` only."""
+        sample = self.image.sample(self.channels, plane=plane)
+        return self.scaling.measure(self._mix(sample))
+
+    def read(
+        self,
+        plane: tuple[int, ...],
+        box: tuple[slice, slice],
+        intensities: Intensities,
+    ) -> tuple[NDArray[np.float32], bool]:
+        """Return a window as the net sees it, and whether every pixel of it was finite.
+
+        Parameters
+        ----------
+        plane
+            Position along the image's other axes.
+        box
+            (Y, X) slices in the net's pixels.
+
+        Returns
+        -------
+        window
+            (C, Y, X) float32.
+        finite
+            False if a pixel was NaN or infinite; such pixels count as background.
+        """
+        y, x = box
+        need = (self.axes[0].needs(y), self.axes[1].needs(x)) if self.resampled else box
+        raw = self._mix(self.image.read(plane, *need, self.channels))
+        finite = raw.dtype.kind != "f" or bool(np.isfinite(raw).all())
+        window = intensities.apply(raw)
+        if self.resampled:
+            matrices = (
+                axis.weights(have, wanted)
+                for axis, have, wanted in zip(self.axes, need, box, strict=True)
+            )
+            window = resample(window, *matrices)
+        if self.repeat > 1:
+            window = np.repeat(window, self.repeat, axis=0)
+        return window, finite
+
+    def _mix(self, raw: NDArray[np.generic]) -> NDArray[np.generic]:
+        if not self.grey:
+            return raw
+        mixed = np.tensordot(np.asarray(_LUMA, np.float32), raw.astype(np.float32), 1)
+        return np.asarray(mixed[None])
+
+
+def model_input(model: Model, image: Image, options: SegmentOptions) -> ModelInput:
+    """Decide what `model` sees of `image`.
+
+    Raises
+    ------
+    ImageError
+        If the channels do not fit, or a channel must be chosen.
+    OptionsError
+        If a diameter is given, but the model does not state its own.
+    """
+    channels, grey, repeat, notes = _channels(model, image, options)
+    factor = _factor(model, options)
+    y, x = (Axis(n, max(1, round(n * factor))) for n in image.plane_shape)
+    if factor != 1:
+        notes = (*notes, f"The image was scaled by {factor:.3g} for the model.")
+    return ModelInput(image, model.scaling, channels, grey, repeat, (y, x), notes)
+
+
+def _factor(model: Model, options: SegmentOptions) -> float:
+    if options.diameter is None:
+        return options.scale or 1.0
+    if model.diameter is None:
+        raise OptionsError(
+            f"The model {model.name} does not state the diameter that it was trained "
+            "for. Give a scale instead of a diameter."
+        )
+    return model.diameter / options.diameter
+
+
+def _channels(
+    model: Model, image: Image, options: SegmentOptions
+) -> tuple[tuple[int, ...], bool, int, tuple[str, ...]]:
+    """Return the channels to read, whether to mix them, how often to repeat, notes."""
+    wanted = model.spec.in_channels
+    available = 3 if image.rgb else image.channels
+    if options.channel is not None:
+        available, image = 1, replace(image, rgb=False)
+        chosen: tuple[int, ...] = (_channel(image, options.channel),)
+    else:
+        chosen = tuple(range(available))
+    if available == wanted:
+        return chosen, False, 1, ()
+    if image.rgb and wanted == 1:
+        return chosen, True, 1, ("The RGB image was turned grey for the model.",)
+    if available == 1 and wanted == 3:
+        note = "The grey image was repeated for the model's three colour channels."
+        return chosen, False, 3, (note,)
+    seen = f"{_title(image)} has axes {image.axes!r} with {available} channels"
+    if wanted == 1:
+        raise ImageError(
+            f"{seen}; the model {model.name} takes 1. Choose a channel (--channel, or "
+            f"'Channel' in the dock): {_listed(image)}."
+        )
+    raise ImageError(
+        f"{seen}; the model {model.name} takes {wanted}. Choose another model."
+    )
+
+
+def _channel(image: Image, channel: int | str) -> int:
+    names = list(image.channel_names)
+    if isinstance(channel, str) and channel in names:
+        return names.index(channel)
+    if isinstance(channel, int) and 0 <= channel < image.channels:
+        return channel
+    raise ImageError(
+        f"{_title(image)} has no channel {channel!r}. Choose one of: {_listed(image)}."
+    )
+
+
+def _title(image: Image) -> str:
+    return image.name if image.source is None else image.source.name
+
+
+def _listed(image: Image) -> str:
+    names = [*image.channel_names, *[""] * image.channels][: image.channels]
+    return ", ".join(f"{i} {name}".strip() for i, name in enumerate(names))

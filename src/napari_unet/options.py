@@ -1,0 +1,115 @@
+"""Everything that a person can set, checked at the door and trusted afterwards."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from .errors import OptionsError
+
+__all__ = ["Output", "Precision", "SegmentOptions", "parse_memory"]
+
+Output = Literal["objects", "classes", "probabilities"]
+Precision = Literal["auto", "fp32", "bf16"]
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_MEMORY = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?\s*$", re.IGNORECASE)
+
+
+def parse_memory(text: str) -> int:
+    """Return the bytes in a size such as ``"700MB"``, ``"2 GB"`` or ``"1GiB"``.
+
+    Raises
+    ------
+    OptionsError
+        If the text is no size, or the size is zero.
+    """
+    match = _MEMORY.match(text)
+    if match is None or float(match[1]) == 0:
+        raise OptionsError(
+            f"{text!r} is not an amount of memory. Write a number and a unit, as in "
+            "700MB or 2GB."
+        )
+    number, unit, binary = match.groups()
+    factor = _UNITS[unit.upper()]
+    if binary:  # KiB, MiB, ...: powers of 1024
+        factor = 1024 ** "KMGT".index(unit.upper()) * 1024 if unit else 1
+    return int(float(number) * factor)
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentOptions:
+    """How an image is segmented.
+
+    Parameters
+    ----------
+    output
+        ``"objects"`` (every object its own id), ``"classes"`` (every pixel its class)
+        or ``"probabilities"`` (float16, one channel per class). None takes objects
+        when the model has a boundary class, else classes.
+    channel
+        Which channel a one-channel model sees: an index from 0 or a name. None is
+        fine when there is one channel, RGB, or as many as the model takes.
+    device
+        ``"auto"`` (the GPU if there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``,
+        ``"mps"``.
+    precision
+        ``"fp32"`` is exact; ``"auto"`` takes bfloat16 where the processor computes
+        faster in it.
+    tile
+        Side of the square window that the net sees at once, in pixels; None chooses
+        it from `memory`.
+    memory
+        Most resident memory that the whole process may take, in bytes; None takes a
+        part of what is free now.
+    min_size
+        Objects with fewer pixels than this are dropped.
+    threshold
+        Least probability of being anything but background for a pixel to be labelled;
+        None takes the most probable class.
+    diameter
+        Typical object diameter in this image, in pixels; the image is resampled so
+        that objects have the size that the model was trained on.
+    scale
+        The same as a factor: 2.0 shows the net an image twice as large. Give either
+        `diameter` or `scale`.
+    per_plane
+        Scale intensities for every plane by itself, for movies that bleach.
+    """
+
+    output: Output | None = None
+    channel: int | str | None = None
+    device: str = "auto"
+    precision: Precision = "auto"
+    tile: int | None = None
+    memory: int | None = None
+    min_size: int = 0
+    threshold: float | None = None
+    diameter: float | None = None
+    scale: float | None = None
+    per_plane: bool = False
+
+    def __post_init__(self) -> None:
+        if self.output is not None and self.output not in get_args(Output):
+            raise OptionsError(_choices("Output", self.output, get_args(Output)))
+        if self.precision not in get_args(Precision):
+            raise OptionsError(
+                _choices("Precision", self.precision, get_args(Precision))
+            )
+        if self.diameter is not None and self.scale is not None:
+            raise OptionsError(
+                "Both a diameter and a scale were given. Give one of the two."
+            )
+        for name in ("tile", "memory", "diameter", "scale"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise OptionsError(f"{name} is {value}; it must be above 0.")
+        if self.min_size < 0:
+            raise OptionsError(f"min_size is {self.min_size}; it must be 0 or more.")
+        if self.threshold is not None and not 0 < self.threshold < 1:
+            raise OptionsError(
+                f"threshold is {self.threshold}; it must lie between 0 and 1."
+            )
+
+
+def _choices(what: str, seen: object, choices: tuple[str, ...]) -> str:
+    return f"{what} {seen!r} does not exist. Choose one of: {', '.join(choices)}."
