@@ -1,0 +1,109 @@
+"""One image file in, one file of labels out, with every refusal before the work.
+
+Knows the order in which files and models are checked and opened, and how much room a
+result takes on the disk.
+"""
+
+import math
+import os
+from collections.abc import Callable, Generator
+from contextlib import closing
+from pathlib import Path
+
+from .errors import OutputError
+from .images import open_image
+from .labelstore import create_labels, memory_limit
+from .model import load
+from .options import SegmentOptions
+from .outputs import check_output, save_labels
+from .predict import Joining, Segmentation, TileDone, output_shape, segment
+
+__all__ = ["segment_file"]
+
+# Bytes on the disk for a byte of labels, the working copy included, by kind of dtype:
+# whole numbers compress at least eightfold, probabilities (floats) hardly.
+_ON_DISK = {"i": 0.25, "u": 0.25, "f": 2.0}
+
+_Report = Callable[[str, float | None], None]
+
+
+def segment_file(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    model: str,
+    axes: str | None = None,
+    options: SegmentOptions | None = None,
+    overwrite: bool = False,
+    report: _Report = lambda doing, fraction: None,
+) -> Segmentation:
+    """Segment the image in `source` and write its labels to `target`.
+
+    Parameters
+    ----------
+    source, target
+        Files, or folders of OME-Zarr. `target` appears only when it is complete.
+    model
+        Name of a shipped model, or a file.
+    axes
+        Axes of the image where its file is silent, as in ``"TZYX"``.
+    overwrite
+        Whether `target` may exist and be replaced.
+    report
+        Called with what is being done, and how much of it (0 to 1, None: unknown).
+
+    Raises
+    ------
+    UNetError
+        If anything about the files, the model or the options cannot work.
+    """
+    options = options or SegmentOptions()
+    out = Path(target)
+    _check_different(Path(source), out)
+    check_output(out, overwrite=overwrite)
+    image = open_image(source, axes)
+    net = load(model)
+    shape, dtype, axes = output_shape(net, image, options)
+    nbytes = math.prod(shape) * dtype.itemsize * _ON_DISK[dtype.kind]
+    check_output(out, overwrite=overwrite, nbytes=int(nbytes))
+    limit = memory_limit(options.memory)
+    labels = create_labels(shape, dtype, limit=limit, folder=out.resolve().parent)
+    result = _drive(segment(net, image, options, out=labels), image.name, report)
+    report(f"writing {out.name}", None)
+    channels = axes.startswith("C")  # of probabilities: one for each class
+    save_labels(
+        out,
+        result.labels,
+        axes=axes,
+        scale=(1.0,) * channels + image.label_scale,
+        units=("pixel",) * channels + image.label_units,
+        name=image.name,
+        channel_names=net.spec.classes if channels else (),
+        overwrite=overwrite,
+    )
+    return result
+
+
+def _check_different(source: Path, target: Path) -> None:
+    image, out = source.resolve(), target.resolve()
+    if image == out or out in image.parents:
+        raise OutputError(
+            f"'{target}' is the image itself, or a folder that holds it; writing there "
+            "would destroy it. Choose another name."
+        )
+
+
+def _drive(
+    verb: Generator[TileDone | Joining, None, Segmentation], name: str, report: _Report
+) -> Segmentation:
+    with closing(verb):
+        while True:
+            try:
+                event = next(verb)
+            except StopIteration as end:
+                result: Segmentation = end.value
+                return result
+            if isinstance(event, TileDone):
+                report(f"segmenting {name}", event.done / event.total)
+            else:
+                report(f"joining objects of {name}", event.fraction)
