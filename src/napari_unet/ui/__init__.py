@@ -1,0 +1,1 @@
+"""The napari side: form -> options -> job -> event -> layer. The only place with Qt."""

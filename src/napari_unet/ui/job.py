@@ -1,0 +1,190 @@
+"""The one seam between the viewer and the verbs: a generator driven in a thread.
+
+Only this file knows about threads. The thread touches no Qt object at all: it fills a
+bounded queue that a timer in the GUI thread empties, so a viewer that is closed, or
+slower than the work, does no harm.
+"""
+
+import contextlib
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Generator
+from typing import Any
+
+from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
+
+from napari_unet.errors import UNetError
+
+__all__ = ["Job", "Verb"]
+
+Verb = Callable[[], Generator[Any, None, Any]]
+
+_log = logging.getLogger(__name__)
+_TICK = 100  # ms between two looks at what has arrived: ten refreshes a second
+_AHEAD = 256  # events that may wait; then the thread waits for the viewer
+_BATCH = 0.05  # seconds of events that are shown in one tick
+
+
+class Job(QObject):
+    """A verb that runs in a thread, as a handful of signals in the GUI thread.
+
+    Whatever happens, exactly one of `finished`, `failed` and `cancelled` is emitted,
+    and `ended` once after it.
+
+    Attributes
+    ----------
+    started
+        The thread runs.
+    yielded
+        One object that the verb yielded.
+    caught_up
+        All that has arrived so far was emitted; at most ten times a second.
+    finished
+        The verb's return value.
+    failed
+        A sentence for the user.
+    cancelled
+        The verb was closed on request.
+    ended
+        Always the last one.
+    """
+
+    started = Signal()
+    yielded = Signal(object)  # QObject has a method event
+    caught_up = Signal()
+    finished = Signal(object)
+    failed = Signal(str)
+    cancelled = Signal()
+    ended = Signal()
+
+    def __init__(self, verb: Verb, parent: QObject | None = None) -> None:
+        """Prepare to run what `verb` returns; it is called in the thread."""
+        super().__init__(parent)
+        self._worker = _Worker(verb)
+        self.destroyed.connect(self._worker.stop.set)  # with its dock, or the viewer
+        self._timer = QTimer(self)
+        self._timer.setInterval(_TICK)
+        self._timer.timeout.connect(self._tick)
+        self._started_at = self._stopped_at = self._first_at = 0.0
+
+    def start(self) -> None:
+        """Start the thread; a job runs once."""
+        self._started_at = time.monotonic()
+        self._worker.thread.start()
+        self._timer.start()
+        self.started.emit()
+
+    def cancel(self) -> None:
+        """Ask the verb to stop after the step that it is in."""
+        self._worker.stop.set()
+
+    @property
+    def running(self) -> bool:
+        """Whether the job was started and has not ended."""
+        return self._timer.isActive()
+
+    @property
+    def cancelling(self) -> bool:
+        """Whether `cancel` was called."""
+        return self._worker.stop.is_set()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start, until the end."""
+        return (self._stopped_at or time.monotonic()) - self._started_at
+
+    def remaining(self, done: int, total: int) -> float | None:
+        """Estimate the seconds left when `done` of `total` steps are finished.
+
+        The first step is left out of the rate: it waits for imports and loading. None
+        while there is too little to judge by.
+        """
+        if not self._first_at or done < 2:
+            return None
+        return (time.monotonic() - self._first_at) / (done - 1) * (total - done)
+
+    def _tick(self) -> None:
+        ended = not self._worker.thread.is_alive()  # before the queue is emptied
+        until = time.monotonic() + _BATCH
+        arrived = False
+        while ended or time.monotonic() < until:
+            try:
+                event = self._worker.events.get_nowait()
+            except queue.Empty:
+                break
+            arrived = True
+            self._first_at = self._first_at or time.monotonic()
+            self.yielded.emit(event)
+        if arrived:
+            self.caught_up.emit()
+        if ended:
+            self._end()
+
+    def _end(self) -> None:
+        self._timer.stop()
+        self._stopped_at = time.monotonic()
+        worker = self._worker
+        try:
+            if worker.failure is not None:
+                self.failed.emit(worker.failure)
+            elif worker.complete:
+                self.finished.emit(worker.result)
+            else:
+                self.cancelled.emit()
+        finally:
+            self.ended.emit()
+
+
+class _Worker:
+    """The thread's side of a job; knows nothing of Qt."""
+
+    def __init__(self, verb: Verb) -> None:
+        self.verb = verb
+        self.events: queue.Queue[Any] = queue.Queue(_AHEAD)
+        self.stop = threading.Event()
+        self.result: Any = None
+        self.complete = False
+        self.failure: str | None = None
+        # No daemon: Python must not be torn down under a running net.
+        self.thread = threading.Thread(target=self._run, name="napari-unet job")
+
+    def _run(self) -> None:
+        try:
+            with contextlib.closing(self.verb()) as steps:
+                self._drive(steps)
+        except UNetError as error:
+            self.failure = str(error)
+        except MemoryError:
+            self.failure = (
+                "There is too little memory for this. Close other programs, or allow "
+                "less in 'Memory'."
+            )
+        except Exception as error:  # noqa: BLE001 - the border to the user
+            _log.exception("A job failed.")
+            what = f"{type(error).__name__}: {error}".strip().rstrip(".:")
+            self.failure = f"Something unexpected went wrong ({what}). Try again."
+
+    def _drive(self, steps: Generator[Any, None, Any]) -> None:
+        while not self._unwanted():
+            try:
+                event = next(steps)
+            except StopIteration as stop:
+                self.result, self.complete = stop.value, True
+                return
+            self._offer(event)
+
+    def _offer(self, event: Any) -> None:
+        while True:
+            with contextlib.suppress(queue.Full):
+                return self.events.put(event, timeout=0.1)
+            if not threading.main_thread().is_alive():
+                return None
+            if self.stop.is_set():  # kept, so that the work done can be seen
+                with contextlib.suppress(queue.Full):
+                    self.events.put(event, timeout=1.0)
+                return None
+
+    def _unwanted(self) -> bool:
+        return self.stop.is_set() or not threading.main_thread().is_alive()

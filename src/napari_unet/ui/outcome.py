@@ -1,0 +1,46 @@
+"""What a finished run is called: the result line, and the layer's metadata."""
+
+from typing import Any
+
+from .segmenting import Outcome, Step
+
+__all__ = ["about", "cancelled_line", "result_line"]
+
+
+def result_line(outcome: Outcome) -> str:
+    """Return the line that tells what came out, how long it took, and where."""
+    result = outcome.result
+    if result.objects is None:
+        named = (f"{i} {name}" for i, name in enumerate(outcome.classes) if i)
+        what = "Classes: " + ", ".join(named)
+    else:
+        what = f"{result.objects} object{'' if result.objects == 1 else 's'}"
+    lines = [f"{what} · {_seconds(result.seconds)} · {result.reason}", *result.notes]
+    return "\n".join(lines)
+
+
+def cancelled_line(step: Step | None) -> str:
+    """Return the line that tells what a cancelled run leaves."""
+    if step is None or not step.done:
+        return "Cancelled."
+    return f"Cancelled: {step.done} of {step.total} tiles are done and kept."
+
+
+def about(outcome: Outcome) -> dict[str, Any]:
+    """Return what the layer's metadata say about the run."""
+    result = outcome.result
+    return {
+        "complete": True,
+        "model": result.model,
+        "output": result.output,
+        "objects": result.objects,
+        "classes": outcome.classes,
+        "seconds": result.seconds,
+        "device": result.device,
+        "reason": result.reason,
+        "notes": result.notes,
+    }
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.1f} min"

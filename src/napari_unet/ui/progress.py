@@ -1,0 +1,90 @@
+"""The lower part of the dock: how far it is, what came out, and the table."""
+
+from typing import Any
+
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+__all__ = ["Progress", "duration"]
+
+
+class Progress(QWidget):
+    """Progress bar, result line, and Save table..."""
+
+    save_wanted = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.bar = QProgressBar()
+        self.bar.setRange(0, 1000)
+        self.bar.setTextVisible(True)
+        self.bar.setToolTip("How much is done, and how long the rest will take.")
+        self.line = QLabel()
+        self.line.setWordWrap(True)
+        self.line.setTextFormat(Qt.TextFormat.PlainText)
+        self.line.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse
+            | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
+        self.line.setToolTip("What came out, and where it ran. Can be copied.")
+        self.save = QPushButton("Save table...")
+        self.save.setToolTip("Write the measurements of all objects as a CSV file.")
+        self.save.setEnabled(False)
+        self.save.clicked.connect(self.save_wanted)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for widget in (self.bar, self.line, self.save):
+            layout.addWidget(widget)
+        self._hinted = False
+        self.idle()
+
+    def begin(self, text: str) -> None:
+        """Show that work has begun; how far it is, is not known yet."""
+        self.bar.setRange(0, 0)
+        self.bar.setFormat("")
+        self.bar.show()
+        self.say(text)
+
+    def show_step(self, step: Any, left: float | None) -> None:
+        """Show how far it is, and the seconds that are `left`."""
+        if step.key is None:
+            self.bar.setRange(0, 1000 if step.doing == "measuring" else 0)
+            self.say(step.doing.capitalize() + "...")
+        else:
+            self.bar.setRange(0, 1000)
+            self.say("Segmenting...")
+        self.bar.setValue(round(1000 * step.done / max(1, step.total)))
+        rest = f" · {duration(left)} left" if left is not None else ""
+        self.bar.setFormat(f"{100 * step.done // max(1, step.total)} %{rest}")
+
+    def idle(self) -> None:
+        """Show that nothing runs."""
+        self.bar.setRange(0, 1000)
+        self.bar.setValue(0)
+        self.bar.hide()
+
+    def say(self, text: str, *, wrong: bool = False) -> None:
+        """Show a line; in red if something went wrong."""
+        self._hinted = False
+        self.line.setStyleSheet("color: #ff6b6b;" if wrong else "")
+        self.line.setText(text)
+
+    def hint(self, text: str | None) -> None:
+        """Show what to do first, in place of a line that is empty or a hint itself."""
+        if self._hinted or not self.line.text():
+            self.say(text or "")
+            self._hinted = True
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as people say it.
+
+    >>> duration(3.14), duration(75), duration(7500)
+    ('3 s', '1 min 15 s', '2 h 5 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,0 +1,188 @@
+"""The Labels layer that a model fills: whose it is, and how a tile gets on screen."""
+
+import contextlib
+import weakref
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from napari.layers import Labels
+
+from napari_unet.errors import OutputError
+from napari_unet.outputs import LabelArray
+
+from .layers import geometry
+from .segmenting import Outcome
+
+__all__ = ["Result"]
+
+Key = tuple[slice, ...]
+
+
+class Result:
+    """The result of one model on one image layer.
+
+    The layer is made when the first tile arrives, so that a run that fails leaves
+    nothing behind; a rerun fills the same layer, unless the user painted on it.
+    """
+
+    def __init__(self, source: Any, model: str) -> None:
+        self.source = weakref.ref(source)
+        self.model = model
+        self.name = f"{source.name} [{model}]"
+        self.painted = False
+        self.last_id = 0  # the greatest one that was given to an object
+        self._geometry = geometry(source)
+        self._array: LabelArray | None = None
+        self._layers: weakref.ref[Any] | None = None
+        self.layer: Labels | None = None
+        self._waiting: list[Key] = []
+
+    @property
+    def usable(self) -> bool:
+        """Whether a rerun may go into it."""
+        if self.source() is None:
+            return False
+        if self.layer is None:
+            return True
+        return not self.painted and self.shown and self.layer.data is self._array
+
+    @property
+    def shown(self) -> bool:
+        """Whether its layer is in the viewer still."""
+        layers = self._layers() if self._layers is not None else None
+        return layers is not None and self.layer in layers
+
+    @property
+    def array(self) -> LabelArray | None:
+        """What the layer shows."""
+        return self._array
+
+    def show(self, viewer: Any, array: LabelArray) -> None:
+        """Let the layer show `array`; the layer is made if there is none."""
+        if array is self._array:
+            return
+        if self.layer is None:
+            # Only the first array makes a layer: one that was removed stays away.
+            self.layer = Labels(
+                array, name=_free_name(viewer, self.name), **self._geometry
+            )
+            self._layers = weakref.ref(viewer.layers)
+            active = viewer.layers.selection.active
+            viewer.layers.append(self.layer)
+            if active is not None:  # the image stays the one that is worked on
+                viewer.layers.selection.active = active
+            self.layer.events.paint.connect(self._on_paint)
+        else:
+            self.layer.data = array
+            # An undo of strokes on the old array would write into the new one.
+            self.layer._reset_history()
+        self.layer.features = {}
+        self._array = array
+
+    def add(self, key: Key) -> None:
+        """Note that the pixels `key` of the array changed."""
+        self._waiting.append(key)
+
+    def refresh(self) -> None:
+        """Show what was noted since the last time, and no more than that."""
+        waiting, self._waiting = self._waiting, []
+        if self.layer is None or not self.shown or not self.layer.visible:
+            return
+        for key in waiting:
+            if not _show_part(self.layer, key):
+                self.layer.refresh(extent=False)
+                return
+
+    def complete(self, about: dict[str, Any], outcome: Outcome | None) -> None:
+        """Show everything, and what is known about it; no outcome: it was cancelled."""
+        self._waiting = []
+        if self.layer is None or not self.shown:
+            return
+        self.layer.metadata["napari_unet"] = about
+        if outcome is not None:
+            self.last_id = outcome.last_id
+            self.layer.features = _merged(self.layer.features, outcome)
+        self.layer.refresh(extent=False)
+
+    @property
+    def table(self) -> Any:
+        """The measurements, a row per object; None if there are none."""
+        if self.layer is None or not self.shown or not len(self.layer.features):
+            return None
+        return self.layer.features.drop(columns="index")
+
+    def save_table(self, path: str) -> None:
+        """Write the measurements as CSV.
+
+        Raises
+        ------
+        OutputError
+            If there are none, or the file cannot be written.
+        """
+        if self.table is None:
+            raise OutputError(f"{self.name} has no table any more. Segment it again.")
+        try:
+            self.table.to_csv(path, index=False)
+        except OSError as error:
+            raise OutputError(
+                f"The table cannot be written to {path}: {error.strerror}. Choose "
+                "another place."
+            ) from error
+
+    def _on_paint(self) -> None:
+        self.painted = True
+
+
+def _merged(old: Any, outcome: Outcome) -> Any:
+    """Return the features of a layer after a run; rows outside its box are kept."""
+    table = outcome.table or {}
+    new = pd.DataFrame({"index": table["label"], **table} if table else {})
+    if outcome.box is None or not len(old):
+        return new
+    y, x = outcome.box[-2:]
+    touched = (old["bbox_y0"] < y.stop) & (old["bbox_y1"] > y.start)
+    touched &= (old["bbox_x0"] < x.stop) & (old["bbox_x1"] > x.start)
+    for axis, plane in zip(
+        "tz"[-len(outcome.box) + 2 :], outcome.box[:-2], strict=False
+    ):
+        touched &= old[axis] == plane.start
+    return pd.concat([old[~touched], new], ignore_index=True)
+
+
+def _free_name(viewer: Any, name: str) -> str:
+    """Return `name`, with a number if a layer is called so already."""
+    taken = {layer.name for layer in viewer.layers}
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{name} {number}"
+    return free
+
+
+def _show_part(layer: Labels, key: Key) -> bool:
+    """Draw the pixels `key` of a labels layer anew; False if that cannot be done.
+
+    A whole refresh takes seconds for a plane of 20000 x 20000. napari draws parts only
+    for its own brush, by private means; where they are missing, a refresh does it.
+    """
+    with contextlib.suppress(AttributeError, TypeError, ValueError, IndexError):
+        where = layer._get_update_slices(key)
+        if where is None:  # not on the screen
+            return True
+        if layer.contour or layer._slice_input.ndisplay != 2:
+            return False
+        region, view = (tuple(side) for side in where)
+        values = np.asarray(layer.data[key])[region]
+        if list(layer._slice_input.displayed) != sorted(layer._slice_input.displayed):
+            values = values.T
+        raw = layer._slice.image.raw
+        in_memory = isinstance(layer.data, np.ndarray)
+        if not (in_memory and np.may_share_memory(raw, layer.data)):
+            raw[view] = values
+        if not np.may_share_memory(layer._slice.image.view, raw):
+            layer._slice.image.view[view] = layer.colormap._data_to_texture(values)
+        layer._updated_slice = key
+        layer._partial_labels_refresh()
+        return True
+    return False

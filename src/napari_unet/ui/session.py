@@ -1,0 +1,56 @@
+"""What belongs to one viewer rather than to one dock: its jobs, results and models."""
+
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from .job import Job
+from .result import Result
+
+__all__ = ["Session", "session_of"]
+
+
+@dataclass(slots=True)
+class Session:
+    """The state of one viewer, shared by its docks.
+
+    Attributes
+    ----------
+    jobs
+        Those that run.
+    results
+        The layers that models of this session filled.
+    models
+        Loaded models by where they came from.
+    """
+
+    jobs: list[Job] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
+    models: dict[Any, Any] = field(default_factory=dict)
+
+    def start(self, job: Job) -> None:
+        """Start `job` and remember it until it ends."""
+        self.jobs.append(job)
+        job.ended.connect(lambda: self.jobs.remove(job))
+        job.start()
+
+    def result_for(self, source: Any, model: str) -> Result:
+        """Return the result of `model` on the layer `source`; a new one if need be.
+
+        One that the user painted on, or removed, is left alone.
+        """
+        self.results = [result for result in self.results if result.usable]
+        for result in self.results:
+            if result.source() is source and result.model == model:
+                return result
+        result = Result(source, model)
+        self.results.append(result)
+        return result
+
+
+_sessions: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()
+
+
+def session_of(viewer: Any) -> Session:
+    """Return the session of `viewer`; it lives as long as the viewer."""
+    return _sessions.setdefault(viewer, Session())

@@ -1,0 +1,178 @@
+"""A job ends exactly once, on every way out, and its signals come in the GUI thread."""
+
+import threading
+
+import pytest
+from qtpy.QtCore import QObject, QThread
+
+from napari_unet.errors import ImageError
+from napari_unet.ui.job import Job
+
+WAIT = 10_000  # ms: far more than needed, for a busy computer
+
+
+def record(job):
+    """Return a list that fills with what the job tells."""
+    seen = []
+    job.started.connect(lambda: seen.append(("started", None)))
+    job.yielded.connect(lambda event: seen.append(("yielded", event)))
+    job.finished.connect(lambda result: seen.append(("finished", result)))
+    job.failed.connect(lambda sentence: seen.append(("failed", sentence)))
+    job.cancelled.connect(lambda: seen.append(("cancelled", None)))
+    job.ended.connect(lambda: seen.append(("ended", None)))
+    return seen
+
+
+def run(qtbot, verb):
+    job = Job(verb)
+    seen = record(job)
+    with qtbot.waitSignal(job.ended, timeout=WAIT):
+        job.start()
+    return seen
+
+
+def endless(closed):
+    try:
+        number = 0
+        while True:
+            number += 1
+            yield number
+    finally:
+        closed.set()
+
+
+def test_result_comes_after_all_events(qtbot):
+    def verb():
+        yield from "abc"
+        return 7
+
+    assert run(qtbot, verb) == [
+        ("started", None),
+        *(("yielded", letter) for letter in "abc"),
+        ("finished", 7),
+        ("ended", None),
+    ]
+
+
+def test_more_events_than_fit_the_queue_all_arrive_in_order(qtbot):
+    def verb():
+        yield from range(500)
+        return "done"
+
+    seen = run(qtbot, verb)
+    assert [event for name, event in seen if name == "yielded"] == list(range(500))
+    assert seen[-2:] == [("finished", "done"), ("ended", None)]
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (ImageError("cells.tif is empty. Export it again."), "cells.tif is empty."),
+        (RuntimeError("CUDA out of memory"), "CUDA out of memory"),
+        (StopIteration("inside"), "unexpected"),
+        (MemoryError(), "too little memory"),
+        (ValueError(), "ValueError"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+@pytest.mark.parametrize("when", ["before", "inside", "closing"])
+def test_any_error_ends_in_one_sentence(qtbot, error, sentence, when):
+    def steps():
+        yield 1
+        if when == "inside":
+            raise error
+        return 2
+
+    class Unclosable:
+        """A generator that fails when it is closed."""
+
+        def __init__(self):
+            self.steps = steps()
+
+        def __next__(self):
+            return next(self.steps)
+
+        def close(self):
+            raise error
+
+    def verb():
+        if when == "before":
+            raise error
+        return Unclosable() if when == "closing" else steps()
+
+    seen = run(qtbot, verb)
+    ends = [name for name, _ in seen if name in ("finished", "failed", "cancelled")]
+    assert ends == ["failed"]
+    assert sentence in dict(seen)["failed"]
+    assert seen[-1] == ("ended", None)
+
+
+def test_cancelled_verb_is_closed_and_ends_once(qtbot):
+    closed = threading.Event()
+    job = Job(lambda: endless(closed))
+    seen = record(job)
+    job.yielded.connect(job.cancel)
+    with qtbot.waitSignal(job.ended, timeout=WAIT):
+        job.start()
+    assert closed.is_set()
+    assert [name for name, _ in seen][-2:] == ["cancelled", "ended"]
+    assert [name for name, _ in seen].count("ended") == 1
+    assert not job.running
+
+
+def test_signals_come_in_the_gui_thread_and_the_verb_runs_in_another(qtbot):
+    def verb():
+        yield threading.get_ident()
+
+    threads = []
+    job = Job(verb)
+    job.yielded.connect(lambda ident: threads.append((ident, QThread.currentThread())))
+    with qtbot.waitSignal(job.ended, timeout=WAIT):
+        job.start()
+    ident, shown_in = threads[0]
+    assert ident != threading.get_ident()
+    assert shown_in is job.thread()
+
+
+def test_destroyed_parent_stops_the_verb(qtbot):
+    closed = threading.Event()
+    parent = QObject()
+    job = Job(lambda: endless(closed), parent)
+    with qtbot.waitSignal(job.yielded, timeout=WAIT):
+        job.start()
+    parent.deleteLater()
+    qtbot.waitUntil(closed.is_set, timeout=WAIT)
+
+
+def test_a_slot_that_fails_does_not_hide_the_end(qtbot, capture_errors):
+    def verb():
+        yield 1
+
+    job = Job(verb)
+    job.finished.connect(lambda _: 1 / 0)
+    with qtbot.waitSignal(job.ended, timeout=WAIT):
+        job.start()
+    assert "ZeroDivisionError" in capture_errors()
+
+
+@pytest.fixture
+def capture_errors(qtbot):
+    """Return what was raised in slots, so that it does not fail the test."""
+    with qtbot.captureExceptions() as errors:
+        yield lambda: " ".join(kind.__name__ for kind, *_ in errors)
+
+
+def test_remaining_time_leaves_out_the_first_step(qtbot):
+    def verb():
+        yield 1
+        yield 2
+
+    job = Job(verb)
+    assert job.remaining(0, 10) is None
+    with qtbot.waitSignal(job.ended, timeout=WAIT):
+        job.start()
+    assert job.remaining(1, 10) is None
+    assert job.remaining(10, 10) == 0
+    assert job.remaining(2, 10) == pytest.approx(8 * job.remaining(2, 3), rel=0.5)
+    elapsed = job.elapsed
+    assert 0 < elapsed == job.elapsed

@@ -1,0 +1,421 @@
+"""The dock U-Net: Segment by mouse clicks, in a real window with a real canvas."""
+
+import time
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QPushButton
+
+from napari_unet.ui.choosers import shipped_models
+from napari_unet.ui.segment_dock import SegmentDock
+from napari_unet.ui.session import session_of
+from napari_unet.ui.settings import SegmentSettings, read_settings, write_settings
+
+WAIT = 60_000  # ms: far more than needed, for a busy computer
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Return a folder with nets of which every weight is known.
+
+    They say "interior" where the image is bright. With `depth` 4 they look far.
+    """
+    import torch
+
+    from napari_unet.model import Model, UNet, UNetSpec, save
+
+    folder = tmp_path_factory.mktemp("models")
+    for name, channels, depth in (("bright", 1, 1), ("pair", 2, 1), ("slow", 1, 4)):
+        classes = ("background", "interior", "boundary")
+        net = UNet(UNetSpec(channels, classes, width=4, depth=depth))
+        with torch.no_grad():
+            for block in (net.encoder[0], net.decoder[-1]):
+                for conv in block:
+                    if isinstance(conv, torch.nn.Conv2d):
+                        conv.weight.zero_()
+                        conv.weight[0, 0, 1, 1] = 1
+            net.head.weight.zero_()
+            net.head.weight[1, 0] = 20
+            net.head.bias[:] = torch.tensor([0.0, -10.0, -50.0])
+        save(Model(net.eval(), card={"diameter": 10.0}), folder / f"{name}.safetensors")
+    return folder
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    viewer = make_napari_viewer(show=True)
+    viewer.window._qt_window.resize(1400, 900)
+    return viewer
+
+
+@pytest.fixture
+def dock(viewer, models):
+    dock = SegmentDock(viewer)
+    viewer.window.add_dock_widget(dock, name="U-Net: Segment", area="right")
+    dock.form.model.add(str(models / "bright.safetensors"))
+    return dock
+
+
+def squares(shape=(64, 96), count=4):
+    """Return a dark image, or stack, with `count` bright squares of 8 x 8 a plane."""
+    image = np.full(shape, 10, np.uint16)
+    for i in range(count):
+        image[..., 4:12, 6 + 16 * i : 14 + 16 * i] = 200
+    return image
+
+
+def button(dock, text):
+    """Return the one visible button with this text."""
+    (found,) = [b for b in dock.findChildren(QPushButton) if b.text() == text]
+    assert found.isVisible()
+    return found
+
+
+def click(dock, text):
+    target = button(dock, text)
+    assert target.isEnabled(), target.toolTip()
+    QTest.mouseClick(target, Qt.MouseButton.LeftButton)
+
+
+def finish(qtbot, dock):
+    qtbot.waitUntil(lambda: dock._job is None, timeout=WAIT)
+    assert button(dock, "Segment").isEnabled()
+    return dock.progress.line.text()
+
+
+def segmented(qtbot, dock, text="Segment"):
+    click(dock, text)
+    return finish(qtbot, dock)
+
+
+def test_segment_fills_a_labels_layer_like_the_image(viewer, dock, qtbot):
+    units = ("micrometer", "micrometer")
+    viewer.add_image(
+        squares(), name="cells", scale=(0.5, 0.5), translate=(3, 4), units=units
+    )
+    line = segmented(qtbot, dock)
+    labels = viewer.layers["cells [bright]"]
+    assert line.startswith("4 objects · ")
+    assert "CPU" in line or "GPU" in line or "NVIDIA" in line
+    assert (np.asarray(labels.data) > 0).sum() == 4 * 64
+    assert tuple(np.unique(labels.data)) == (0, 1, 2, 3, 4)
+    assert tuple(labels.scale) == (0.5, 0.5)
+    assert tuple(labels.translate) == (3, 4)
+    assert [str(unit) for unit in labels.units] == list(units)
+    about = labels.metadata["napari_unet"]
+    assert about["complete"]
+    assert (about["objects"], about["model"], about["output"]) == (
+        4,
+        "bright",
+        "objects",
+    )
+    assert list(labels.features["area"]) == [64] * 4
+    assert list(labels.features["intensity_mean"]) == [200] * 4
+    assert labels.features["area_physical"][0] == pytest.approx(16)
+    button(dock, "Save table...")
+
+
+def test_labels_are_on_the_canvas(viewer, dock, qtbot):
+    viewer.add_image(squares((64, 96)), name="cells")
+    before = viewer.screenshot(flash=False)
+    segmented(qtbot, dock)
+    colours = viewer.screenshot(flash=False)[..., :3].astype(int)
+    grey = (np.ptp(before[..., :3].astype(int), axis=-1) < 8).all()
+    assert grey
+    assert (np.ptp(colours, axis=-1) > 40).sum() > 1000
+
+
+def test_rerun_updates_its_layer_until_the_user_paints_on_it(viewer, dock, qtbot):
+    viewer.add_image(squares(), name="cells")
+    segmented(qtbot, dock)
+    segmented(qtbot, dock)
+    assert [layer.name for layer in viewer.layers] == ["cells", "cells [bright]"]
+    painted = viewer.layers[-1]
+    painted.paint((40, 40), 9)
+    mine = np.array(painted.data)
+    segmented(qtbot, dock)
+    assert viewer.layers[-1].name == "cells [bright] 2"
+    assert (painted.data == mine).all()
+
+
+def test_result_belongs_to_the_layer_of_the_click(viewer, dock, qtbot):
+    viewer.add_image(squares((40, 64, 96), 2), name="first")
+    click(dock, "Segment")
+    viewer.add_image(squares(count=5), name="second")
+    finish(qtbot, dock)
+    assert "first [bright]" in viewer.layers
+    assert dock.form.image.layer().name == "second"
+
+
+@pytest.mark.parametrize(
+    ("data", "keywords", "shape", "objects"),
+    [
+        (squares((3, 64, 96)), {}, (3, 64, 96), 12),
+        (squares((2, 3, 64, 96)), {}, (2, 3, 64, 96), 24),
+        (
+            np.stack([squares() // 2] * 3, -1).astype(np.uint8),
+            {"rgb": True},
+            (64, 96),
+            4,
+        ),
+        (
+            np.stack([squares(count=1), squares(count=3)]),
+            {"axis_labels": ("c", "y", "x")},
+            (64, 96),
+            1,
+        ),
+    ],
+    ids=["stack", "movie of stacks", "rgb", "channels"],
+)
+def test_stacks_colours_and_channels(
+    viewer, dock, qtbot, data, keywords, shape, objects
+):
+    viewer.add_image(data, name="cells", **keywords)
+    line = segmented(qtbot, dock)
+    assert viewer.layers[-1].data.shape == shape
+    assert line.startswith(f"{objects} object")
+    assert ("grey" in line) == ("rgb" in keywords)
+    assert len(viewer.layers[-1].features) == objects
+
+
+def test_channel_is_asked_for_only_where_there_are_several(viewer, dock, qtbot, models):
+    viewer.add_image(squares(), name="one")
+    assert not dock.form.channel.isVisible()
+    two = np.stack([squares(count=1), squares(count=3)])
+    viewer.add_image(two, name="two", axis_labels=("c", "y", "x"))
+    assert dock.form.channel.isVisible()
+    dock.form.channel.setCurrentIndex(1)
+    assert segmented(qtbot, dock).startswith("3 objects")
+    dock.form.model.add(str(models / "pair.safetensors"))
+    dock.form.channel.setCurrentIndex(dock.form.channel.findText("all"))
+    assert segmented(qtbot, dock).startswith("1 object ")
+
+
+def test_classes_say_what_their_numbers_mean(viewer, dock, qtbot):
+    viewer.add_image(squares(), name="cells")
+    segmented(qtbot, dock)
+    dock.form.output.setCurrentText("classes")
+    line = segmented(qtbot, dock)
+    assert line.startswith("Classes: 1 interior, 2 boundary · ")
+    assert len(viewer.layers) == 2
+    assert viewer.layers[-1].data.dtype == np.uint8
+    assert viewer.layers[-1].data.max() == 1
+    assert not button(dock, "Save table...").isEnabled()
+
+
+def test_this_view_changes_nothing_outside_it(viewer, dock, qtbot):
+    image = viewer.add_image(squares((64, 96), 4), name="cells")
+    segmented(qtbot, dock)
+    before = np.array(viewer.layers[-1].data)
+    viewer.scene.camera.center = (8, 10)
+    viewer.scene.camera.zoom = 40
+    image.data[40:48, 40:48] = 200  # out of view: must not be found
+    image.data[0:3, 0:3] = 200  # in view: one more
+    qtbot.waitUntil(lambda: image.corner_pixels[1][1] < 40, timeout=WAIT)
+    line = segmented(qtbot, dock, "Segment this view")
+    after = np.asarray(viewer.layers[-1].data)
+    assert len(viewer.layers) == 2
+    assert (after[:, 40:] == before[:, 40:]).all()
+    assert after[1, 1] > 0
+    assert len({*np.unique(after)} - {0}) == 5
+    assert sorted(viewer.layers[-1].features["index"]) == sorted(np.unique(after)[1:])
+    assert not line.startswith("5")
+
+
+def test_cancel_keeps_the_tiles_done_and_the_button_returns(viewer, dock, qtbot):
+    viewer.add_image(squares((6000, 32, 32), 1), name="long")
+    click(dock, "Segment")
+    assert not dock.view_button.isEnabled()
+    qtbot.waitUntil(lambda: "long [bright]" in viewer.layers, timeout=WAIT)
+    asked = time.monotonic()
+    click(dock, "Cancel")
+    assert not button(dock, "Cancelling...").isEnabled()
+    line = finish(qtbot, dock)
+    assert time.monotonic() - asked < 2
+    assert line.startswith("Cancelled: ")
+    labels = viewer.layers["long [bright]"]
+    done = (np.asarray(labels.data) > 0).any(axis=(1, 2)).sum()
+    assert 0 < done < 6000
+    assert not labels.metadata["napari_unet"]["complete"]
+    assert session_of(viewer).jobs == []
+
+
+def test_plane_in_view_comes_first(viewer, dock, qtbot):
+    viewer.add_image(squares((6000, 32, 32), 1), name="long")
+    viewer.dims.set_point(0, 4321)
+    click(dock, "Segment")
+    qtbot.waitUntil(lambda: "long [bright]" in viewer.layers, timeout=WAIT)
+    assert viewer.layers[-1].data[4321].any()
+    click(dock, "Cancel")
+    finish(qtbot, dock)
+
+
+@pytest.mark.filterwarnings("ignore")  # napari shows errors as warnings in tests
+def test_failure_is_told_and_leaves_button_and_layers_alone(
+    viewer, dock, qtbot, tmp_path
+):
+    viewer.add_image(squares(), name="cells")
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(b'\x08\0\0\0\0\0\0\0{"a":1}')
+    dock.form.model.add(str(bad))
+    line = segmented(qtbot, dock)
+    assert "bad.safetensors" in line
+    assert "color" in dock.progress.line.styleSheet()
+    assert len(viewer.layers) == 1
+    assert not dock.progress.bar.isVisible()
+
+
+def test_removed_result_is_survived_and_stays_away(viewer, dock, qtbot):
+    viewer.add_image(squares((300, 32, 32), 1), name="long")
+    click(dock, "Segment")
+    qtbot.waitUntil(lambda: "long [bright]" in viewer.layers, timeout=WAIT)
+    viewer.layers.remove("long [bright]")
+    assert finish(qtbot, dock).startswith("300 objects")
+    assert [layer.name for layer in viewer.layers] == ["long"]
+    assert not button(dock, "Save table...").isEnabled()
+    viewer.layers.remove("long")
+    assert not button(dock, "Segment this view").isEnabled()
+
+
+def test_wrong_input_disables_and_says_why(viewer, dock):
+    assert not button_enabled(dock)
+    assert "no image" in dock.form.image.toolTip()
+    assert "no image" in dock.progress.line.text()
+    image = viewer.add_image(squares(), name="cells")
+    assert button_enabled(dock)
+    assert dock.progress.line.text() == ""
+    dock.form.advanced.memory.setText("plenty")
+    assert not button_enabled(dock)
+    assert "'plenty' is not an amount of memory" in dock.form.advanced.memory.toolTip()
+    assert dock.form.advanced.memory.styleSheet()
+    dock.form.advanced.memory.setText("2 GB")
+    assert button_enabled(dock)
+    assert not dock.form.advanced.memory.styleSheet()
+    viewer.layers.remove(image)
+    assert not button_enabled(dock)
+
+
+def button_enabled(dock):
+    enabled = dock.button.isEnabled()
+    assert dock.view_button.isEnabled() == enabled
+    return enabled
+
+
+def test_settings_are_remembered_and_defaults_restored(viewer, dock, qtbot, models):
+    viewer.add_image(squares(), name="cells")
+    dock.form.advanced.expand()
+    dock.form.advanced.min_size.setValue(65)
+    dock.form.advanced.memory.setText("3 GB")
+    dock.form.advanced.diameter.setValue(10)
+    assert segmented(qtbot, dock).startswith("0 objects")
+    other = SegmentDock(viewer)
+    qtbot.addWidget(other)
+    assert other.form.advanced.min_size.value() == 65
+    assert other.form.advanced.memory.text() == "3 GB"
+    assert other.form.advanced.diameter.value() == 10
+    assert other.form.model.source() == str(models / "bright.safetensors")
+    click(dock, "Restore defaults")
+    assert dock.form.advanced.min_size.value() == 0
+    assert dock.form.advanced.memory.text() == ""
+    assert dock.form.model.name() == "bright"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"segment": [1]}', '{"segment": 3}'])
+def test_damaged_settings_are_replaced_by_defaults(text):
+    write_settings(SegmentSettings(min_size=7))
+    assert read_settings().min_size == 7
+    from napari_unet.ui import settings
+
+    settings._file().write_text(text)
+    assert read_settings() == SegmentSettings()
+
+
+def test_recent_models_are_listed_once_latest_first():
+    settings = SegmentSettings()
+    for path in ("a.safetensors", "b.safetensors", "a.safetensors"):
+        settings = settings.used(path)
+    assert settings.recent == ("a.safetensors", "b.safetensors")
+    assert settings.model == "a.safetensors"
+
+
+def test_diameter_is_measured_by_a_line_and_from_the_result(viewer, dock, qtbot):
+    viewer.add_image(squares(), name="cells", scale=(0.5, 0.5))
+    advanced = dock.form.advanced
+    advanced.expand()
+    draw, take = advanced.measure.menu().actions()
+    take.trigger()
+    assert "no objects" in dock.progress.line.text()
+    segmented(qtbot, dock)
+    take.trigger()
+    assert advanced.diameter.value() == pytest.approx(9.0, abs=0.1)
+    draw.trigger()
+    lines = viewer.layers.selection.active
+    assert lines.mode == "add_line"
+    lines.add_lines([[0, 0], [0, 12]])
+    assert advanced.diameter.value() == 12
+    assert dock.form.image.layer().name == "cells"
+
+
+def test_table_is_written_as_csv(viewer, dock, qtbot, tmp_path):
+    viewer.add_image(squares(), name="cells")
+    segmented(qtbot, dock)
+    dock._result.save_table(str(tmp_path / "table.csv"))
+    rows = (tmp_path / "table.csv").read_text().splitlines()
+    assert rows[0].startswith("label,area,")
+    assert len(rows) == 5
+
+
+def test_layer_combo_follows_names_and_removal(viewer, dock):
+    first = viewer.add_image(squares(), name="a")
+    viewer.add_labels(np.zeros((64, 96), int))
+    second = viewer.add_image(squares(), name="b")
+    combo = dock.form.image
+    assert [combo.itemText(i) for i in range(combo.count())] == ["b", "a"]
+    second.name = "c"
+    assert combo.currentText() == "c"
+    viewer.layers.selection.active = first
+    assert combo.layer() is first
+    viewer.layers.remove(first)
+    assert combo.layer() is second
+
+
+@pytest.mark.parametrize("how", ["dock", "viewer"])
+def test_closing_while_running_cancels(viewer, dock, qtbot, how):
+    viewer.add_image(squares((6000, 32, 32), 1), name="long")
+    click(dock, "Segment")
+    qtbot.waitUntil(lambda: "long [bright]" in viewer.layers, timeout=WAIT)
+    thread = dock._job._worker.thread
+    if how == "dock":
+        viewer.window.remove_dock_widget(dock)
+        dock.deleteLater()
+    else:
+        viewer.close()
+    qtbot.waitUntil(lambda: not thread.is_alive(), timeout=WAIT)
+    if how == "dock":
+        viewer.add_image(squares(), name="after")  # nobody listens any more
+
+
+def test_opening_the_dock_is_quick_and_loads_no_torch(tmp_path):
+    import subprocess
+    import sys
+
+    code = (
+        "import sys\n"
+        "from napari_unet.ui import files, segment_dock\n"
+        "heavy = {'torch', 'napari_unet.cli', 'napari_unet.predict'} & {*sys.modules}\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
+
+
+def test_shipped_models_are_listed_without_torch():
+    from napari_unet.model import shipped
+
+    assert tuple(shipped_models()) == shipped()
