@@ -8,7 +8,7 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from skimage.measure import label, regionprops_table
+from skimage.measure import label
 
 from napari_unet.errors import OutputError
 from napari_unet.objects import (
@@ -16,8 +16,6 @@ from napari_unet.objects import (
     label_blocks,
     label_plane,
     label_tile,
-    measure,
-    measure_stack,
 )
 
 Array = NDArray[np.int32]
@@ -239,75 +237,3 @@ def test_targets_equal_the_slow_reference(
     found = instance_targets(labels.astype(dtype))
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, slow_targets(labels))
-
-
-# --- measuring -----------------------------------------------------------------------
-
-COLUMNS = {
-    "label": "label",
-    "area": "area",
-    "centroid_y": "centroid-0",
-    "centroid_x": "centroid-1",
-    "bbox_y0": "bbox-0",
-    "bbox_x0": "bbox-1",
-    "bbox_y1": "bbox-2",
-    "bbox_x1": "bbox-3",
-    "diameter": "equivalent_diameter_area",
-    "major_axis": "axis_major_length",
-    "minor_axis": "axis_minor_length",
-    "intensity_mean": "intensity_mean",
-    "intensity_min": "intensity_min",
-    "intensity_max": "intensity_max",
-}
-
-
-def some_labels() -> Array:
-    labels = label_tile(discs(70), boundary=2)
-    return np.where(labels > 0, labels * 10, 0).astype(np.int32)  # gaps in the ids
-
-
-@pytest.mark.parametrize("block", [9, 32, 1024])
-def test_measures_equal_those_of_scikit_image(block: int) -> None:
-    labels = some_labels()
-    image = np.random.default_rng(0).integers(0, 60_000, labels.shape, np.uint16)
-    table = measure_stack(labels, [()], lambda _, y, x: image[None, y, x], block=block)
-    names = {name.split("-")[0] for name in COLUMNS.values()} | {"eccentricity"}
-    truth = regionprops_table(labels, image, properties=tuple(names))
-    for ours, theirs in COLUMNS.items():
-        np.testing.assert_allclose(table[ours], truth[theirs], atol=1e-6, err_msg=ours)
-    np.testing.assert_allclose(table["eccentricity"], truth["eccentricity"], atol=1e-4)
-
-
-def test_a_stack_has_one_row_per_object_and_plane() -> None:
-    labels = np.zeros((2, 3, 8, 8), np.int32)
-    labels[0, 1, 2:4, 2:5] = 4
-    labels[1, 2, 0, 0] = 9
-    image = np.arange(2 * labels.size, dtype=np.float32).reshape(2, *labels.shape)
-    table = measure_stack(
-        labels,
-        np.ndindex(2, 3),
-        lambda plane, y, x: image[(slice(None), *plane, y, x)],
-        axes="TZ",
-        scale=(0.5, 0.25),
-    )
-    assert table["t"].tolist() == [0, 1]
-    assert table["z"].tolist() == [1, 2]
-    assert table["label"].tolist() == [4, 9]
-    assert table["area"].tolist() == [6, 1]
-    assert table["area_physical"].tolist() == [0.75, 0.125]
-    assert table["eccentricity"][1] == 0
-    assert table["intensity_mean_0"][1] == image[0, 1, 2, 0, 0]
-    assert table["intensity_max_1"][0] == image[1, 0, 1, 3, 4]
-
-
-def test_an_object_has_the_class_of_most_of_its_inner_pixels() -> None:
-    labels = np.array([[5, 5, 5, 5, 0, 8, 8]], np.int32)
-    classes = np.array([[2, 2, 3, 1, 0, 2, 2]], np.uint8)
-    table = measure(labels, class_map=classes, boundary=2)
-    assert table["class"].tolist() == [1, 0]
-    assert measure(labels, class_map=classes)["class"].tolist() == [2, 2]
-
-
-def test_an_empty_plane_has_no_rows() -> None:
-    table = measure(np.zeros((5, 5), np.int32), np.zeros((5, 5)))
-    assert all(len(column) == 0 for column in table.values())

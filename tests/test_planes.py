@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from napari_unet.errors import OutputError
-from napari_unet.planes import Planes, blocks
+from napari_unet.planes import Planes
+from napari_unet.tiling import blocks
 
 STACK: dict[str, Any] = {
     "data": np.arange(3 * 40 * 50).reshape(3, 40, 50),

@@ -1,4 +1,4 @@
-"""A network with all that using it rightly takes, its file, and the device it runs on."""
+"""A network with what using it rightly takes, its file, and the device that runs it."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""How a map of classes becomes objects, and back: seeds, growth, joining, measuring.
+"""How a map of classes becomes objects, and back: seeds, growth, joining.
 
 An object is a connected component of one class (of the interior, when the model has a
 boundary class), grown a few pixels into the boundary. Growth follows a local rule of
@@ -6,48 +6,29 @@ finite reach and components are joined across blocks, so a plane taken block by 
 has the same objects as the whole plane at once.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, sparse
 
 from .errors import OutputError
+from .labelstore import LabelArray
+from .tiling import Box, blocks
 
 __all__ = [
     "instance_targets",
     "label_blocks",
     "label_plane",
     "label_tile",
-    "measure",
-    "measure_stack",
 ]
 
-Box = tuple[slice, slice]
 Ids = NDArray[np.int32]
 Classes = NDArray[np.uint8]
-Table = dict[str, NDArray[Any]]
-_Columns = dict[tuple[str, str], NDArray[Any]]  # (how, of what) -> per object
-Reader = Callable[[tuple[int, ...], slice, slice], NDArray[Any]]
 
 _LARGEST = np.iinfo(np.int32).max
-_UFUNCS = {"sum": np.add, "min": np.minimum, "max": np.maximum}
-
-
-class Source(Protocol):
-    """What is read by slices: a numpy or zarr array (..., Y, X)."""
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-    def __getitem__(self, key: Any, /) -> Any: ...
-
-
-class Target(Source, Protocol):
-    """What is written by slices, too."""
-
-    def __setitem__(self, key: Any, value: Any, /) -> None: ...
 
 
 def label_tile(classes: Classes, *, boundary: int | None, reach: int = 3) -> Ids:
@@ -69,8 +50,8 @@ def label_tile(classes: Classes, *, boundary: int | None, reach: int = 3) -> Ids
 
 
 def label_plane(
-    classes: Source,
-    labels: Target,
+    classes: LabelArray,
+    labels: LabelArray,
     plane: tuple[int, ...],
     *,
     boundary: int | None,
@@ -126,8 +107,8 @@ def label_plane(
 
 
 def label_blocks(
-    classes: Source,
-    labels: Target,
+    classes: LabelArray,
+    labels: LabelArray,
     plane: tuple[int, ...],
     *,
     boundary: int | None,
@@ -167,15 +148,16 @@ def label_blocks(
 class _Work:
     """One plane and the rule by which it is labelled."""
 
-    classes: Source
-    labels: Target
+    classes: LabelArray
+    labels: LabelArray
     plane: tuple[int, ...]
     boundary: int | None
     reach: int
     block: int
 
     def boxes(self) -> list[Box]:
-        return list(_boxes(self.classes.shape, self.block))
+        height, width = self.classes.shape[-2:]
+        return list(blocks((height, width), self.block, self.block))
 
     def read(self, box: Box) -> Classes:
         found: Classes = np.asarray(self.classes[(*self.plane, *box)])
@@ -195,17 +177,6 @@ class _Work:
             for s, wide in zip(box, (y, x), strict=True)
         )
         return (y, x), (inner_y, inner_x)
-
-
-def _boxes(shape: tuple[int, ...], block: int) -> Iterator[Box]:
-    """Yield the boxes that cover a plane of `shape` (..., Y, X), in raster order."""
-    height, width = shape[-2:]
-    for y in range(0, height, block):
-        for x in range(0, width, block):
-            yield (
-                slice(y, min(y + block, height)),
-                slice(x, min(x + block, width)),
-            )
 
 
 def _seeds(classes: Classes, boundary: int | None) -> tuple[Ids, int]:
@@ -354,162 +325,3 @@ def instance_targets(labels: NDArray[np.integer[Any]]) -> Classes:
     edge |= ndimage.minimum_filter(far, 5, mode="nearest") != high
     classes: Classes = np.where(inside, np.where(edge, 2, 1), 0).astype(np.uint8)
     return classes
-
-
-def measure(
-    labels: NDArray[Any],
-    image: NDArray[Any] | None = None,
-    *,
-    scale: tuple[float, float] = (1.0, 1.0),
-    class_map: Classes | None = None,
-    boundary: int | None = None,
-) -> Table:
-    """Return one row per object of a plane, as columns of equal length.
-
-    Columns: label, area (pixels), area_physical (units of `scale` squared; only when a
-    scale is given), centroid_y, centroid_x, bbox_y0, bbox_x0, bbox_y1, bbox_x1 (half
-    open), diameter (of the disc of equal area), major_axis, minor_axis and eccentricity
-    (of the ellipse with equal second moments), all in pixels; then
-    intensity_mean, intensity_min and intensity_max, with the channel's index added when
-    there are several; and class, with a `class_map`.
-
-    Parameters
-    ----------
-    labels
-        Objects (Y, X); 0 is background.
-    image
-        Intensities (Y, X) or (C, Y, X).
-    scale
-        Pixel size in Y and X.
-    class_map
-        Classes (Y, X). An object's class is the most frequent one in it that is neither
-        background nor `boundary`; 0 if there is none.
-    boundary
-        Index of the boundary class in `class_map`.
-    """
-    channels = None if image is None else image.reshape(-1, *labels.shape)
-    read = None if channels is None else (lambda _, y, x: channels[:, y, x])
-    table = measure_stack(labels, [()], read, scale=scale)
-    if class_map is not None:
-        where = (labels > 0) & (class_map > 0) & (class_map != boundary)
-        rows = np.searchsorted(table["label"], labels[where])
-        counts = np.zeros((len(table["label"]), 256), np.int64)
-        np.add.at(counts, (rows, class_map[where]), 1)
-        table["class"] = counts.argmax(axis=1).astype(np.uint8)
-    return table
-
-
-def measure_stack(
-    labels: Source,
-    planes: Iterable[tuple[int, ...]],
-    read: Reader | None = None,
-    *,
-    axes: str = "",
-    scale: tuple[float, float] = (1.0, 1.0),
-    block: int = 1024,
-) -> Table:
-    """Measure the objects of several planes, block by block; see `measure`.
-
-    Parameters
-    ----------
-    labels
-        Objects (..., Y, X), read by slices.
-    planes
-        Indices of the planes, one number per axis before Y and X. An object that is in
-        several planes has a row in each.
-    read
-        Returns the intensities (C, Y, X) of a plane, and Y and X slices of it.
-    axes
-        A letter for each axis before Y and X; each becomes a column, in lower case.
-    scale
-        Pixel size in Y and X.
-    block
-        Side of the squares that are read at a time, in pixels.
-    """
-    tables = []
-    for plane in planes:
-        parts = []
-        for y, x in _boxes(labels.shape, block):
-            ids = np.asarray(labels[(*plane, y, x)])
-            if ids.any():
-                image = None if read is None else read(plane, y, x)
-                parts.append(_sums(ids, image, (y.start, x.start)))
-        if parts:
-            table = _features(_merge(parts), scale)
-            where = zip(axes.lower(), plane, strict=False)
-            size = len(table["label"])
-            tables.append({a: np.full(size, at) for a, at in where} | table)
-    if not tables:
-        return {"label": np.zeros(0, np.int32), "area": np.zeros(0, np.int64)}
-    return {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
-
-
-def _sums(ids: Ids, image: NDArray[Any] | None, origin: tuple[int, int]) -> _Columns:
-    """Return what adds up over blocks, for each object in one block."""
-    rows, cols = np.nonzero(ids)
-
-    def columns() -> Iterator[tuple[str, str, NDArray[Any]]]:
-        y, x = rows + origin[0], cols + origin[1]
-        yield "sum", "area", np.ones(len(y), np.int64)
-        yield "sum", "yx", y * x
-        for name, at in (("y", y), ("x", x)):
-            yield "sum", name, at
-            yield "sum", name * 2, at * at
-            yield "min", name, at
-            yield "max", name, at
-        for c, channel in enumerate(() if image is None else image):
-            values = channel[rows, cols].astype(np.float64)
-            for how in _UFUNCS:
-                yield how, f"channel {c}", values
-
-    return _reduce(ids[rows, cols], columns())
-
-
-def _reduce(
-    ids: NDArray[Any], columns: Iterable[tuple[str, str, NDArray[Any]]]
-) -> _Columns:
-    """Return one entry per id of every column, summed or the least or the largest."""
-    order = np.argsort(ids, kind="stable")
-    ids = ids[order]
-    starts = np.flatnonzero(np.diff(ids, prepend=0))
-    reduced: _Columns = {("id", "label"): ids[starts]}
-    for how, name, values in columns:
-        reduced[how, name] = _UFUNCS[how].reduceat(values[order], starts)
-    return reduced
-
-
-def _merge(parts: list[_Columns]) -> _Columns:
-    """Return the sums of a whole plane from those of its blocks."""
-    if len(parts) == 1:
-        return parts[0]
-    whole = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-    ids = whole.pop(("id", "label"))
-    return _reduce(ids, ((how, name, v) for (how, name), v in whole.items()))
-
-
-def _features(sums: _Columns, scale: tuple[float, float]) -> Table:
-    """Return the columns of `measure` from a plane's sums."""
-    area = sums["sum", "area"]
-    y, x = sums["sum", "y"] / area, sums["sum", "x"] / area
-    yy, xx = sums["sum", "yy"] / area - y * y, sums["sum", "xx"] / area - x * x
-    yx = sums["sum", "yx"] / area - y * x
-    root = np.hypot((yy - xx) / 2, yx)
-    major = np.maximum((yy + xx) / 2 + root, 0)
-    minor = np.clip((yy + xx) / 2 - root, 0, major)
-    table: Table = {"label": sums["id", "label"], "area": area}
-    if scale != (1.0, 1.0):
-        table["area_physical"] = area * (scale[0] * scale[1])
-    table |= {"centroid_y": y, "centroid_x": x}
-    table |= {"bbox_y0": sums["min", "y"], "bbox_x0": sums["min", "x"]}
-    table |= {"bbox_y1": sums["max", "y"] + 1, "bbox_x1": sums["max", "x"] + 1}
-    table["diameter"] = np.sqrt(area * (4 / np.pi))
-    table |= {"major_axis": 4 * np.sqrt(major), "minor_axis": 4 * np.sqrt(minor)}
-    table["eccentricity"] = np.sqrt(1 - minor / np.where(major > 0, major, np.inf))
-    table["eccentricity"][major == 0] = 0
-    channels = [name for how, name in sums if how == "sum" and name[:7] == "channel"]
-    for c, name in enumerate(channels):
-        suffix = f"_{c}" if len(channels) > 1 else ""
-        table[f"intensity_mean{suffix}"] = sums["sum", name] / area
-        table[f"intensity_min{suffix}"] = sums["min", name]
-        table[f"intensity_max{suffix}"] = sums["max", name]
-    return table

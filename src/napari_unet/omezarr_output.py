@@ -9,7 +9,8 @@ import zarr
 from zarr.codecs import BloscCodec
 
 from .labelstore import LabelArray
-from .planes import Planes, blocks
+from .planes import Planes
+from .tiling import blocks
 
 __all__ = ["ZARR_ORDER", "write_omezarr"]
 

@@ -1,10 +1,9 @@
-"""How an array with axes in any order is walked plane by plane and block by block.
+"""How an array with axes in any order is walked plane by plane.
 
 What is written to a file is described here once, for every format: the order of the
 axes in the file, the pixel size, and the names. Only blocks are ever held in memory.
 """
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,24 +13,11 @@ from numpy.typing import NDArray
 
 from .errors import OutputError
 from .labelstore import LabelArray
+from .tiling import blocks
 
-__all__ = ["Planes", "blocks"]
+__all__ = ["Planes"]
 
 _BLOCK = 2048  # side of the blocks that are searched for the extrema
-
-
-def blocks(
-    shape: tuple[int, int], height: int, width: int
-) -> Iterator[tuple[slice, slice]]:
-    """Yield (Y, X) slices that cover `shape` row by row, smaller at the far edges.
-
-    >>> list(blocks((2, 5), 4, 3))
-    [(slice(0, 2, None), slice(0, 3, None)), (slice(0, 2, None), slice(3, 5, None))]
-    """
-    for y, x in itertools.product(
-        range(0, shape[0], height), range(0, shape[1], width)
-    ):
-        yield slice(y, min(y + height, shape[0])), slice(x, min(x + width, shape[1]))
 
 
 @dataclass(frozen=True, slots=True)

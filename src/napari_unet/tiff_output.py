@@ -16,7 +16,8 @@ import tifffile
 from numpy.typing import NDArray
 
 from .errors import OutputError
-from .planes import Planes, blocks
+from .planes import Planes
+from .tiling import blocks
 
 __all__ = ["write_tiff"]
 

@@ -6,6 +6,8 @@ borders the window slides inward, so that the net's own zero padding falls exact
 it falls when the whole plane is computed at once. Hence tiled equals whole.
 """
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .errors import OptionsError
@@ -15,6 +17,7 @@ __all__ = [
     "Tile",
     "TilePlan",
     "best_window",
+    "blocks",
     "cut",
     "plan_tiles",
     "region",
@@ -119,6 +122,18 @@ def plan_tiles(
         r.stop - r.start + p for r, p in zip(first.read, first.pad, strict=True)
     )
     return TilePlan((height, width), tiles)
+
+
+def blocks(shape: tuple[int, int], height: int, width: int) -> Iterator[Box]:
+    """Yield (Y, X) slices that cover `shape` row by row, smaller at the far edges.
+
+    >>> list(blocks((2, 5), 4, 3))
+    [(slice(0, 2, None), slice(0, 3, None)), (slice(0, 2, None), slice(3, 5, None))]
+    """
+    for y, x in itertools.product(
+        range(0, shape[0], height), range(0, shape[1], width)
+    ):
+        yield slice(y, min(y + height, shape[0])), slice(x, min(x + width, shape[1]))
 
 
 def best_window(

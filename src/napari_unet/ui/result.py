@@ -80,6 +80,11 @@ class Result:
         self.layer.features = {}
         self._array = array
 
+    def lock(self, locked: bool) -> None:
+        """Keep the user from painting while tiles that would hide it arrive."""
+        if self.layer is not None and self.layer.editable == locked:
+            self.layer.editable = not locked
+
     def add(self, key: Key) -> None:
         """Note that the pixels `key` of the array changed."""
         self._waiting.append(key)

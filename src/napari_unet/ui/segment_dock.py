@@ -112,6 +112,7 @@ class SegmentDock(QWidget):
         self._step = step
         if self._result is not None:
             self._result.show(self._viewer, step.array)
+            self._result.lock(True)
             if step.key is not None:
                 self._result.add(step.key)
 
@@ -139,6 +140,8 @@ class SegmentDock(QWidget):
 
     def _on_ended(self) -> None:
         self._job = None
+        if self._result is not None:
+            self._result.lock(False)
         self.progress.idle()
         self._show_state()
 

@@ -152,7 +152,7 @@ def _measured(
     request: Request, array: LabelArray, step: Step
 ) -> Generator[Step, None, Table | None]:
     """Measure the objects plane by plane; Cancel is answered in between."""
-    from napari_unet.objects import measure_stack
+    from napari_unet.measures import measure_stack
 
     image, channel = request.image, request.options.channel
     channels = [channel] if isinstance(channel, int) else None
