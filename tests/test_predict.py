@@ -302,3 +302,14 @@ def test_best_window_obeys_the_limit_and_beats_squares(y, x, pixels):
 def test_region_is_aligned_and_reaches_a_halo_further():
     box = region((100, 300), (slice(40, 50), slice(290, 300)), 16, 8)
     assert box == (slice(24, 72), slice(272, 300))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["auto", "fp32"])
+def test_gpu_and_processor_agree(precision):
+    model = random_model(classes=("background", "a", "b"), width=16, depth=3)
+    image = random_image((500, 700))
+    cpu = run(model, image, SegmentOptions(device="cpu", precision="fp32"))[1]
+    gpu = run(model, image, SegmentOptions(device="cuda", precision=precision))[1]
+    assert gpu.device.startswith("cuda")
+    assert (gpu.labels == cpu.labels).mean() >= 0.999

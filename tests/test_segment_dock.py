@@ -234,6 +234,7 @@ def test_cancel_keeps_the_tiles_done_and_the_button_returns(viewer, dock, qtbot)
     click(dock, "Segment")
     assert not dock.view_button.isEnabled()
     qtbot.waitUntil(lambda: "long [bright]" in viewer.layers, timeout=WAIT)
+    qtbot.waitUntil(lambda: not viewer.layers[-1].editable, timeout=WAIT)
     asked = time.monotonic()
     click(dock, "Cancel")
     assert not button(dock, "Cancelling...").isEnabled()
@@ -245,6 +246,7 @@ def test_cancel_keeps_the_tiles_done_and_the_button_returns(viewer, dock, qtbot)
     assert 0 < done < 6000
     assert not labels.metadata["napari_unet"]["complete"]
     assert session_of(viewer).jobs == []
+    assert labels.editable  # nothing arrives any more that strokes could drown in
 
 
 def test_plane_in_view_comes_first(viewer, dock, qtbot):
