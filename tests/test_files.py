@@ -5,6 +5,7 @@ from importlib.resources import files as package_files
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from npe2 import PluginManifest
@@ -194,3 +195,37 @@ def test_every_sample_opens_as_a_layer(key):
         viewer.add_layer(Layer.create(*data))
     assert viewer.layers[0].name == key
     assert viewer.layers[0].ndim == (3 if key == "nuclei_movie" else 2)
+
+
+def test_labels_with_a_channel_axis_open_over_their_image(tmp_path):
+    path = tmp_path / "cells.ome.zarr"
+    image = np.random.default_rng(0).integers(0, 99, (1, 40, 50)).astype(np.uint16)
+    write_image(path, image)
+    labels = path / "labels"
+    write_image(labels / "cells", (image > 50).astype(np.uint8), {"image-label": {}})
+    write_image(labels / "two", np.zeros((2, 40, 50), np.uint8), {"image-label": {}})
+    group = zarr.open_group(labels, mode="a")
+    group.attrs["ome"] = {"version": "0.5", "labels": ["cells", "two"]}
+    layers = opened(path)
+    assert [type(layer) for layer in layers] == [Image, Labels]
+    np.testing.assert_array_equal(np.asarray(layers[1].data), image[0] > 50)
+
+
+def write_image(path, data, more=None):
+    group = zarr.open_group(path, mode="w")
+    group.create_array("0", data=data)
+    axes = [{"name": "c", "type": "channel"}]
+    axes += [{"name": name, "type": "space"} for name in "yx"]
+    scale = [{"type": "scale", "scale": [1.0, 0.5, 0.5]}]
+    sets = [{"path": "0", "coordinateTransformations": scale}]
+    multiscales = [{"axes": axes, "datasets": sets}]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": multiscales, **(more or {})}
+
+
+def test_saving_under_another_name_overwrites_nothing(tmp_path):
+    data = np.ones((40, 50), np.int32)
+    there = tmp_path / "cells.ome.zarr"
+    write_image(there, np.ones((1, 40, 50), np.float32))
+    with pytest.raises(OutputError, match=r"cells\.ome\.zarr"):
+        write_labels(str(tmp_path / "cells.zarr"), data, {"name": "cells"})
+    assert zarr.open_group(there)["0"].dtype == np.float32

@@ -390,3 +390,43 @@ def test_real_images_open(folder: str, axes: str) -> None:
     whole = tifffile.imread(paths[0])[plane]
     expected = np.moveaxis(whole, -1, 0) if image.rgb else whole[None]
     np.testing.assert_array_equal(window, expected[:, 10:40, 5:50])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
+def test_a_pipe_is_no_image(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.tif")
+    with pytest.raises(ImageError, match=r"pipe\.tif is neither a file"):
+        open_image(tmp_path / "pipe.tif")
+
+
+def test_a_jpeg_that_was_cut_off_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "half.jpg"
+    noise = np.random.default_rng(0).integers(0, 255, (90, 90), np.uint8)
+    whole = imagecodecs.jpeg_encode(noise)
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ImageError, match=r"half\.jpg was cut off"):
+        open_image(path)
+
+
+def test_planes_in_files_that_are_not_there_are_missed(tmp_path: Path) -> None:
+    names = [tmp_path / f"part{i}.ome.tif" for i in range(2)]
+    uuids = [f"urn:uuid:0000000{i}-0000-4000-8000-000000000000" for i in range(2)]
+    planes = "".join(
+        f'<TiffData FirstZ="{i}" IFD="0" PlaneCount="1">'
+        f'<UUID FileName="{name.name}">{uuid}</UUID></TiffData>'
+        for i, (name, uuid) in enumerate(zip(names, uuids, strict=True))
+    )
+    xml = (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="{}">'
+        '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" '
+        'Type="uint8" SizeX="40" SizeY="30" SizeZ="2" SizeC="1" SizeT="1">'
+        '<Channel ID="Channel:0:0" SamplesPerPixel="1"/>'
+        f"{planes}</Pixels></Image></OME>"
+    )
+    for name, uuid in zip(names, uuids, strict=True):
+        data = np.full((30, 40), 7, np.uint8)
+        tifffile.imwrite(name, data, description=xml.format(uuid), metadata=None)
+    assert open_image(names[0]).shape == (2, 30, 40)
+    names[1].unlink()
+    with pytest.raises(ImageError, match=r"part0\.ome\.tif is one of several files"):
+        open_image(names[0])

@@ -193,7 +193,7 @@ def test_replaced_data_and_removed_layer_are_not_usable():
     assert not other.usable
     other.add((slice(0, 5), slice(0, 5)))
     other.refresh()
-    other.complete({}, None)  # nothing to see, nothing to break
+    other.stopped(3)  # nothing to see, nothing to break
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32])

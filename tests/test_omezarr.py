@@ -253,7 +253,5 @@ def test_cut_off_chunk_is_a_sentence_when_it_is_read(tmp_path: Path) -> None:
     chunk = path / "0" / "c" / "1" / "1"
     chunk.write_bytes(chunk.read_bytes()[:20])
     image = open_image(path)
-    with pytest.raises(
-        ImageError, match=r"a: rows 0 to 40 of plane \(\) cannot be read"
-    ):
+    with pytest.raises(ImageError, match=r"a\.zarr: rows 0 to 40 cannot be read"):
         image.read((), slice(0, 40), slice(0, 50))

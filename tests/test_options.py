@@ -80,6 +80,7 @@ def test_sensible_options_are_kept(good: dict[str, Any]) -> None:
         ({"diameter": 0}, "diameter is 0"),
         ({"diameter": float("nan")}, "diameter is nan"),
         ({"scale": -1.0}, "scale is -1"),
+        ({"scale": float("inf")}, "scale is inf"),
         ({"min_size": -1}, "min_size is -1"),
         ({"threshold": 0}, "threshold is 0"),
         ({"threshold": 1}, "threshold is 1"),

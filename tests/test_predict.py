@@ -1,6 +1,7 @@
 """Tiled equals whole, whatever the shape, the net, the tile, the scale, the output."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -249,6 +250,22 @@ def test_min_size_drops_small_objects():
     assert (sizes < 5).any()
     kept = run(model, image, SegmentOptions(min_size=5, device="cpu"))[1]
     assert kept.objects == (sizes >= 5).sum()
+
+
+def test_the_models_own_least_size_holds_unless_another_is_given():
+    bare, image = random_model(), random_image((120, 120))
+    model = replace(bare, card={"min_size": 5})
+    sizes = np.bincount(run(bare, image)[1].labels.ravel())[1:]
+    assert run(model, image)[1].objects == (sizes >= 5).sum() < len(sizes)
+    everything = SegmentOptions(min_size=0, device="cpu")
+    assert run(model, image, everything)[1].objects == len(sizes)
+    double = SegmentOptions(scale=2.0, device="cpu")  # 5 pixels of the net: 1 of these
+    assert run(model, image, double)[1].objects == run(bare, image, double)[1].objects
+
+
+def test_an_absurd_scale_is_refused():
+    with pytest.raises(OptionsError, match="scaled by 1e-09"):
+        run(random_model(), random_image((64, 64)), SegmentOptions(scale=1e-9))
 
 
 def test_diameter_is_brought_to_the_models_own():

@@ -115,3 +115,9 @@ def test_large_numbers_keep_their_differences() -> None:
 def test_impossible_percentiles_are_refused(low: float, high: float) -> None:
     with pytest.raises(ModelError, match=r"0\.\.100"):
         Scaling(low, high)
+
+
+def test_small_differences_of_large_numbers_are_kept() -> None:
+    raw = np.array([[[4_000_000_000, 4_000_000_100]]], np.uint32)
+    scaled = Scaling(0, 100).measure(raw.reshape(1, -1)).apply(raw)
+    np.testing.assert_allclose(scaled, [[[0, 1]]], atol=1e-6)

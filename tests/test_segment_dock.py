@@ -9,6 +9,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QPushButton
 
 from napari_unet.ui.choosers import shipped_models
+from napari_unet.ui.job import Job
 from napari_unet.ui.segment_dock import SegmentDock
 from napari_unet.ui.session import session_of
 from napari_unet.ui.settings import SegmentSettings, read_settings, write_settings
@@ -247,6 +248,64 @@ def test_cancel_keeps_the_tiles_done_and_the_button_returns(viewer, dock, qtbot)
     assert not labels.metadata["napari_unet"]["complete"]
     assert session_of(viewer).jobs == []
     assert labels.editable  # nothing arrives any more that strokes could drown in
+
+
+def test_this_view_twice_on_a_movie_keeps_the_rows_of_other_frames(viewer, dock, qtbot):
+    viewer.add_image(squares((3, 64, 96)), name="movie", axis_labels=("t", "y", "x"))
+    segmented(qtbot, dock)
+    for frame in (0, 2):
+        viewer.dims.set_point(0, frame)
+        segmented(qtbot, dock, "Segment this view")
+    labels = viewer.layers["movie [bright]"]
+    assert sorted(labels.features["t"]) == [0] * 4 + [1] * 4 + [2] * 4
+    assert sorted(labels.features["index"]) == sorted(np.unique(labels.data)[1:])
+
+
+def test_ids_stay_unique_after_a_cancelled_run(viewer, dock, qtbot):
+    viewer.add_image(squares((6000, 32, 32), 1), name="long")
+    click(dock, "Segment")
+    qtbot.waitUntil(lambda: "long [bright]" in viewer.layers, timeout=WAIT)
+    click(dock, "Cancel")
+    finish(qtbot, dock)
+    labels = viewer.layers["long [bright]"]
+    viewer.dims.set_point(0, 5999)
+    before = set(np.unique(labels.data))
+    segmented(qtbot, dock, "Segment this view")
+    assert not before & (set(np.unique(labels.data[5999])) - {0})
+
+
+def test_nobody_can_paint_between_the_click_and_the_first_tile(viewer, dock, qtbot):
+    viewer.add_image(squares(), name="cells")
+    segmented(qtbot, dock)
+    click(dock, "Segment")
+    assert not viewer.layers["cells [bright]"].editable
+    finish(qtbot, dock)
+    assert viewer.layers["cells [bright]"].editable
+
+
+def test_this_view_with_another_output_leaves_the_result_alone(viewer, dock, qtbot):
+    viewer.add_image(squares(), name="cells")
+    segmented(qtbot, dock)
+    before = np.array(viewer.layers["cells [bright]"].data)
+    dock.form.output.setCurrentText("classes")
+    segmented(qtbot, dock, "Segment this view")
+    np.testing.assert_array_equal(viewer.layers["cells [bright]"].data, before)
+    assert "cells [bright] 2" in viewer.layers
+
+
+def test_a_rerun_follows_the_image_that_was_rescaled(viewer, dock, qtbot):
+    image = viewer.add_image(squares(), name="cells")
+    segmented(qtbot, dock)
+    image.scale = (0.5, 0.5)
+    segmented(qtbot, dock)
+    assert tuple(viewer.layers["cells [bright]"].scale) == (0.5, 0.5)
+
+
+def test_a_finished_run_lets_go_of_its_arrays(viewer, dock, qtbot):
+    viewer.add_image(squares(), name="cells")
+    for _ in range(3):
+        segmented(qtbot, dock)
+    qtbot.waitUntil(lambda: not dock.findChildren(Job), timeout=WAIT)
 
 
 def test_plane_in_view_comes_first(viewer, dock, qtbot):

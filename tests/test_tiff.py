@@ -436,7 +436,7 @@ def test_damaged_pixels_are_a_sentence_when_they_are_read(tmp_path: Path) -> Non
     content[offset : offset + 40] = b"\xff" * 40
     path.write_bytes(content)
     image = open_image(path)
-    with pytest.raises(ImageError, match=r"a: rows 0 to 10 .* may be damaged"):
+    with pytest.raises(ImageError, match=r"a\.\w+: rows 0 to 10 .* may be damaged"):
         image.read((), slice(0, 10), slice(0, 10))
 
 

@@ -105,5 +105,8 @@ touch "$begun"
 echo "setup: installing the pinned packages into .venv (about 2 GB, some minutes)"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check \
     -c constraints.txt torch==2.13.0 -e ".[$extras]"
-rm -f .venv/.setup-*
+rm -f "$begun"
 key >"$stamp" # only now: apt may have brought a newer python
+if [[ $extras == pyqt6,dev ]]; then
+    cp "$stamp" .venv/.setup-pyqt6,test # which dev includes
+fi

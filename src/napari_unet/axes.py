@@ -29,16 +29,23 @@ _UNITS = {
     "millimeter": ("mm", "millimetre", "millimeters"),
     "centimeter": ("cm", "centimetre", "centimeters"),
     "meter": ("m", "metre", "meters"),
+    "picometer": ("pm",),
+    "decimeter": ("dm",),
+    "kilometer": ("km",),
+    "foot": ("ft", "feet"),
+    "yard": ("yd", "yards"),
     "angstrom": ("å", "Å", "a", "angstroms"),
     "inch": ("in", "inches", '"'),
     "second": ("s", "sec", "secs", "seconds"),
     "millisecond": ("ms", "msec", "milliseconds"),
+    "microsecond": ("us", "µs", "μs", "microseconds"),
+    "nanosecond": ("ns", "nanoseconds"),
+    "picosecond": ("ps", "picoseconds"),
     "minute": ("min", "mins", "minutes"),
     "hour": ("h", "hr", "hrs", "hours"),
     "day": ("d", "days"),
     "pixel": ("", "px", "pixels", "voxel", "none", "null", "reference frame"),
 }
-_OTHER_UNITS = ("picometer", "decimeter", "kilometer", "foot", "yard", "microsecond")
 _WORDS = {short: word for word, shorts in _UNITS.items() for short in shorts}
 
 
@@ -65,8 +72,7 @@ def unit_word(unit: str) -> str:
     """
     text = unit.replace(r"\u00B5", "µ").replace(r"\u00b5", "µ").strip()
     word = _WORDS.get(text, _WORDS.get(text.lower(), text.lower()))
-    known = word in _UNITS or word in _OTHER_UNITS
-    return word if known else "pixel"
+    return word if word in _UNITS else "pixel"
 
 
 def settle_axes(found: str, shape: Sequence[int], name: str) -> str:

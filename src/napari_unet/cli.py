@@ -7,6 +7,7 @@ mistake are answered at once.
 
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -63,7 +64,10 @@ _Diameter = Annotated[
 _Scale = Annotated[
     float | None, typer.Option(help="Show the net an image so many times as large.")
 ]
-_MinSize = Annotated[int, typer.Option(help="Drop objects of fewer pixels.")]
+_MinSize = Annotated[
+    int | None,
+    typer.Option(help="Drop objects of fewer pixels; else as the model says."),
+]
 _Threshold = Annotated[
     float | None, typer.Option(help="Least probability of a labelled pixel, 0 to 1.")
 ]
@@ -84,6 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         The words after the command's name; None takes them from the process.
     """
     try:
+        # Asked to end, end as after Ctrl-C: temporary files are removed.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         app(argv, prog_name="napari-unet")
     except SystemExit as stop:
         if stop.code == _CANCELLED:
@@ -148,7 +154,7 @@ def segment(
     tile: _Tile = None,
     diameter: _Diameter = None,
     scale: _Scale = None,
-    min_size: _MinSize = 0,
+    min_size: _MinSize = None,
     threshold: _Threshold = None,
     precision: _Precision = "auto",
     per_plane: _PerPlane = False,

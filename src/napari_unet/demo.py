@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -57,6 +58,8 @@ def run(folder: Path | None) -> dict[str, Any] | None:
         _restart_on_virtual_display(folder or Path("demo-output"))
     if folder is not None:
         _make(folder)
+        # What the user's own dock remembers must neither steer the demo nor change.
+        os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="napari-unet-demo-")
     import napari
 
     viewer = napari.Viewer()

@@ -58,6 +58,10 @@ def read_content(file: Path) -> Content:
         return read_zarr(file)
     if not file.exists():
         raise ImageError(f"{file} does not exist. Check the name and the folder.")
+    if not file.is_file():
+        raise ImageError(
+            f"{file.name} is neither a file nor a folder. Choose an image."
+        )
     with file.open("rb") as stream:
         start = stream.read(16)
     if not start:
@@ -78,7 +82,13 @@ def _read_picture(file: Path, decoder: str) -> Content:
     """Load a PNG, JPEG or BMP."""
     import imagecodecs  # slow to load, and most images are TIFF
 
-    pixels = getattr(imagecodecs, decoder)(file.read_bytes())
+    content = file.read_bytes()
+    if decoder == "jpeg_decode" and b"\xff\xd9" not in content[-4096:]:
+        raise ImageError(  # the decoder would fill the rest with grey
+            f"{file.name} was cut off: the end of the picture is missing. Copy or "
+            "export it again."
+        )
+    pixels = getattr(imagecodecs, decoder)(content)
     if pixels.ndim == 3 and pixels.shape[-1] == 2:  # grey and alpha
         pixels = pixels[..., 0]
     if decoder == "jpeg_decode" and pixels.shape[2:] == (4,):

@@ -71,17 +71,17 @@ class Image:
         named = len(set(self.axes) & set("TCZYX")) == len(self.axes) == len(shape)
         if not named or not self.label_axes.endswith("YX"):
             raise ImageError(
-                f"{self.name} has shape {shape}, which axes {self.axes!r} do not fit. "
+                f"{self.title} has shape {shape}, which axes {self.axes!r} do not fit. "
                 "Name every axis, Y and X last."
             )
         if 0 in shape:
             raise ImageError(
-                f"{self.name} has an axis of length 0 (shape {shape}): there is "
+                f"{self.title} has an axis of length 0 (shape {shape}): there is "
                 "nothing to see in it."
             )
         if self.dtype.kind not in "buif":
             raise ImageError(
-                f"{self.name} has pixels of type {self.dtype}; only real numbers can "
+                f"{self.title} has pixels of type {self.dtype}; only real numbers can "
                 "be segmented. Convert it to 8 bit, 16 bit or float."
             )
         defaults = {
@@ -92,6 +92,11 @@ class Image:
         for field, value in defaults.items():
             if not getattr(self, field):
                 object.__setattr__(self, field, value)
+
+    @property
+    def title(self) -> str:
+        """What a message calls it: the file's name if it has one."""
+        return self.name if self.source is None else self.source.name
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -182,8 +187,9 @@ class Image:
         try:
             window = np.asarray(self.data[tuple(keys[a] for a in self.axes)])
         except Exception as error:
+            where = f" of plane {plane}" if plane else ""
             raise ImageError(
-                f"{self.name}: rows {y.start} to {y.stop} of plane {plane} cannot be "
+                f"{self.title}: rows {y.start} to {y.stop}{where} cannot be "
                 f"read ({error}). The file may be damaged; copy or export it again."
             ) from error
         if "C" not in self.axes:

@@ -104,10 +104,11 @@ def fold(net: UNet) -> UNet:
 def bytes_per_pixel(spec: UNetSpec, itemsize: int = 4) -> int:
     """Return the memory that one pixel of a window takes at the worst moment.
 
-    That is the topmost concatenation: the skip, the decoder's half and both together,
-    4 x width channels. The rest holds the window, the logits and their softmax.
+    That is the topmost concatenation: the skip, the decoder's half, both together, and
+    what came from below: 4.5 x width channels. The rest holds the window, the logits
+    and their softmax.
     """
-    return 4 * spec.width * itemsize + 4 * (
+    return 9 * spec.width * itemsize // 2 + 4 * (
         3 * spec.in_channels + 4 * len(spec.classes)
     )
 
@@ -141,8 +142,14 @@ def memory_pixels(
     else:
         free = int(psutil.virtual_memory().available * _FREE) - held - _SLACK
     if engine.device.type == "cuda":  # the card holds the features, the host the rest
-        on_card = torch.cuda.mem_get_info(engine.device)[0] * _CARD
-        pixels = min(int(on_card / features), free // (each + _HOST))
+        on_card = int(torch.cuda.mem_get_info(engine.device)[0] * _CARD / features)
+        if on_card < least:
+            raise MemoryBudgetError(
+                f"The memory of {engine.device} is full: one tile needs "
+                f"{least * features / 1e6:.0f} MB there. Close what else uses it, or "
+                "choose the CPU."
+            )
+        pixels = min(on_card, free // (each + _HOST))
     else:
         each += features
         pixels = free // each

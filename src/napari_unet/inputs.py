@@ -49,6 +49,13 @@ class ModelInput:
         return self.axes[0].target, self.axes[1].target
 
     @property
+    def decoded(self) -> int:
+        """How many channels are held, in two copies, to read those that are wanted."""
+        if self.image.axes.endswith("C"):  # samples of a pixel lie together
+            return 2 * self.image.channels
+        return 2 * (max(self.channels) - min(self.channels) + 1)
+
+    @property
     def resampled(self) -> bool:
         """Whether the net's pixels are other than the image's."""
         return any(axis.source != axis.target for axis in self.axes)
@@ -116,19 +123,28 @@ def model_input(model: Model, image: Image, options: SegmentOptions) -> ModelInp
     factor = _factor(model, options)
     y, x = (Axis(n, max(1, round(n * factor))) for n in image.plane_shape)
     if factor != 1:
-        notes = (*notes, f"The image was scaled by {factor:.3g} for the model.")
+        notes = (*notes, f"The image was scaled by {factor:.4g} for the model.")
     return ModelInput(image, model.scaling, channels, grey, repeat, (y, x), notes)
 
 
 def _factor(model: Model, options: SegmentOptions) -> float:
     if options.diameter is None:
-        return options.scale or 1.0
+        return _sane(options.scale or 1.0)
     if model.diameter is None:
         raise OptionsError(
             f"The model {model.name} does not state the diameter that it was trained "
             "for. Give a scale instead of a diameter."
         )
-    return model.diameter / options.diameter
+    return _sane(model.diameter / options.diameter)
+
+
+def _sane(factor: float) -> float:
+    if not 0.02 <= factor <= 20:
+        raise OptionsError(
+            f"The image would be scaled by {factor:.3g} for the model; 0.02 to 20 is "
+            "possible. Check the object diameter, or the scale."
+        )
+    return factor
 
 
 def _channels(
@@ -149,7 +165,7 @@ def _channels(
     if available == 1 and wanted == 3:
         note = "The grey image was repeated for the model's three colour channels."
         return chosen, False, 3, (note,)
-    seen = f"{_title(image)} has axes {image.axes!r} with {available} channels"
+    seen = f"{image.title} has axes {image.axes!r} with {available} channels"
     if wanted == 1:
         raise ImageError(
             f"{seen}; the model {model.name} takes 1. Choose a channel (--channel, or "
@@ -167,12 +183,8 @@ def _channel(image: Image, channel: int | str) -> int:
     if isinstance(channel, int) and 0 <= channel < image.channels:
         return channel
     raise ImageError(
-        f"{_title(image)} has no channel {channel!r}. Choose one of: {_listed(image)}."
+        f"{image.title} has no channel {channel!r}. Choose one of: {_listed(image)}."
     )
-
-
-def _title(image: Image) -> str:
-    return image.name if image.source is None else image.source.name
 
 
 def _listed(image: Image) -> str:

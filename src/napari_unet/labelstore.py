@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 from .errors import OutputError
 
-__all__ = ["LabelArray", "create_labels", "memory_limit"]
+__all__ = ["LabelArray", "create_labels", "memory_limit", "put"]
 
 _LIMIT = 256_000_000
 
@@ -80,6 +80,23 @@ def create_labels(
     if math.prod(shape) * dtype.itemsize <= limit:
         return np.zeros(shape, dtype)
     return _temporary_array(shape, dtype, folder)
+
+
+def put(array: LabelArray, key: tuple[Any, ...], values: NDArray[Any]) -> None:
+    """Write `values` into a part of `array`.
+
+    Raises
+    ------
+    OutputError
+        If the array is on a disk that takes no more.
+    """
+    try:
+        array[key] = values
+    except OSError as error:
+        raise OutputError(
+            f"The labels cannot be kept on the disk while they are made "
+            f"({error.strerror or error}). Make room there and start again."
+        ) from error
 
 
 def _temporary_array(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -31,6 +32,10 @@ _KEY = "napari_unet"  # of our JSON in the header of a .safetensors file
 _FORMAT = 1
 _DEVICES = ("cpu", "cuda", "mps", "xpu")
 _WEIGHTS = Path(__file__).parent / "weights"
+
+
+class _NewerError(Exception):
+    """A file of a format that this version does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,11 @@ class Model:
         """Typical diameter, in pixels, of the objects that it was trained on."""
         value = self.card.get("diameter")
         return None if value is None else float(value)
+
+    @property
+    def min_size(self) -> float:
+        """Pixels that an object must have, at the scale of training, to be one."""
+        return float(self.card.get("min_size", 0))
 
     def checksum(self) -> str:
         """Return the SHA-256 of the weights, in hexadecimal."""
@@ -199,9 +209,7 @@ def _build(path: Path, text: str, state: dict[str, Tensor]) -> Model:
     try:
         about = json.loads(text)
         if about["format"] > _FORMAT:
-            raise ModelError(
-                f"{path.name} was written by a newer napari-unet. Update napari-unet."
-            )
+            raise _NewerError
         fields = about["spec"]
         net = UNet(UNetSpec(**{**fields, "classes": tuple(fields["classes"])}))
         net.load_state_dict(
@@ -212,9 +220,16 @@ def _build(path: Path, text: str, state: dict[str, Tensor]) -> Model:
         )
         scaling = Scaling(**about["scaling"])
         card = dict(about.get("card", {}))
-        if "diameter" in card:
-            card["diameter"] = float(card["diameter"])
-    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        for key in ("diameter", "min_size"):
+            if card.get(key) is not None and not 0 < float(card[key]) < math.inf:
+                raise ValueError(f"{key} is {card[key]}")
+        if not all(bool(tensor.isfinite().all()) for tensor in state.values()):
+            raise ValueError("weights that are no numbers")
+    except _NewerError as error:
+        raise ModelError(
+            f"{path.name} was written by a newer napari-unet. Update napari-unet."
+        ) from error
+    except (ModelError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise ModelError(
             f"{path.name} is damaged: its weights do not fit its header ({error})."
         ) from error

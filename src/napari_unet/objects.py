@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage, sparse
 
 from .errors import OutputError
-from .labelstore import LabelArray
+from .labelstore import LabelArray, put
 from .tiling import Box, blocks
 
 __all__ = [
@@ -164,7 +164,7 @@ class _Work:
         return found
 
     def write(self, box: Box, ids: Ids) -> None:
-        self.labels[(*self.plane, *box)] = ids
+        put(self.labels, (*self.plane, *box), ids)
 
     def widen(self, box: Box) -> tuple[Box, Box]:
         """Return `box` with a margin of `reach`, and where `box` lies inside it."""

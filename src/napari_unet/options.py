@@ -1,5 +1,6 @@
 """Everything that a person can set, checked at the door and trusted afterwards."""
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -24,7 +25,7 @@ def parse_memory(text: str) -> int:
         If the text is no size, or the size is zero.
     """
     match = _MEMORY.match(text)
-    if match is None or float(match[1]) == 0:
+    if match is None or not 0 < float(match[1]) < 1e15:
         raise OptionsError(
             f"{text!r} is not an amount of memory. Write a number and a unit, as in "
             "700MB or 2GB."
@@ -62,7 +63,8 @@ class SegmentOptions:
         Most resident memory that the whole process may take, in bytes; None takes a
         part of what is free now.
     min_size
-        Objects with fewer pixels than this are dropped.
+        Objects with fewer pixels than this are dropped; None takes what the model's
+        card says of objects as large as those it was trained on, or 0.
     threshold
         Least probability of being anything but background for a pixel to be labelled;
         None takes the most probable class.
@@ -82,7 +84,7 @@ class SegmentOptions:
     precision: Precision = "auto"
     tile: int | None = None
     memory: int | None = None
-    min_size: int = 0
+    min_size: int | None = None
     threshold: float | None = None
     diameter: float | None = None
     scale: float | None = None
@@ -101,9 +103,9 @@ class SegmentOptions:
             )
         for name in ("tile", "memory", "diameter", "scale"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise OptionsError(f"{name} is {value}; it must be above 0.")
-        if self.min_size < 0:
+            if value is not None and not 0 < value < math.inf:
+                raise OptionsError(f"{name} is {value}; it must be above 0 and finite.")
+        if self.min_size is not None and self.min_size < 0:
             raise OptionsError(f"min_size is {self.min_size}; it must be 0 or more.")
         if self.threshold is not None and not 0 < self.threshold < 1:
             raise OptionsError(

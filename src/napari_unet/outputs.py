@@ -22,6 +22,7 @@ from .tiff_output import write_tiff
 __all__ = ["SUFFIXES", "LabelArray", "check_output", "create_labels", "save_labels"]
 
 SUFFIXES = (".tif", ".tiff", ".ome.tif", ".ome.tiff", ".ome.zarr")
+_LONGEST = 230  # bytes; file systems allow 255, and a part has a longer name
 _ZARR_FILES = {"zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata"}
 _BYSTANDERS = {".DS_Store", "Thumbs.db", "desktop.ini"}  # made by file browsers
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -49,6 +50,13 @@ def check_output(
         output exists, or the disk is too full.
     """
     target = Path(path).expanduser()
+    if len(os.fsencode(target.name)) > _LONGEST:
+        raise OutputError(
+            f"'{target.name[:40]}...' is too long for the name of a file. Use "
+            f"{_LONGEST} characters or fewer."
+        )
+    if target.name.lower() in SUFFIXES:
+        raise OutputError(f"'{target}' has no name before its suffix. Give it one.")
     if not target.name.lower().endswith(SUFFIXES):
         raise OutputError(
             f"'{target}' has no suffix that can be written. Let its name end in .tif "

@@ -58,8 +58,8 @@ def segment_file(
         If anything about the files, the model or the options cannot work.
     """
     options = options or SegmentOptions()
-    out = Path(target)
-    _check_different(Path(source), out)
+    source, out = Path(source).expanduser(), Path(target).expanduser()
+    _check_different(source, out)
     check_output(out, overwrite=overwrite)
     image = open_image(source, axes)
     net = load(model)
@@ -67,8 +67,11 @@ def segment_file(
     nbytes = math.prod(shape) * dtype.itemsize * _ON_DISK[dtype.kind]
     check_output(out, overwrite=overwrite, nbytes=int(nbytes))
     limit = memory_limit(options.memory)
-    labels = create_labels(shape, dtype, limit=limit, folder=out.resolve().parent)
-    result = _drive(segment(net, image, options, out=labels), image.name, report)
+    folder = out.resolve().parent
+    labels = create_labels(shape, dtype, limit=limit, folder=folder)
+    result = _drive(
+        segment(net, image, options, out=labels, folder=folder), image.name, report
+    )
     report(f"writing {out.name}", None)
     channels = axes.startswith("C")  # of probabilities: one for each class
     save_labels(
@@ -86,10 +89,11 @@ def segment_file(
 
 def _check_different(source: Path, target: Path) -> None:
     image, out = source.resolve(), target.resolve()
-    if image == out or out in image.parents:
+    inside = image in out.parents  # of an OME-Zarr, which is a folder
+    if image == out or out in image.parents or inside:
         raise OutputError(
-            f"'{target}' is the image itself, or a folder that holds it; writing there "
-            "would destroy it. Choose another name."
+            f"'{target}' is the image itself, holds it or lies in it; writing there "
+            "would damage the image. Choose another name."
         )
 
 

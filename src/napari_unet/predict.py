@@ -8,7 +8,8 @@ border ever cuts one.
 import math
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from .events import Joining, Segmentation, TileDone
 from .images import Image
 from .inference import Engine, engine, memory_pixels
 from .inputs import ModelInput, model_input
-from .labelstore import create_labels, memory_limit
+from .labelstore import create_labels, memory_limit, put
 from .model import Model
 from .objects import label_blocks, label_tile
 from .options import Output, SegmentOptions
@@ -102,6 +103,7 @@ def segment(
     view: Box | None = None,
     plane: tuple[int, ...] | None = None,
     only: bool = False,
+    folder: Path | None = None,
 ) -> Generator[TileDone | Joining, None, Segmentation]:
     """Segment `image` with `model`, tile by tile.
 
@@ -117,6 +119,9 @@ def segment(
         (Y, X) slices and the plane that are wanted first.
     only
         Compute `view` of `plane` and nothing else; the rest of `out` is left alone.
+    folder
+        Where arrays too large for memory lie while they are needed; None takes the
+        system's place for temporary files.
 
     Raises
     ------
@@ -131,16 +136,24 @@ def segment(
     run = engine(model, options.device, options.precision)
     shape, dtype, axes = output_shape(model, image, options)
     if out is None:
-        out = create_labels(shape, dtype, limit=memory_limit(options.memory))
+        limit = memory_limit(options.memory)
+        out = create_labels(shape, dtype, limit=limit, folder=folder)
     elif tuple(out.shape) != shape:
         raise OptionsError(
             f"The result of {image.name} has shape {shape}; it cannot be written into "
             f"an array of shape {tuple(out.shape)}."
         )
-    job = _Job(run, source, options, output_kind(model, options), out)
+    job = _Job(model, run, source, options, output_kind(model, options), out, folder)
     if not options.per_plane:
         job.intensities = source.intensities()  # before memory is planned: it reads
-    job.plan(view if only else None)
+    try:
+        job.plan(view if only else None)
+    except MemoryBudgetError:
+        if options.device != "auto" or run.device.type == "cpu":
+            raise
+        run = replace(engine(model, "cpu"), reason="CPU (the GPU's memory is full)")
+        job.run = run
+        job.plan(view if only else None)
     objects = yield from job.planes(view, plane, only)
     notes = source.notes
     if job.not_finite:
@@ -164,12 +177,15 @@ class _Job:
 
     def __init__(
         self,
+        model: Model,
         run: Engine,
         source: ModelInput,
         options: SegmentOptions,
         kind: Output,
         out: Any,
+        folder: Path | None,
     ) -> None:
+        self.model, self.folder = model, folder
         self.run, self.source, self.options = run, source, options
         self.kind, self.out = kind, out
         self.not_finite = False
@@ -215,7 +231,9 @@ class _Job:
         if self.kind == "objects":
             plane = math.prod(image.plane_shape)
             held += min(plane, memory_limit(self.options.memory))
-        read = len(self.source.channels) * (image.dtype.itemsize + 8)
+        read = (
+            len(self.source.channels) * 12 + self.source.decoded * image.dtype.itemsize
+        )
         if self.source.resampled:  # probabilities are brought back, twice in memory
             read += len(self.run.spec.classes) * 8
         each = math.ceil(
@@ -256,20 +274,24 @@ class _Job:
         size = tuple(side.stop - side.start for side in box)
         limit = memory_limit(self.options.memory)
         objects = self.kind == "objects"
-        classes = create_labels(size, np.uint8, limit=limit) if objects else None
+        classes = (
+            create_labels(size, np.uint8, limit=limit, folder=self.folder)
+            if objects
+            else None
+        )
         provisional = first
         for tile in self._ordered(view):
             core, values = read_out(*self._logits(plane, tile, intensities))
             if values.size:
                 inner = shifted(core, -box[0].start, -box[1].start)
                 if classes is not None:
-                    classes[inner] = values
+                    put(classes, inner, values)
                     values = self._provisional(values, provisional)
                     provisional = max(provisional, int(values.max(initial=0)) + 1)
                 elif self.kind == "probabilities":
-                    self.out[(slice(None), *plane, *core)] = values
+                    put(self.out, (slice(None), *plane, *core), values)
                 else:
-                    self.out[(*plane, *core)] = values
+                    put(self.out, (*plane, *core), values)
             self.done += 1
             yield TileDone(plane, core, values, self.done, self.total)
         if classes is None:
@@ -287,7 +309,7 @@ class _Job:
             (),
             boundary=self.run.spec.boundary,
             first=first,
-            min_size=self.options.min_size,
+            min_size=self._min_size(),
             reach=self._reach(),
         )
         while True:
@@ -324,6 +346,13 @@ class _Job:
             return box
         y, x = (a.back().needs(b) for a, b in zip(self.source.axes, box, strict=True))
         return y, x
+
+    def _min_size(self) -> int:
+        """Return the least size of an object, in the image's pixels."""
+        if self.options.min_size is not None:
+            return self.options.min_size
+        area = math.prod(a.source / a.target for a in self.source.axes)
+        return round(self.model.min_size * area)
 
     def _reach(self) -> int:
         """How far objects grow, in the image's pixels."""

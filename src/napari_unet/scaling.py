@@ -6,6 +6,7 @@ tiles scaled one by one would not fit together.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,15 +30,15 @@ class Intensities:
 
         NaN and infinite pixels become 0, which is what background looks like.
         """
-        offset = np.asarray(self.offset, np.float32)[:, None, None]
-        gain = np.asarray(self.gain, np.float32)[:, None, None]
-        scaled = raw.astype(np.float32)
-        if scaled.dtype.kind == raw.dtype.kind:  # only floats can be NaN or infinite
-            scaled[~np.isfinite(scaled)] = np.nan
-        scaled -= offset
-        scaled *= gain
+        # 24 bits hold every 16-bit number; differences of larger ones need more.
+        wide = raw.dtype.itemsize > (4 if raw.dtype.kind == "f" else 2)
+        scaled: NDArray[Any] = raw.astype(np.float64 if wide else np.float32)
+        scaled[~np.isfinite(scaled)] = np.nan
+        scaled -= np.asarray(self.offset, scaled.dtype)[:, None, None]
+        scaled *= np.asarray(self.gain, scaled.dtype)[:, None, None]
         np.clip(scaled, *_CLIP, out=scaled)
-        return np.nan_to_num(scaled, copy=False, nan=0.0)
+        np.nan_to_num(scaled, copy=False, nan=0.0)
+        return scaled.astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,10 @@ from .tiffarray import Grid, Page, PaletteArray, TiffArray
 
 __all__ = ["TiffContent", "read_tiff"]
 
+# What a pixel means, as TIFF counts it: white is zero, black is zero, RGB, palette,
+# YCbCr (JPEG); and two that microscopes use for raw grey data.
+_PHOTOMETRIC = (0, 1, 2, 3, 6, 32803, 34892)
+
 Steps = dict[str, tuple[float, str]]
 
 _BAND_BYTES = 2**20  # uncompressed data are read in bands of rows of this size
@@ -72,6 +76,7 @@ def read_tiff(path: Path) -> TiffContent:
             _level_array(level, path, i) for i, level in enumerate(series.levels)
         )
         levels: tuple[TiffArray | PaletteArray, ...] = numbers
+        _check_pages(series, path)
         axes, page = series.axes, series.keyframe
         if page.photometric == 5:
             raise ImageError(
@@ -79,6 +84,11 @@ def read_tiff(path: Path) -> TiffContent:
             )
         if axes.endswith("S") and series.shape[-1] == 1:
             axes = axes[:-1]
+        if page.photometric not in _PHOTOMETRIC:
+            raise ImageError(
+                f"{path.name} has colours of the kind {page.photometric!s}, which "
+                "cannot be read here. Save it as RGB."
+            )
         rgb = page.photometric not in (0, 1)  # those two are grey
         if (colours := _colour_map(tiff, page)) is not None:
             levels = tuple(PaletteArray(level, colours) for level in numbers)
@@ -150,6 +160,15 @@ def _end(page: Page) -> int:
 def _file_of(page: Any, series: tifffile.TiffPageSeries, path: Path) -> Path:
     """Return the file a page lies in; an OME-TIFF may name others beside it."""
     return Path(page.parent.filehandle.path) if series.is_multifile else path
+
+
+def _check_pages(series: tifffile.TiffPageSeries, path: Path) -> None:
+    missing = sum(page is None for page in series)
+    if missing:
+        raise ImageError(
+            f"{path.name} is one of several files of an image, and {missing} of its "
+            f"{len(series)} planes are in files that are not there. Put them beside it."
+        )
 
 
 def _chunks(

@@ -58,10 +58,17 @@ class UNetSpec:
                 raise ModelError(
                     f"{name} is {value!r}; it must be a whole number >= 1."
                 )
+        if self.depth > 8:
+            raise ModelError(f"depth is {self.depth}; 8 is the most.")
         if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
             raise ModelError(
                 f"The classes are {self.classes}; give two or more different names, "
                 "background first."
+            )
+        if len(self.classes) > 255:  # 255 means that nobody looked
+            raise ModelError(
+                f"There are {len(self.classes)} classes; 255 are the most, background "
+                "included."
             )
         if self.up not in ("transpose", "upsample"):
             raise ModelError(f"up is {self.up!r}; choose 'transpose' or 'upsample'.")

@@ -180,6 +180,9 @@ def _min_size() -> QSpinBox:
     box = QSpinBox()
     box.setRange(0, 10_000_000)
     box.setSuffix(" px")
-    box.setSpecialValueText("none")
-    box.setToolTip("Objects with fewer pixels than this are dropped.")
+    box.setSpecialValueText("the model's own")
+    box.setToolTip(
+        "Objects with fewer pixels than this are dropped. A model may have a least "
+        "size of its own; 1 keeps everything."
+    )
     return box

@@ -6,6 +6,7 @@ napari asks here by the names in napari.yaml; what a file says is found out by
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,9 @@ def layers_of(path: str | os.PathLike[str]) -> list[LayerData]:
     """
     image = open_image(path)
     kind = "labels" if _is_labels(Path(path), image) else "image"
-    inside = [open_image(folder) for folder in _labels_inside(Path(path))]
-    return [_layer(image, kind), *(_layer(labels, "labels") for labels in inside)]
+    inside = [_one_channel(open_image(folder)) for folder in _labels_inside(Path(path))]
+    layers = [_layer(labels, "labels") for labels in inside if labels is not None]
+    return [_layer(image, kind), *layers]
 
 
 def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
@@ -83,7 +85,7 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
         scale=[float(step) for step in meta.get("scale") or [1.0] * ndim],
         units=[str(unit) for unit in meta.get("units") or ["pixel"] * ndim],
         name=str(meta.get("name") or target.stem),
-        overwrite=True,  # napari's dialog has asked
+        overwrite=target == Path(path),  # napari's dialog has asked about that one
     )
     return [str(target)]
 
@@ -131,6 +133,30 @@ def _layer(image: Image, kind: str) -> LayerData:
     if len(levels) > 1:
         return levels, {**meta, "multiscale": True}, kind
     return levels[0], meta, kind
+
+
+def _one_channel(labels: Image) -> Image | None:
+    """Return labels without a C axis of length 1; None where there are more channels.
+
+    napari shows labels over the axes of their image less its channels.
+    """
+    if "C" not in labels.axes:
+        return labels
+    if labels.channels > 1:
+        return None
+    at = labels.axes.index("C")
+    levels = tuple(
+        da.from_array(level)[(slice(None),) * at + (0,)]  # type: ignore[no-untyped-call]
+        for level in labels.levels
+    )
+    return replace(
+        labels,
+        data=levels[0],
+        levels=levels,
+        axes=labels.label_axes,
+        scale=labels.label_scale,
+        units=labels.label_units,
+    )
 
 
 def _colours(image: Image) -> dict[str, Any]:

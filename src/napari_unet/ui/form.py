@@ -61,7 +61,7 @@ class SegmentForm(QWidget):
             channel=self.channel.currentData(),
             device=self.advanced.device.currentData(),
             memory=self.advanced.bytes_allowed(),
-            min_size=self.advanced.min_size.value(),
+            min_size=self.advanced.min_size.value() or None,
             diameter=self.advanced.diameter.value() or None,
         )
 

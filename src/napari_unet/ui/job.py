@@ -134,7 +134,12 @@ class Job(QObject):
             else:
                 self.cancelled.emit()
         finally:
+            worker.forget()
             self.ended.emit()
+
+
+def _nothing() -> Generator[Any, None, Any]:
+    yield from ()
 
 
 class _Worker:
@@ -149,6 +154,10 @@ class _Worker:
         self.failure: str | None = None
         # No daemon: Python must not be torn down under a running net.
         self.thread = threading.Thread(target=self._run, name="napari-unet job")
+
+    def forget(self) -> None:
+        """Let go of image and result: a job is remembered longer than it runs."""
+        self.verb, self.result = _nothing, None
 
     def _run(self) -> None:
         try:

@@ -1,7 +1,9 @@
 """The Labels layer that a model fills: whose it is, and how a tile gets on screen."""
 
 import contextlib
+import os
 import weakref
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,15 +30,22 @@ class Result:
 
     def __init__(self, source: Any, model: str) -> None:
         self.source = weakref.ref(source)
-        self.model = model
-        self.name = f"{source.name} [{model}]"
+        self.model = model  # its name, or its file: two files may be called the same
+        self.name = f"{source.name} [{Path(model).stem}]"
+        self.output: str | None = None
         self.painted = False
         self.last_id = 0  # the greatest one that was given to an object
-        self._geometry = geometry(source)
         self._array: LabelArray | None = None
         self._layers: weakref.ref[Any] | None = None
         self.layer: Labels | None = None
         self._waiting: list[Key] = []
+
+    @property
+    def _origin(self) -> Any:
+        source = self.source()
+        if source is None:
+            raise OutputError(f"The image of {self.name} was closed meanwhile.")
+        return source
 
     @property
     def usable(self) -> bool:
@@ -65,7 +74,7 @@ class Result:
         if self.layer is None:
             # Only the first array makes a layer: one that was removed stays away.
             self.layer = Labels(
-                array, name=_free_name(viewer, self.name), **self._geometry
+                array, name=_free_name(viewer, self.name), **geometry(self._origin)
             )
             self._layers = weakref.ref(viewer.layers)
             active = viewer.layers.selection.active
@@ -75,6 +84,8 @@ class Result:
             self.layer.events.paint.connect(self._on_paint)
         else:
             self.layer.data = array
+            for name, value in geometry(self._origin).items():
+                setattr(self.layer, name, value)
             # An undo of strokes on the old array would write into the new one.
             self.layer._reset_history()
         self.layer.features = {}
@@ -99,15 +110,23 @@ class Result:
                 self.layer.refresh(extent=False)
                 return
 
-    def complete(self, about: dict[str, Any], outcome: Outcome | None) -> None:
-        """Show everything, and what is known about it; no outcome: it was cancelled."""
+    def stopped(self, last_id: int) -> None:
+        """Show what there is of a run that did not come to its end."""
+        self.last_id = max(self.last_id, last_id)
+        self._describe({"complete": False})
+
+    def complete(self, about: dict[str, Any], outcome: Outcome) -> None:
+        """Show everything, and what is known about it."""
+        self.last_id, self.output = outcome.last_id, outcome.result.output
+        if self.layer is not None:
+            self.layer.features = _merged(self.layer.features, outcome)
+        self._describe(about)
+
+    def _describe(self, about: dict[str, Any]) -> None:
         self._waiting = []
         if self.layer is None or not self.shown:
             return
         self.layer.metadata["napari_unet"] = about
-        if outcome is not None:
-            self.last_id = outcome.last_id
-            self.layer.features = _merged(self.layer.features, outcome)
         self.layer.refresh(extent=False)
 
     @property
@@ -127,9 +146,12 @@ class Result:
         """
         if self.table is None:
             raise OutputError(f"{self.name} has no table any more. Segment it again.")
+        part = Path(f"{path}.part")
         try:
-            self.table.to_csv(path, index=False)
+            self.table.to_csv(part, index=False)
+            os.replace(part, path)
         except OSError as error:
+            part.unlink(missing_ok=True)
             raise OutputError(
                 f"The table cannot be written to {path}: {error.strerror}. Choose "
                 "another place."
@@ -148,9 +170,7 @@ def _merged(old: Any, outcome: Outcome) -> Any:
     y, x = outcome.box[-2:]
     touched = (old["bbox_y0"] < y.stop) & (old["bbox_y1"] > y.start)
     touched &= (old["bbox_x0"] < x.stop) & (old["bbox_x1"] > x.start)
-    for axis, plane in zip(
-        "tz"[-len(outcome.box) + 2 :], outcome.box[:-2], strict=False
-    ):
+    for axis, plane in zip(outcome.axes.lower(), outcome.box[:-2], strict=True):
         touched &= old[axis] == plane.start
     return pd.concat([old[~touched], new], ignore_index=True)
 

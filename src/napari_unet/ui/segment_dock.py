@@ -83,7 +83,7 @@ class SegmentDock(QWidget):
         job.yielded.connect(self._on_step)
         job.caught_up.connect(self._on_caught_up)
         job.finished.connect(self._on_finished)
-        job.failed.connect(self._fail)
+        job.failed.connect(self._on_failed)
         job.cancelled.connect(self._on_cancelled)
         job.ended.connect(self._on_ended)
         self.progress.begin("Loading the model...")
@@ -95,11 +95,15 @@ class SegmentDock(QWidget):
         layer: Any = self.form.image.layer()
         view = looked_at(self._viewer, layer)
         image = as_image(layer)
-        self._result = self._session.result_for(layer, self.form.model.name())
+        options = self.form.options()
+        self._result = self._session.result_for(
+            layer, self.form.model.source(), options.output if only else None
+        )
+        self._result.lock(True)  # strokes would be painted over
         return Request(
             image,
             self.form.model.source(),
-            self.form.options(),
+            options,
             self._session.models,
             array=self._result.array if only else None,
             last_id=self._result.last_id if only else 0,
@@ -131,14 +135,21 @@ class SegmentDock(QWidget):
 
     def _on_cancelled(self) -> None:
         if self._result is not None and self._step is not None:
-            self._result.complete({"complete": False}, None)
+            self._result.stopped(self._step.last_id)
         self.progress.say(cancelled_line(self._step))
+
+    def _on_failed(self, sentence: str) -> None:
+        if self._result is not None and self._step is not None:
+            self._result.stopped(self._step.last_id)
+        self._fail(sentence)
 
     def _fail(self, sentence: str) -> None:
         self.progress.say(sentence, wrong=True)
         show_error(sentence)
 
     def _on_ended(self) -> None:
+        if self._job is not None:
+            self._job.deleteLater()
         self._job = None
         if self._result is not None:
             self._result.lock(False)

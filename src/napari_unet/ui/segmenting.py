@@ -3,7 +3,6 @@
 No Qt, no layers: a `Request` goes in, `Step` and `Outcome` come out.
 """
 
-import os
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,6 +65,7 @@ class Step:
     done: int
     total: int
     doing: str
+    last_id: int = 0  # the greatest id in `array` so far
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,8 @@ class Outcome:
         What was computed: slices of `array`; None for all of it.
     classes
         The names that the numbers of classes stand for.
+    axes
+        Letters of the axes before Y and X.
     """
 
     result: Segmentation
@@ -90,6 +92,7 @@ class Outcome:
     last_id: int
     box: tuple[slice, ...] | None
     classes: tuple[str, ...]
+    axes: str
 
 
 def segmenting(request: Request) -> Generator[Step, None, Outcome]:
@@ -97,7 +100,7 @@ def segmenting(request: Request) -> Generator[Step, None, Outcome]:
     from napari_unet.predict import output_shape, segment
     from napari_unet.threads import spare_cores
 
-    spare_cores(os.cpu_count() or 1)  # the viewer needs one too
+    spare_cores()  # the viewer needs one too
     image, options = request.image, request.options
     model = _load(request.model, request.models)
     shape, dtype, _ = output_shape(model, image, options)
@@ -116,6 +119,7 @@ def segmenting(request: Request) -> Generator[Step, None, Outcome]:
         only=request.only,
     )
     done = total = 0
+    last_id = last
     while True:
         try:
             step = next(steps)
@@ -123,7 +127,7 @@ def segmenting(request: Request) -> Generator[Step, None, Outcome]:
             result = stop.value
             break
         if not isinstance(step, TileDone):
-            yield Step(array, None, done, total, "joining objects")
+            yield Step(array, None, done, total, "joining objects", last_id)
             continue
         done, total = step.done, step.total
         key = None
@@ -131,13 +135,15 @@ def segmenting(request: Request) -> Generator[Step, None, Outcome]:
             key = (*(slice(at, at + 1) for at in step.plane), *step.core)
             if objects:
                 target[(*step.plane, *step.core)] = step.labels
-        yield Step(array, key, done, total, "")
+                last_id = max(last_id, last + int(step.labels.max()))
+        yield Step(array, key, done, total, "", last_id)
     table = None
     if result.objects is not None:
-        measuring = Step(array, None, 1, 1, "measuring")
-        table = yield from _measured(request, array, measuring)
         last += result.objects
-    return Outcome(result, array, table, last, _box(request), model.spec.classes)
+        measuring = Step(array, None, 1, 1, "measuring", last)
+        table = yield from _measured(request, array, measuring)
+    classes, axes = model.spec.classes, image.plane_axes
+    return Outcome(result, array, table, last, _box(request), classes, axes)
 
 
 def _box(request: Request) -> tuple[slice, ...] | None:

@@ -34,14 +34,16 @@ class Session:
         job.ended.connect(lambda: self.jobs.remove(job))
         job.start()
 
-    def result_for(self, source: Any, model: str) -> Result:
+    def result_for(self, source: Any, model: str, output: str | None = None) -> Result:
         """Return the result of `model` on the layer `source`; a new one if need be.
 
-        One that the user painted on, or removed, is left alone.
+        One that the user painted on, or removed, is left alone; and with `output`, one
+        that holds another kind of output.
         """
         self.results = [result for result in self.results if result.usable]
         for result in self.results:
-            if result.source() is source and result.model == model:
+            same = result.source() is source and result.model == model
+            if same and (output is None or result.output in (None, output)):
                 return result
         result = Result(source, model)
         self.results.append(result)
