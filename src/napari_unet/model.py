@@ -149,7 +149,7 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
     }
     part = target.with_name(target.name + ".part")
     try:
-        safetensors.torch.save_file(state, part, {_KEY: json.dumps(about)})
+        part.write_bytes(safetensors.torch.save(state, {_KEY: json.dumps(about)}))
         os.replace(part, target)
     except (safetensors.SafetensorError, OSError) as error:
         part.unlink(missing_ok=True)
