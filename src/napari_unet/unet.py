@@ -58,8 +58,8 @@ class UNetSpec:
                 raise ModelError(
                     f"{name} is {value!r}; it must be a whole number >= 1."
                 )
-        if self.depth > 8:
-            raise ModelError(f"depth is {self.depth}; 8 is the most.")
+        if self.depth > 12:
+            raise ModelError(f"depth is {self.depth}; 12 is the most.")
         if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
             raise ModelError(
                 f"The classes are {self.classes}; give two or more different names, "
