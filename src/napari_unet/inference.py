@@ -17,7 +17,7 @@ from .options import Precision
 
 __all__ = ["Engine", "bytes_per_pixel", "engine", "fold", "memory_pixels"]
 
-_ANSWER = 1.5  # seconds that one window may take, so that Cancel is answered within 2 s
+_ANSWER = 1.2  # seconds that one window may take, so that Cancel is answered within 2 s
 _FREE = 0.5  # part of the free memory that is taken when nobody says how much
 _CARD = 0.8  # the same of a graphics card's
 _HOST = 32  # bytes per pixel of a window on its way to the card and back
