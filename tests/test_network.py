@@ -302,6 +302,7 @@ def all_paths_open(spec: UNetSpec) -> UNet:
     return net
 
 
+@pytest.mark.parametrize("hypercolumn", [0, 2])
 @pytest.mark.parametrize(
     ("up", "depth", "convs", "reach"),
     [
@@ -316,10 +317,17 @@ def all_paths_open(spec: UNetSpec) -> UNet:
     ],
 )
 def test_reach_is_the_support_of_the_input_gradient(
-    up: Any, depth: int, convs: int, reach: int | None
+    up: Any, depth: int, convs: int, reach: int | None, hypercolumn: int
 ) -> None:
-    spec = UNetSpec(1, width=2, depth=depth, convs_per_block=convs, up=up)
-    assert reach in (None, spec.reach)
+    spec = UNetSpec(
+        1,
+        width=2,
+        depth=depth,
+        convs_per_block=convs,
+        up=up,
+        hypercolumn=hypercolumn,
+    )
+    assert hypercolumn or reach in (None, spec.reach)
     first = spec.halo + spec.stride  # of a core that is aligned to the stride
     last = first + spec.stride - 1
     net = all_paths_open(spec)

@@ -79,10 +79,13 @@ def same_partition(a, b):
     up=st.sampled_from(["transpose", "upsample"]),
     convs=st.integers(1, 2),
     extra=st.integers(1, 4),
+    head=st.sampled_from([0, 8]),
     seed=st.integers(0, 99),
 )
-def test_tiled_logits_equal_one_forward_pass(y, x, depth, up, convs, extra, seed):
-    model = random_model(seed, depth=depth, up=up, convs_per_block=convs)
+def test_tiled_logits_equal_one_forward_pass(y, x, depth, up, convs, extra, head, seed):
+    model = random_model(
+        seed, depth=depth, up=up, convs_per_block=convs, hypercolumn=head
+    )
     spec = model.spec
     image = random_image((y, x), seed)
     whole = whole_logits(model, image)

@@ -455,7 +455,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("model", nargs="?", help="for evaluate: a name or a file")
     parser.add_argument("--steps", type=int, default=2400)
-    parser.add_argument("--calm", type=int, default=1200, help="more, gentler steps")
+    parser.add_argument("--calm", type=int, default=4000, help="more, gentler steps")
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--name", default="nuclei", help="of the checkpoint")

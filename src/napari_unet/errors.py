@@ -1,6 +1,7 @@
 """The one family of errors; each names the thing, what was seen, what to do."""
 
 __all__ = [
+    "CorrectionError",
     "ImageError",
     "MemoryBudgetError",
     "ModelError",
@@ -20,6 +21,10 @@ class ImageError(UNetError):
 
 class ModelError(UNetError):
     """A model file is missing, damaged, not ours, or describes no possible net."""
+
+
+class CorrectionError(UNetError):
+    """Corrections do not fit their image or the model, or there are too few."""
 
 
 class OptionsError(UNetError):

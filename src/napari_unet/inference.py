@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .errors import MemoryBudgetError
+from .hypercolumn import Hypercolumn
 from .model import Model, UNet, UNetSpec, best_device
 from .options import Precision
 
@@ -44,7 +45,7 @@ class Engine:
         """
         try:
             with torch.inference_mode():
-                x = torch.from_numpy(window)[None].to(self.device, self.dtype)
+                x = torch.from_numpy(window)[None].to(self.device)
                 x = x.contiguous(memory_format=torch.channels_last)
                 logits: torch.Tensor = self.net(x)
                 return logits[0].float()
@@ -98,6 +99,8 @@ def fold(net: UNet) -> UNet:
             if isinstance(layer, nn.BatchNorm2d):
                 block[i - 1] = fuse_conv_bn_eval(layers[i - 1], layer)
                 block[i] = nn.Identity()
+    if isinstance(folded.head, Hypercolumn):
+        folded.head.fold()
     return folded
 
 
@@ -105,12 +108,17 @@ def bytes_per_pixel(spec: UNetSpec, itemsize: int = 4) -> int:
     """Return the memory that one pixel of a window takes at the worst moment.
 
     That is the topmost concatenation: the skip, the decoder's half, both together, and
-    what came from below: 4.5 x width channels. The rest holds the window, the logits
-    and their softmax.
+    what came from below: 4.5 x width channels; or, where there is a hypercolumn, its
+    finest level: filters in float32, and features and hidden channels three times. The
+    rest holds the window, the logits and their softmax.
     """
-    return 9 * spec.width * itemsize // 2 + 4 * (
-        3 * spec.in_channels + 4 * len(spec.classes)
-    )
+    rest = 4 * (3 * spec.in_channels + 4 * len(spec.classes))
+    top = 9 * spec.width * itemsize // 2
+    if spec.hypercolumn:
+        filters = 4 * 20 * spec.in_channels
+        column = 3 * (2 * spec.width + 5 * spec.in_channels + spec.hypercolumn)
+        top = max(top, filters + column * itemsize)
+    return top + rest
 
 
 def memory_pixels(

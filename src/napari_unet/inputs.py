@@ -12,9 +12,9 @@ from .options import SegmentOptions
 from .resample import Axis, resample
 from .scaling import Intensities, Scaling
 
-__all__ = ["ModelInput", "model_input"]
+__all__ = ["LUMA", "ModelInput", "model_input"]
 
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601; the shipped model was trained on it
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601; the shipped model was trained on it
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +60,20 @@ class ModelInput:
         """Whether the net's pixels are other than the image's."""
         return any(axis.source != axis.target for axis in self.axes)
 
-    def intensities(self, plane: tuple[int, ...] | None = None) -> Intensities:
-        """Return the intensities of the whole image, or of one `plane` only."""
-        sample = self.image.sample(self.channels, plane=plane)
+    def intensities(
+        self,
+        plane: tuple[int, ...] | None = None,
+        sample: NDArray[np.generic] | None = None,
+    ) -> Intensities:
+        """Return the intensities of the whole image, or of one `plane` only.
+
+        Where `image` is a crop, `sample` (C, N) holds raw pixels of the whole, of all
+        its channels.
+        """
+        if sample is None:
+            sample = self.image.sample(self.channels, plane=plane)
+        else:
+            sample = sample[list(self.channels)]
         return self.scaling.measure(self._mix(sample))
 
     def read(
@@ -105,7 +116,7 @@ class ModelInput:
     def _mix(self, raw: NDArray[np.generic]) -> NDArray[np.generic]:
         if not self.grey:
             return raw
-        mixed = np.tensordot(np.asarray(_LUMA, np.float32), raw.astype(np.float32), 1)
+        mixed = np.tensordot(np.asarray(LUMA, np.float32), raw.astype(np.float32), 1)
         return np.asarray(mixed[None])
 
 

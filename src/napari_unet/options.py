@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from .errors import OptionsError
 
-__all__ = ["Output", "Precision", "SegmentOptions", "parse_memory"]
+__all__ = ["Output", "Precision", "SegmentOptions", "TrainOptions", "parse_memory"]
 
 Output = Literal["objects", "classes", "probabilities"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -115,3 +115,32 @@ class SegmentOptions:
 
 def _choices(what: str, seen: object, choices: tuple[str, ...]) -> str:
     return f"{what} {seen!r} does not exist. Choose one of: {', '.join(choices)}."
+
+
+@dataclass(frozen=True, slots=True)
+class TrainOptions:
+    """How a model learns from corrections.
+
+    Parameters
+    ----------
+    seconds
+        Most time to take; None: until it gets no better.
+    device
+        ``"auto"`` (the GPU if there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``,
+        ``"mps"``.
+    channel
+        Which channel a one-channel model sees: an index from 0 or a name.
+    seed
+        The same seed, steps and device give the same model.
+    """
+
+    seconds: float | None = 20.0
+    device: str = "auto"
+    channel: int | str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.seconds is not None and not 0 <= self.seconds < math.inf:
+            raise OptionsError(
+                f"seconds is {self.seconds}; it must be 0 or more, and finite."
+            )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .errors import ModelError
+from .hypercolumn import RADIUS, Hypercolumn
 
 __all__ = ["BOUNDARY", "UNet", "UNetSpec"]
 
@@ -37,6 +38,9 @@ class UNetSpec:
     up
         ``"transpose"``: transposed convolution 2x2, stride 2. ``"upsample"``: nearest
         neighbour upsampling and a 3x3 convolution.
+    hypercolumn
+        Hidden channels of a head that sees the features of every level, and local
+        filters beside them; 0: the head is one 1x1 convolution of the last features.
 
     Raises
     ------
@@ -50,6 +54,7 @@ class UNetSpec:
     depth: int = 4
     convs_per_block: int = 2
     up: Literal["transpose", "upsample"] = "transpose"
+    hypercolumn: int = 0
 
     def __post_init__(self) -> None:
         for name in ("in_channels", "width", "depth", "convs_per_block"):
@@ -58,6 +63,10 @@ class UNetSpec:
                 raise ModelError(
                     f"{name} is {value!r}; it must be a whole number >= 1."
                 )
+        if not isinstance(self.hypercolumn, int) or self.hypercolumn < 0:
+            raise ModelError(
+                f"hypercolumn is {self.hypercolumn!r}; it must be a whole number >= 0."
+            )
         if self.depth > 12:
             raise ModelError(f"depth is {self.depth}; 12 is the most.")
         if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
@@ -65,9 +74,9 @@ class UNetSpec:
                 f"The classes are {self.classes}; give two or more different names, "
                 "background first."
             )
-        if len(self.classes) > 255:  # 255 means that nobody looked
+        if len(self.classes) > 254:  # 254 and 255 say something else: see corrections
             raise ModelError(
-                f"There are {len(self.classes)} classes; 255 are the most, background "
+                f"There are {len(self.classes)} classes; 254 are the most, background "
                 "included."
             )
         if self.up not in ("transpose", "upsample"):
@@ -91,7 +100,10 @@ class UNetSpec:
         pixel to the left and from its last pixel to the right.
         """
         last = self.stride - 1
-        return max(-self._span(0)[0], self._span(last)[1] - last)
+        spans = [self._span]
+        if self.hypercolumn:
+            spans.append(self._filter_span)
+        return max(max(-f(0)[0], f(last)[1] - last) for f in spans)
 
     @property
     def halo(self) -> int:
@@ -103,16 +115,36 @@ class UNetSpec:
         block = self.convs_per_block
         low = high = pixel
         spans = []  # of each level's concatenation: what is asked of its skip
+        asked = pixel, pixel  # of the level's features, by the hypercolumn
         for _ in range(self.depth):
+            if self.hypercolumn:
+                low, high = min(low, asked[0]), max(high, asked[1])
+                asked = _enlarged(*asked)
             low, high = low - block, high + block
             spans.append((low, high))
             if self.up == "upsample":
                 low, high = low - 1, high + 1
             low, high = low // 2, high // 2
+        if self.hypercolumn:
+            low, high = min(low, asked[0]), max(high, asked[1])
         for skip_low, skip_high in reversed(spans):
             low, high = 2 * (low - block), 2 * (high + block) + 1
             low, high = min(low, skip_low), max(high, skip_high)
         return low - block, high + block
+
+    def _filter_span(self, pixel: int) -> tuple[int, int]:
+        """First and last pixel that the local filters of output `pixel` depend on."""
+        asked, found = (pixel, pixel), []
+        for level in range(self.depth + 1):
+            low, high = asked[0] - RADIUS, asked[1] + RADIUS
+            found += [low << level, ((high + 1) << level) - 1]
+            asked = _enlarged(*asked)
+        return min(found), max(found)
+
+
+def _enlarged(low: int, high: int) -> tuple[int, int]:
+    """Return which pixels, twice as large, pixels low to high interpolate."""
+    return (low - 1) // 2, (high + 1) // 2
 
 
 def _block(inputs: int, outputs: int, convs: int) -> nn.Sequential:
@@ -137,6 +169,7 @@ class UNet(nn.Module):
 
     ``forward`` takes (N, C, Y, X) float, with Y and X multiples of ``spec.stride``, and
     returns logits (N, K, Y, X): softmax over K gives probabilities, argmax the class.
+    The image may be more exact than the weights.
     """
 
     def __init__(self, spec: UNetSpec) -> None:
@@ -155,19 +188,36 @@ class UNet(nn.Module):
         self.decoder = nn.ModuleList(
             _block(2 * widths[i], widths[i], convs) for i in upward
         )
-        self.head = nn.Conv2d(spec.width, len(spec.classes), 1)
+        self.head = (
+            Hypercolumn(widths, spec.in_channels, spec.hypercolumn, len(spec.classes))
+            if spec.hypercolumn
+            else nn.Conv2d(spec.width, len(spec.classes), 1)
+        )
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the logits (N, K, Y, X) of `image` (N, C, Y, X)."""
-        x = image
+        features = self.features(image)
+        if self.spec.hypercolumn:
+            logits: Tensor = self.head(image, features)
+        else:
+            logits = self.head(features[0])
+        return logits
+
+    def features(self, image: Tensor) -> list[Tensor]:
+        """Return what every level makes of `image`, the finest first.
+
+        These are the outputs of the decoder's blocks, and last the bottleneck's:
+        (N, width * 2**level, Y / 2**level, X / 2**level).
+        """
+        # The filters of a hypercolumn want the image as exact as it comes.
+        x = image.to(next(self.parameters()).dtype)
         skips = []
         for block in self.encoder:
             x = block(x)  # (N, width * 2**level, Y / 2**level, X / 2**level)
             skips.append(x)
             x = self.pool(x)
-        x = self.bottleneck(x)
+        found = [self.bottleneck(x)]
         for up, block in zip(self.up, self.decoder, strict=True):
-            x = torch.cat([skips.pop(), up(x)], dim=1)
-            x = block(x)
-        logits: Tensor = self.head(x)
-        return logits
+            x = torch.cat([skips.pop(), up(found[-1])], dim=1)
+            found.append(block(x))
+        return found[::-1]

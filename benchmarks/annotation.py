@@ -1,0 +1,316 @@
+"""How many strokes does it take? A simulated annotator paints, models learn.
+
+    python benchmarks/annotation.py DATASET_DIR [--method improve|forest|naive|dense]
+    python benchmarks/annotation.py all DATA --out DIR      sets x methods x seeds
+    python benchmarks/annotation.py table DIR               what `all` has found so far
+
+DATASET_DIR holds images/ and masks/ with TIFFs of equal names; uint16 masks are
+instances (foreground is anything above 0), uint8 masks are classes, and 255 is nobody
+knows. In a round, the annotator (see annotator.py) takes the next image and corrects
+what the model makes of it; the model learns from all strokes so far; then it is tested
+on other images, whose pixels are never used to train, choose or stop.
+"""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import torch
+from annotator import Classes, Pair, dice, draw, read
+from numpy.typing import NDArray
+from skimage.feature import multiscale_basic_features
+from sklearn.ensemble import RandomForestClassifier
+from torch.nn import functional as F
+
+from napari_unet.corrections import IGNORE, Correction
+from napari_unet.examples import Views, read_examples
+from napari_unet.images import Image
+from napari_unet.model import Model, load
+from napari_unet.options import SegmentOptions, TrainOptions
+from napari_unet.predict import segment
+from napari_unet.threads import spare_cores
+from napari_unet.training import fine_tune
+from napari_unet.transfer import new_model
+
+SETS = (
+    "phc_u373",
+    "isbi2012_em",
+    "wbc_jtsc",
+    "dsb2018_histology",
+    "bbbc030_dic_cho",
+)
+METHODS = "improve", "forest", "naive", "dense"
+SECONDS = 20.0  # of compute in a round
+NAIVE = 12.0
+DENSE = 600.0
+
+T = TypeVar("T")
+Score = Callable[[Callable[[Image], Classes]], float]
+
+
+def result_of(job: Generator[Any, None, T]) -> T:
+    """Run a verb to its end."""
+    while True:
+        try:
+            next(job)
+        except StopIteration as stop:
+            value: T = stop.value
+            return value
+
+
+def labels(model: Model, image: Image) -> Classes:
+    """Return the classes that `model` finds, as the plugin finds them."""
+    options = SegmentOptions(output="classes", device="cpu")
+    return np.asarray(result_of(segment(model, image, options)).labels)
+
+
+@dataclass
+class Round:
+    """What a method made of the strokes so far."""
+
+    first_s: float | None = None
+    first_dice: float | None = None
+    published: bool = True
+
+
+class Method(Protocol):
+    """What learns from strokes."""
+
+    def predict(self, image: Image) -> Classes: ...
+    def learn(self, corrections: list[Correction]) -> Round: ...
+
+
+class Improve:
+    """The plugin's own recipe, as the dock and the command line run it."""
+
+    def __init__(self, model: Model, seed: int, score: Score) -> None:
+        self.model, self.seed, self.score = model, seed, score
+
+    def predict(self, image: Image) -> Classes:
+        return labels(self.model, image)
+
+    def learn(self, corrections: list[Correction]) -> Round:
+        options = TrainOptions(seconds=SECONDS, seed=self.seed, device="cpu")
+        job = fine_tune(self.model, corrections, options)
+        event = next(job)
+        first, seconds = event.model or self.model, event.seconds
+        trained = result_of(job)
+        self.model = trained.model
+        quick = self.score(lambda image: labels(first, image))
+        return Round(seconds, quick, trained.published)
+
+
+class Forest:
+    """A random forest on multi-scale filters, as ilastik and its kin have it."""
+
+    def __init__(self, model: Model, seed: int) -> None:
+        self.start, self.seed = model, seed
+        self.forest: RandomForestClassifier | None = None
+        self.seen: dict[str, NDArray[np.float32]] = {}
+
+    def features(self, image: Image) -> NDArray[np.float32]:
+        if image.name not in self.seen:
+            found = multiscale_basic_features(
+                np.asarray(image.data, np.float32),
+                sigma_min=1,
+                sigma_max=16,
+                channel_axis=-1 if image.rgb else None,
+            )
+            self.seen[image.name] = found.astype(np.float32)
+        return self.seen[image.name]
+
+    def predict(self, image: Image) -> Classes:
+        if self.forest is None:
+            return labels(self.start, image)
+        features = self.features(image)
+        found = self.forest.predict(features.reshape(-1, features.shape[-1]))
+        return found.astype(np.uint8).reshape(features.shape[:2])
+
+    def learn(self, corrections: list[Correction]) -> Round:
+        x = [self.features(c.image)[c.reviewed] for c in corrections]
+        y = [c.target[c.reviewed] for c in corrections]
+        forest = RandomForestClassifier(100, random_state=self.seed)
+        self.forest = forest.fit(np.concatenate(x), np.concatenate(y))
+        return Round()
+
+
+class Naive:
+    """The straightforward fine-tune: AdamW, balanced cross-entropy on the strokes."""
+
+    def __init__(self, model: Model, seed: int) -> None:
+        self.model, self.seed = model, seed
+
+    def predict(self, image: Image) -> Classes:
+        return labels(self.model, image)
+
+    def learn(self, corrections: list[Correction]) -> Round:
+        began = time.perf_counter()
+        net = self.model.net.requires_grad_(True).eval()
+        views = Views(read_examples(self.model, corrections), 192, self.seed)
+        optimiser = torch.optim.AdamW(net.parameters(), lr=1e-3)
+        k = len(net.spec.classes)
+        while time.perf_counter() - began < NAIVE:
+            image, target, _ = views.batch(4, 0)
+            with torch.autocast("cpu", torch.bfloat16):
+                logits = net(image)
+            target = target.long()
+            counts = torch.bincount(target[target != IGNORE], minlength=k)
+            loss = F.cross_entropy(
+                logits.float(),
+                target,
+                weight=1 / counts.clamp_min(1).float(),
+                ignore_index=IGNORE,
+            )
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        net.requires_grad_(False)
+        return Round()
+
+
+def run(
+    folder: Path, method: str, *, rounds: int, strokes: int, seed: int, start: str
+) -> dict[str, Any]:
+    """Let the annotator and one method work together; return what was reached."""
+    train, test, classes = read(folder, seed)
+    names = "background", *(f"class {i}" for i in range(1, classes))
+    model = new_model(load(start), names, channels=3 if train[0].image.rgb else 1)
+
+    def score(predict: Callable[[Image], Classes]) -> float:
+        values = [dice(predict(p.image), p.truth, classes) for p in test]
+        return round(float(np.mean(values)), 4)
+
+    about = {"dataset": folder.name, "method": method, "seed": seed}
+    about["start_dice"] = score(lambda image: labels(model, image))
+    if method == "dense":
+        return about | {"rounds": [_dense(model, train, seed, score)]}
+    learner: Method = {
+        "improve": lambda: Improve(model, seed, score),
+        "forest": lambda: Forest(model, seed),
+        "naive": lambda: Naive(model, seed),
+    }[method]()
+    targets = [np.full(p.truth.shape, IGNORE, np.uint8) for p in train]
+    rng = np.random.default_rng(seed)
+    done, found = 0, []
+    for number in range(rounds):
+        pair, target = train[number % len(train)], targets[number % len(train)]
+        seen = learner.predict(pair.image)
+        new, painting = draw(seen, pair.truth, target, strokes, rng)
+        done += new
+        corrections = _corrections(train, targets)
+        began = time.perf_counter()
+        result = learner.learn(corrections)
+        seconds = time.perf_counter() - began
+        row = {
+            "strokes": done,
+            "pixels": sum(int(c.reviewed.sum()) for c in corrections),
+        }
+        row |= {"annotation_s": round(painting, 2), "compute_s": round(seconds, 2)}
+        row |= {"first_s": result.first_s, "first_dice": result.first_dice}
+        row |= {"dice": score(learner.predict), "published": result.published}
+        found.append(row)
+        print(folder.name, method, seed, row, flush=True)
+    return about | {"rounds": found}
+
+
+def _corrections(train: list[Pair], targets: list[Classes]) -> list[Correction]:
+    return [
+        Correction(pair.image, target.copy())
+        for pair, target in zip(train, targets, strict=True)
+        if (target != IGNORE).any()
+    ]
+
+
+def _dense(model: Model, train: list[Pair], seed: int, score: Score) -> dict[str, Any]:
+    began = time.perf_counter()
+    corrections = _corrections(train, [p.truth for p in train])
+    options = TrainOptions(seconds=DENSE, seed=seed, device="cpu")
+    trained = result_of(fine_tune(model, corrections, options))
+    return {
+        "strokes": 0,
+        "pixels": sum(c.target.size for c in corrections),
+        "annotation_s": None,
+        "compute_s": round(time.perf_counter() - began, 1),
+        "first_s": None,
+        "first_dice": None,
+        "dice": score(lambda image: labels(trained.model, image)),
+        "published": trained.published,
+    }
+
+
+# --- many runs, and what they say --------------------------------------------------
+
+
+def run_all(data: Path, out: Path, methods: list[str], seeds: list[int]) -> None:
+    """Run sets x methods x seeds; what is there already is not run again."""
+    out.mkdir(parents=True, exist_ok=True)
+    for method in methods:
+        for seed in seeds if method != "dense" else seeds[:1]:
+            for name in SETS:
+                path = out / f"{name}-{method}-{seed}.json"
+                if not path.exists():
+                    options = {"rounds": 8, "strokes": 8, "start": "nuclei"}
+                    found = run(data / name, method, seed=seed, **options)
+                    part = path.with_suffix(".part")
+                    part.write_text(json.dumps(found))
+                    os.replace(part, path)
+
+
+def fall(found: dict[str, Any]) -> float:
+    """Return the deepest fall below the best earlier round, the start included."""
+    scores = [found["start_dice"], *(r["dice"] for r in found["rounds"])]
+    best = np.maximum.accumulate(scores)
+    return round(float((best - scores).max()), 3)
+
+
+def table(out: Path) -> str:
+    """Return the runs in a folder as a Markdown table."""
+    lines = ["| set | method | seed | start | 8 | 32 | 64 strokes | fall |"]
+    lines.append("|---|---|---|---|---|---|---|---|")
+    for path in sorted(out.glob("*.json")):
+        found = json.loads(path.read_text())
+        scores = [r["dice"] for r in found["rounds"]]
+        picks = (
+            [scores[i] for i in (0, 3, 7)] if len(scores) > 7 else ["", "", scores[-1]]
+        )
+        cells = [found["dataset"], found["method"], found["seed"], found["start_dice"]]
+        cells += [*picks, fall(found) if len(scores) > 1 else ""]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("what", help="a data set's folder, or 'all', or 'table'")
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--method", choices=METHODS, default="improve")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--strokes", type=int, default=8)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", default="nuclei")
+    parser.add_argument("--out", type=Path, default=Path("annotation-results"))
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    spare_cores()
+    if args.what == "all":
+        run_all(args.folder, args.out, args.methods, args.seeds)
+    elif args.what == "table":
+        print(table(args.folder))
+    else:
+        options = {"rounds": args.rounds, "strokes": args.strokes, "start": args.start}
+        found = run(Path(args.what), args.method, seed=args.seed, **options)
+        print(json.dumps(found))
+        if args.json:
+            args.json.write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

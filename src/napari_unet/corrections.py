@@ -1,0 +1,209 @@
+"""What people say about an image: reviewed pixels, and what each of them should be.
+
+Knows how such targets are written down (as classes or as instances, in files or on
+screen) and what it means that nobody looked at a pixel.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from .errors import CorrectionError
+from .images import Image, open_image
+from .objects import instance_targets
+
+__all__ = [
+    "FOREGROUND",
+    "IGNORE",
+    "Correction",
+    "read_folder",
+    "strokes",
+    "targets_from_labels",
+]
+
+IGNORE = 255  # nobody looked
+FOREGROUND = 254  # not background; which other class, nobody said
+_SUFFIXES = (".tif", ".tiff", ".png")
+_EIGHT = np.ones((3, 3), bool)  # pixels that touch at a corner belong together
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Correction:
+    """Reviewed pixels of one plane of an image, with the image around them.
+
+    Attributes
+    ----------
+    image
+        The whole image, or a crop of it with context around the reviewed pixels.
+    target
+        (Y, X) uint8: the index of a class, `FOREGROUND` or `IGNORE`.
+    plane
+        Index along the image's plane axes.
+    corner
+        Row and column of the plane where `target` begins.
+    sample
+        Raw pixels (C, N) from all over the image that `image` was cut from: its
+        intensities are scaled by them, never by the crop. None: `image` is whole.
+    source, model, time
+        Which image it came from, which model was corrected, and when (ISO 8601).
+
+    Raises
+    ------
+    CorrectionError
+        If the target does not lie within the plane.
+    """
+
+    image: Image
+    target: NDArray[np.uint8]
+    plane: tuple[int, ...] = ()
+    corner: tuple[int, int] = (0, 0)
+    sample: NDArray[Any] | None = None
+    source: str = ""
+    model: str = ""
+    time: str = ""
+
+    def __post_init__(self) -> None:
+        ends = (a + n for a, n in zip(self.corner, self.target.shape, strict=True))
+        fits = all(e <= n for e, n in zip(ends, self.image.plane_shape, strict=True))
+        if not fits or min(self.corner) < 0 or self.target.dtype != np.uint8:
+            raise CorrectionError(
+                f"A correction of {self.image.title} covers {self.target.shape} pixels "
+                f"({self.target.dtype}) from {self.corner}; the plane has "
+                f"{self.image.plane_shape}. Was the image changed since?"
+            )
+
+    @property
+    def reviewed(self) -> NDArray[np.bool_]:
+        """Which pixels of `target` somebody looked at."""
+        return np.not_equal(self.target, IGNORE)
+
+
+def strokes(target: NDArray[np.uint8]) -> tuple[NDArray[np.int32], int]:
+    """Give a number to every piece of equal class that hangs together.
+
+    Pixels that touch at a corner do.
+
+
+    Returns
+    -------
+    numbers
+        (Y, X) int32 from 1; 0 where nobody looked.
+    count
+        How many pieces there are.
+    """
+    numbers = np.zeros(target.shape, np.int32)
+    count = 0
+    for value in np.unique(target[target != IGNORE]):
+        found, n = ndimage.label(target == value, _EIGHT)
+        numbers += np.where(found > 0, found + count, 0).astype(np.int32)
+        count += n
+    return numbers, count
+
+
+def targets_from_labels(
+    labels: NDArray[Any], classes: Sequence[str], boundary: int | None, name: str
+) -> NDArray[np.uint8]:
+    """Return what a model with these classes should say, (Y, X) uint8.
+
+    Parameters
+    ----------
+    labels
+        (Y, X). uint8 holds classes, with 255 where nobody looked; a wider type holds
+        instances, 0 being background.
+    classes, boundary
+        The model's classes, and which of them separates touching objects.
+    name
+        What messages call the labels.
+
+    Raises
+    ------
+    CorrectionError
+        If there is a class that the model does not have, or no whole numbers at all.
+    """
+    if labels.dtype.kind not in "bui":
+        raise CorrectionError(
+            f"{name} has pixels of type {labels.dtype}; labels are whole numbers: "
+            "uint8 for classes, uint16 for objects."
+        )
+    if labels.dtype.itemsize > 1:  # instances
+        if boundary is not None and len(classes) == 3:
+            return instance_targets(labels)
+        found = 1 if len(classes) == 2 else FOREGROUND
+        return np.where(labels > 0, found, 0).astype(np.uint8)
+    target = labels.astype(np.uint8)
+    most = int(target[target != IGNORE].max(initial=0))
+    if most <= 1 and boundary is not None:
+        return np.where(target == 1, FOREGROUND, target).astype(np.uint8)
+    if most >= len(classes):
+        raise CorrectionError(
+            f"{name} has a pixel of class {most}; the model has {len(classes)} classes "
+            f"({', '.join(classes)}), counted from 0. Name one class for each with "
+            "--new, or use 255 for pixels that nobody looked at."
+        )
+    return target
+
+
+def read_folder(
+    images: str | PathLike[str],
+    labels: str | PathLike[str],
+    classes: Sequence[str],
+    boundary: int | None = None,
+) -> list[Correction]:
+    """Return the labelled planes of a folder of images, the images read lazily.
+
+    A label file has the name of its image (``.tif``, ``.tiff`` or ``.png``) and its
+    shape less the channels. Images without one, and planes of which nobody looked at a
+    pixel, are left out.
+
+    Raises
+    ------
+    CorrectionError
+        If a folder is missing, no labels belong to an image, or labels do not fit.
+    """
+    folders = Path(images), Path(labels)
+    for folder in folders:
+        if not folder.is_dir():
+            raise CorrectionError(f"There is no folder {folder}. Check the path.")
+    found = [
+        correction
+        for image, label in _pairs(*folders)
+        for correction in _read_pair(image, label, classes, boundary)
+    ]
+    if not found:
+        raise CorrectionError(
+            f"No image in {folders[0]} has labels in {folders[1]}. A label file has "
+            "the image's name and ends in .tif, .tiff or .png; 255 means unlabelled."
+        )
+    return found
+
+
+def _pairs(images: Path, labels: Path) -> Iterator[tuple[Path, Path]]:
+    by_stem = {p.stem: p for p in sorted(labels.iterdir()) if p.suffix in _SUFFIXES}
+    for path in sorted(images.iterdir()):
+        stem = path.name.split(".")[0] if path.is_dir() else path.stem
+        label = by_stem.get(stem)
+        if label is not None and not path.name.startswith("."):
+            yield path, label
+
+
+def _read_pair(
+    image_path: Path, label_path: Path, classes: Sequence[str], boundary: int | None
+) -> Iterator[Correction]:
+    image, labels = open_image(image_path), open_image(label_path)
+    if labels.channels > 1 or labels.label_shape != image.label_shape:
+        raise CorrectionError(
+            f"The labels {label_path.name} have shape {labels.shape}; the image "
+            f"{image_path.name} needs {image.label_shape}. Save them in the same size."
+        )
+    whole = slice(None)
+    for at, plane in zip(labels.planes(), image.planes(), strict=True):
+        raw = labels.read(at, whole, whole)[0]
+        target = targets_from_labels(raw, classes, boundary, label_path.name)
+        if (target != IGNORE).any():
+            yield Correction(image, target, plane, source=image.name)
