@@ -33,8 +33,9 @@ def random_model(seed=0, **fields):
             module.running_var.uniform_(0.5, 2)
     with torch.inference_mode():  # make every class as likely as the others
         logits = net.eval()(torch.rand(1, spec.in_channels, 64, 64))[0]
-        net.head.weight /= logits.std()
-        net.head.bias.sub_(logits.mean((1, 2))).div_(logits.std())
+        last = net.head.out if spec.hypercolumn else net.head
+        last.weight /= logits.std()
+        last.bias.sub_(logits.mean((1, 2))).div_(logits.std())
     return Model(net.eval(), name="random", card={"diameter": 20})
 
 

@@ -18,7 +18,7 @@ import typer
 
 from . import __version__, console
 from .errors import UNetError
-from .options import Output, Precision, SegmentOptions, parse_memory
+from .options import Output, Precision, SegmentOptions, TrainOptions, parse_memory
 
 __all__ = ["app", "main"]
 
@@ -192,6 +192,69 @@ def segment(
         console.result_json(result, out)
         if as_json
         else console.result_text(result, image)
+    )
+
+
+@app.command()
+def train(
+    *,
+    images: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder of images to learn from.")
+    ],
+    labels: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="Their labels, of the same names: uint8 classes (255: nobody looked) "
+            "or uint16 objects.",
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="OUT", help="New .safetensors file.")
+    ],
+    model: _Model = "nuclei",
+    new: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Begin a model for these classes, as in background,cell.",
+        ),
+    ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(help="Most time to take; else until it gets no better."),
+    ] = None,
+    channel: _Channel = None,
+    device: _Device = "auto",
+    seed: Annotated[int, typer.Option(help="The same one gives the same model.")] = 0,
+    overwrite: _Overwrite = False,
+    as_json: _Json = False,
+) -> None:
+    """Improve a model with labelled images, as Improve does in the viewer."""
+    options = TrainOptions(
+        seconds=seconds,
+        channel=int(channel) if channel and channel.isdecimal() else channel,
+        device=device,
+        seed=seed,
+    )
+    _quiet()
+    from .lesson import train_folder
+
+    with console.progress(f"reading {images.name}") as report:
+        trained = train_folder(
+            images,
+            labels,
+            out,
+            model=model,
+            classes=None if new is None else new.split(","),
+            options=options,
+            overwrite=overwrite,
+            report=report,
+        )
+    typer.echo(
+        console.trained_json(trained, out)
+        if as_json
+        else console.trained_text(trained, out)
     )
 
 

@@ -17,6 +17,7 @@ from . import __version__
 if TYPE_CHECKING:
     from .predict import Segmentation
     from .summary import Row
+    from .training import Trained
 
 __all__ = [
     "describe",
@@ -26,6 +27,8 @@ __all__ = [
     "result_text",
     "shapes_json",
     "show_shapes",
+    "trained_json",
+    "trained_text",
 ]
 
 
@@ -88,6 +91,33 @@ def result_json(result: "Segmentation", output: Path) -> str:
         "model": result.model,
         "output": str(output),
         "notes": result.notes,
+        "version": __version__,
+    }
+    return json.dumps(about)
+
+
+def trained_text(trained: "Trained", output: Path) -> str:
+    """Return what training came to, and the rule that decided."""
+    was, now = f"{trained.score_before:.1%}", f"{trained.score_after:.1%}"
+    if trained.published:
+        line = f"{output.name}: right on {now} of what was reviewed, before on {was}"
+    else:
+        line = f"{output.name}: nothing better was found; it is the model as it was"
+    return f"{line} · {trained.seconds:.1f} s\n{trained.rule}"
+
+
+def trained_json(trained: "Trained", output: Path) -> str:
+    """Return what training came to as one line of JSON, for scripts."""
+    about = {
+        "published": trained.published,
+        "score_before": trained.score_before,
+        "score_after": trained.score_after,
+        "rule": trained.rule,
+        "steps": trained.steps,
+        "seconds": round(trained.seconds, 3),
+        "classes": trained.model.spec.classes,
+        "output": str(output),
+        "peak_rss_mb": round(peak_rss_mb(), 1),
         "version": __version__,
     }
     return json.dumps(about)

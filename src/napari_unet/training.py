@@ -46,6 +46,8 @@ class TrainStep:
         How much of the time or the steps has passed, 0 to 1.
     step, seconds, loss
         Steps done, seconds since the beginning, loss of the last step.
+    score
+        Share of reviewed pixels that the best model so far is right about.
     model
         A better model than before, when there is a new one.
     """
@@ -54,6 +56,7 @@ class TrainStep:
     step: int
     seconds: float
     loss: float
+    score: float
     model: Model | None = None
 
 
@@ -123,15 +126,15 @@ def fine_tune(
     loss, before, after = fit_head(student, teacher, examples)
     first, better = _publish(model, student), after >= before
     spent = time.perf_counter() - began
-    yield TrainStep(0.0, 0, spent, loss, first if better else None)
+    champion, best = (first, after) if better else (model, before)
+    yield TrainStep(0.0, 0, spent, loss, best, first if better else None)
     course = _Course(student, teacher, examples, options, device)
     step = 0
     for step, fraction, loss in course.run(began):
-        yield TrainStep(fraction, step, time.perf_counter() - began, loss)
-    champion, best = (first, after) if better else (model, before)
+        yield TrainStep(fraction, step, time.perf_counter() - began, loss, best)
     if step:
         final = _score(course.mean, Views(examples, _VIEW, options.seed), device)
-        if final >= before:
+        if final >= before - 1:
             champion, best = _publish(model, course.mean), final
     return Trained(
         champion,

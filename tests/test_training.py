@@ -1,0 +1,184 @@
+"""Learning from strokes: better where nobody painted, never at the old model's cost."""
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unet.corrections import FOREGROUND, IGNORE, Correction
+from napari_unet.errors import CorrectionError
+from napari_unet.examples import Views, read_examples
+from napari_unet.images import Image
+from napari_unet.model import Model, UNet, UNetSpec
+from napari_unet.options import TrainOptions
+from napari_unet.training import Trained, TrainStep, fine_tune
+
+
+def squares(seed: int, shape=(128, 160)) -> tuple[Image, np.ndarray]:
+    """Return an image of dark squares on a noisy slope, and where they are."""
+    rng = np.random.default_rng(seed)
+    truth = np.zeros(shape, np.uint8)
+    for _ in range(8):
+        y, x = (int(rng.integers(4, n - 24)) for n in shape)
+        truth[y : y + 20, x : x + 20] = 1
+    slope = np.linspace(0, 300, shape[1])
+    pixels = 1000 - 250.0 * truth + slope + rng.normal(0, 30, shape)
+    return Image("squares", pixels.astype(np.uint16), "YX"), truth
+
+
+def painted(truth: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Return a target with three short strokes on each class."""
+    rng = np.random.default_rng(seed)
+    target = np.full(truth.shape, IGNORE, np.uint8)
+    for value in (0, 1):
+        rows, columns = np.nonzero(truth == value)
+        for at in rng.integers(len(rows), size=3):
+            y, x = rows[at], columns[at]
+            box = slice(max(y - 2, 0), y + 3), slice(max(x - 2, 0), x + 3)
+            part = target[box]
+            part[truth[box] == value] = value
+    return target
+
+
+def small_model(seed: int = 0, **fields) -> Model:
+    torch.manual_seed(seed)
+    spec = UNetSpec(**{"width": 4, "depth": 2, **fields})
+    return Model(UNet(spec).eval(), name="small")
+
+
+def train(model, corrections, **options) -> tuple[list[TrainStep], Trained]:
+    job = fine_tune(model, corrections, TrainOptions(device="cpu", **options))
+    steps = []
+    while True:
+        try:
+            steps.append(next(job))
+        except StopIteration as stop:
+            return steps, stop.value
+
+
+def share_right(model: Model, image: Image, truth: np.ndarray) -> float:
+    source = torch.from_numpy(
+        read_examples(model, [Correction(image, truth)])[0].image.numpy()
+    )
+    with torch.inference_mode():
+        found = model.net(source[None])[0].argmax(0).numpy()
+    return float(np.mean([(found == truth)[truth == v].mean() for v in (0, 1)]))
+
+
+def test_strokes_make_the_model_right_where_nobody_painted() -> None:
+    image, truth = squares(1)
+    model = small_model()
+    steps, trained = train(model, [Correction(image, painted(truth))], seconds=None)
+    assert trained.published
+    assert trained.score_after > trained.score_before
+    other, elsewhere = squares(2)
+    assert share_right(trained.model, other, elsewhere) > 0.9
+    assert share_right(trained.model, other, elsewhere) > 0.1 + share_right(
+        model, other, elsewhere
+    )
+    assert steps[0].model is not None
+    assert [s.step for s in steps] == list(range(len(steps)))
+    assert steps[-1].fraction == 1
+
+
+def test_training_leaves_the_model_unchanged() -> None:
+    image, truth = squares(1)
+    model = small_model()
+    before = model.checksum()
+    train(model, [Correction(image, painted(truth))], seconds=1)
+    assert model.checksum() == before
+    assert not model.net.training
+
+
+def test_cancelled_training_leaves_the_model_unchanged() -> None:
+    image, truth = squares(1)
+    model = small_model()
+    before = model.checksum()
+    job = fine_tune(model, [Correction(image, painted(truth))])
+    next(job)
+    next(job)
+    job.close()
+    assert model.checksum() == before
+
+
+def test_same_seed_gives_the_same_model() -> None:
+    image, truth = squares(1)
+    corrections = [Correction(image, painted(truth))]
+    one, two, other = (
+        train(small_model(), corrections, seconds=None, seed=seed)[1].model.checksum()
+        for seed in (3, 3, 4)
+    )
+    assert one == two != other
+
+
+def test_second_round_begins_with_the_first_ones_model() -> None:
+    image, truth = squares(1)
+    _, first = train(small_model(), [Correction(image, painted(truth))], seconds=None)
+    again = [
+        Correction(image, np.where(painted(truth, 1) == 1, 1, IGNORE).astype("u1"))
+    ]
+    _, second = train(
+        first.model, again, seconds=None
+    )  # one class alone, painted right
+    other, elsewhere = squares(2)
+    assert share_right(second.model, other, elsewhere) > 0.85
+
+
+def test_no_corrections_say_what_to_paint() -> None:
+    image, truth = squares(1)
+    nothing = np.full_like(truth, IGNORE)
+    for corrections in ([], [Correction(image, nothing)]):
+        with pytest.raises(CorrectionError, match="Paint over what is wrong first"):
+            train(small_model(), corrections)
+
+
+def test_foreground_alone_teaches_a_model_with_a_boundary() -> None:
+    image, truth = squares(1)
+    target = painted(truth)
+    target[target == 1] = FOREGROUND
+    model = small_model(classes=("background", "interior", "boundary"))
+    _, trained = train(model, [Correction(image, target)], seconds=None)
+    source = read_examples(model, [Correction(image, truth)])[0].image
+    with torch.inference_mode():
+        found = trained.model.net(source[None])[0].argmax(0).numpy() > 0
+    assert (found == (truth > 0)).mean() > 0.9
+
+
+def test_crop_is_scaled_as_its_whole_image() -> None:
+    image, truth = squares(1)
+    model = small_model()
+    box = slice(32, 96), slice(32, 96)
+    crop = Image("crop", np.asarray(image.data)[box], "YX")
+    whole = read_examples(model, [Correction(image, truth)])[0].image
+    cut = Correction(crop, truth[box], sample=image.sample())
+    torch.testing.assert_close(
+        read_examples(model, [cut])[0].image, whole[(slice(None), *box)]
+    )
+
+
+def test_weights_of_every_class_sum_to_one() -> None:
+    image, truth = squares(1)
+    found = read_examples(small_model(), [Correction(image, painted(truth))] * 2)
+    for value in (0, 1):
+        total = sum(float(e.weight[e.target == value].sum()) for e in found)
+        assert total == pytest.approx(1, rel=1e-4)
+    assert all(float(e.weight[e.target == IGNORE].sum()) == 0 for e in found)
+
+
+def test_large_plane_is_cut_where_somebody_looked() -> None:
+    image = Image("large", np.zeros((3000, 100), np.uint8), "YX")
+    target = np.full((3000, 100), IGNORE, np.uint8)
+    target[2500:2503, 50] = 1
+    (found,) = read_examples(small_model(), [Correction(image, target)])
+    assert found.target.shape[0] < 1200
+    assert int((found.target == 1).sum()) == 3
+
+
+def test_views_copy_pixels_and_keep_targets_on_them() -> None:
+    image, truth = squares(1, (60, 200))
+    example = read_examples(small_model(), [Correction(image, painted(truth))])[0]
+    images, targets, weights = Views([example], 64, 0).batch(6, 2)
+    assert images.shape == (8, 1, 64, 64)
+    assert ((weights > 0) <= (targets != IGNORE)).all()
+    assert all(bool((t != IGNORE).any()) for t in targets[:6])
+    dark = images[targets.unsqueeze(1) == 1].mean()
+    assert dark < images[targets.unsqueeze(1) == 0].mean()
