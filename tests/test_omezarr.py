@@ -255,3 +255,16 @@ def test_cut_off_chunk_is_a_sentence_when_it_is_read(tmp_path: Path) -> None:
     image = open_image(path)
     with pytest.raises(ImageError, match=r"a\.zarr: rows 0 to 40 cannot be read"):
         image.read((), slice(0, 40), slice(0, 50))
+
+
+@pytest.mark.parametrize(
+    ("multiscales", "sentence"),
+    [([], "without an OME-Zarr image"), ([{"axes": []}], "names the array '0'")],
+)
+def test_image_without_arrays_is_named(
+    tmp_path: Path, multiscales: list[Any], sentence: str
+) -> None:
+    group = zarr.open_group(tmp_path / "empty.zarr", mode="w")
+    group.attrs["ome"] = {"multiscales": multiscales, "version": "0.5"}
+    with pytest.raises(ImageError, match=sentence):
+        open_image(tmp_path / "empty.zarr")

@@ -275,6 +275,31 @@ def test_pyramid_has_all_levels(tmp_path: Path, compression: str | None) -> None
         )
 
 
+def test_decimal_comma_in_ome_is_understood(tmp_path: Path) -> None:
+    path = tmp_path / "comma.ome.tif"
+    xml = (
+        '<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy'
+        '.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels ID="Pixels:0" '
+        'DimensionOrder="XYCZT" Type="uint16" SizeX="50" SizeY="40" SizeC="1" '
+        'SizeZ="1" SizeT="1" PhysicalSizeX="0,25" PhysicalSizeY="unknown">'
+        "<TiffData/></Pixels></Image></OME>"
+    )
+    tifffile.imwrite(path, pixels((40, 50)), description=xml, metadata=None)
+    image = open_image(path)
+    assert image.scale == (1.0, 0.25)
+    assert image.units == ("pixel", "micrometer")
+
+
+def test_first_of_several_images_is_taken_and_said(tmp_path: Path) -> None:
+    path = tmp_path / "two.tif"
+    with tifffile.TiffWriter(path) as tiff:
+        tiff.write(pixels((40, 50)), metadata=None)
+        tiff.write(pixels((30, 20)), metadata=None)
+    image = open_image(path)
+    assert image.shape == (40, 50)
+    assert image.notes == ("two.tif holds 2 images; this is the first of them.",)
+
+
 def test_planes_in_several_files_are_found(tmp_path: Path) -> None:
     data = pixels((2, 40, 50))
     uid = "urn:uuid:00000000-0000-0000-0000-00000000000"

@@ -1,13 +1,13 @@
 """Which format a file has, seen from its first bytes and never from its name."""
 
 from pathlib import Path
-from typing import Any, Protocol
 
+from .content import Content
 from .errors import ImageError
 from .omezarr import read_zarr
-from .tiff import TiffContent, read_tiff
+from .tiff import read_tiff
 
-__all__ = ["Content", "read_content"]
+__all__ = ["read_content"]
 
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _DECODERS = {
@@ -15,35 +15,6 @@ _DECODERS = {
     b"\xff\xd8\xff": "jpeg_decode",
     b"BM": "bmp_decode",
 }
-
-
-class Content(Protocol):
-    """What every format says about an image; see `TiffContent`."""
-
-    @property
-    def levels(self) -> tuple[Any, ...]:
-        """The pyramid, full resolution first."""
-        ...
-
-    @property
-    def axes(self) -> str:
-        """One letter per axis, as the file has them."""
-        ...
-
-    @property
-    def rgb(self) -> bool:
-        """Whether samples, if any, are colours."""
-        ...
-
-    @property
-    def steps(self) -> dict[str, tuple[float, str]]:
-        """Axis letter to (size of a step, unit as written)."""
-        ...
-
-    @property
-    def channel_names(self) -> tuple[str, ...]:
-        """One per channel, or empty."""
-        ...
 
 
 def read_content(file: Path) -> Content:
@@ -96,4 +67,4 @@ def _read_picture(file: Path, decoder: str) -> Content:
             f"{file.name} has CMYK colours, which are for printing. Save it as RGB."
         )
     axes = "YXS" if pixels.ndim == 3 else "YX"
-    return TiffContent((pixels,), axes, True, {}, ())
+    return Content((pixels,), axes, True, {}, ())

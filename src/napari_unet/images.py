@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .axes import ArrayLike, arrange, check_axes, order_axes, settle_axes, unit_word
+from .content import Content
 from .errors import ImageError
-from .formats import Content, read_content
+from .formats import read_content
 from .sampling import sample_planes, sample_windows
 
 __all__ = ["ArrayLike", "Image", "open_image"]
@@ -49,6 +50,8 @@ class Image:
         The whole pyramid, `data` first; default `data` alone.
     source
         The file, if there is one.
+    notes
+        Sentences about what of the file is not here.
 
     Raises
     ------
@@ -65,6 +68,7 @@ class Image:
     channel_names: tuple[str, ...] = ()
     levels: tuple[ArrayLike, ...] = ()
     source: Path | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         shape = tuple(self.data.shape)
@@ -302,4 +306,5 @@ def _to_image(file: Path, content: Content, axes: str | None) -> Image:
         channel_names=names if len(names) == count and not rgb else (),
         levels=levels,
         source=file,
+        notes=content.notes,
     )

@@ -131,6 +131,7 @@ def model_input(model: Model, image: Image, options: SegmentOptions) -> ModelInp
         If a diameter is given, but the model does not state its own.
     """
     channels, grey, repeat, notes = _channels(model, image, options)
+    notes = (*image.notes, *notes)
     factor = _factor(model, options)
     y, x = (Axis(n, max(1, round(n * factor))) for n in image.plane_shape)
     if factor != 1:

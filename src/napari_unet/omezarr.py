@@ -4,17 +4,15 @@ Only this file knows where OME-Zarr 0.1 to 0.5 note these things, and what else 
 folder may be: a plain array, a plate, a converted series.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .content import Content
 from .errors import ImageError
 
-__all__ = ["ZarrContent", "read_zarr"]
-
-Steps = dict[str, tuple[float, str]]
+__all__ = ["read_zarr"]
 
 _LETTERS = {
     "t": "T",
@@ -29,32 +27,7 @@ _MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 _COLOURS = (3, 4)  # RGB, RGBA
 
 
-@dataclass(frozen=True, slots=True)
-class ZarrContent:
-    """What an OME-Zarr image or a plain Zarr array holds.
-
-    Attributes
-    ----------
-    levels
-        The pyramid, full resolution first.
-    axes
-        One letter per axis; S is colour samples, Q unknown.
-    rgb
-        Whether the samples, if any, are colours.
-    steps
-        Axis letter to (size of a step, its unit as written).
-    channel_names
-        Empty if there are none.
-    """
-
-    levels: tuple[Any, ...]
-    axes: str
-    rgb: bool
-    steps: Steps
-    channel_names: tuple[str, ...]
-
-
-def read_zarr(path: Path) -> ZarrContent:
+def read_zarr(path: Path) -> Content:
     """Read everything but the pixels of an OME-Zarr image or a plain Zarr array.
 
     Raises
@@ -71,10 +44,10 @@ def read_zarr(path: Path) -> ZarrContent:
         )
     node = zarr.open(path, mode="r")
     if isinstance(node, zarr.Array):
-        return ZarrContent((node,), _plain_axes(node), True, {}, ())
+        return Content((node,), _plain_axes(node), True, {}, ())
     attributes: dict[str, Any] = dict(node.attrs)
     attributes.update(attributes.get("ome", {}))  # 0.5 keeps all in one place
-    if "multiscales" in attributes:
+    if attributes.get("multiscales"):
         return _read_multiscale(node, attributes, path)
     if "bioformats2raw.layout" in attributes and "0" in node:
         return read_zarr(path / "0")
@@ -111,9 +84,9 @@ def _no_image(node: Any, attributes: dict[str, Any], path: Path) -> str:
     )
 
 
-def _read_multiscale(group: Any, attributes: dict[str, Any], path: Path) -> ZarrContent:
+def _read_multiscale(group: Any, attributes: dict[str, Any], path: Path) -> Content:
     multiscale = attributes["multiscales"][0]
-    datasets = multiscale["datasets"]
+    datasets = multiscale.get("datasets") or []
     missing = [d["path"] for d in datasets if d["path"] not in group]
     if missing or not datasets:
         raise ImageError(
@@ -136,7 +109,16 @@ def _read_multiscale(group: Any, attributes: dict[str, Any], path: Path) -> Zarr
     }
     channels = attributes.get("omero", {}).get("channels", [])
     names = tuple(str(channel.get("label") or "") for channel in channels)
-    return ZarrContent(levels, letters, False, steps, names if any(names) else ())
+    count = len(attributes["multiscales"])
+    note = f"{path.name} holds {count} images; this is the first of them."
+    return Content(
+        levels,
+        letters,
+        False,
+        steps,
+        names if any(names) else (),
+        (note,) if count > 1 else (),
+    )
 
 
 def _parse_axes(axes: Any, ndim: int) -> list[tuple[str, str]]:

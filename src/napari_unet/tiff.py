@@ -5,7 +5,6 @@ these things, and how a file that was cut off gives itself away.
 """
 
 import math
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,48 +13,22 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from .content import Content, Steps
 from .errors import ImageError
 from .tiffarray import Grid, Page, PaletteArray, TiffArray
 
-__all__ = ["TiffContent", "read_tiff"]
+__all__ = ["read_tiff"]
 
 # What a pixel means, as TIFF counts it: white is zero, black is zero, RGB, palette,
 # YCbCr (JPEG); and two that microscopes use for raw grey data.
 _PHOTOMETRIC = (0, 1, 2, 3, 6, 32803, 34892)
-
-Steps = dict[str, tuple[float, str]]
 
 _BAND_BYTES = 2**20  # uncompressed data are read in bands of rows of this size
 _INCH, _CENTIMETER = 25_400.0, 10_000.0  # micrometers
 _COARSEST = 20.0  # micrometers: larger pixels are a printer's 72 to 1200 dpi
 
 
-@dataclass(frozen=True, slots=True)
-class TiffContent:
-    """What a TIFF holds, in the file's own words.
-
-    Attributes
-    ----------
-    levels
-        The pyramid, full resolution first.
-    axes
-        One letter per axis as tifffile names them: S colour samples, Q and I unknown.
-    rgb
-        Whether the samples are colours.
-    steps
-        Axis letter to (size of a step, its unit as written).
-    channel_names
-        Empty if there are none.
-    """
-
-    levels: tuple[Any, ...]
-    axes: str
-    rgb: bool
-    steps: Steps
-    channel_names: tuple[str, ...]
-
-
-def read_tiff(path: Path) -> TiffContent:
+def read_tiff(path: Path) -> Content:
     """Read everything but the pixels of a TIFF file.
 
     Of several images in one file the first is taken, with its pyramid.
@@ -94,7 +67,9 @@ def read_tiff(path: Path) -> TiffContent:
             levels = tuple(PaletteArray(level, colours) for level in numbers)
             axes += "S"
         steps, names = _describe(tiff, page)
-    return TiffContent(levels, axes, rgb, steps, names)
+        count = len(tiff.series)
+    note = f"{path.name} holds {count} images; this is the first of them."
+    return Content(levels, axes, rgb, steps, names, (note,) if count > 1 else ())
 
 
 def _open_level(path: Path, index: int) -> TiffArray:
@@ -270,10 +245,11 @@ def _describe(
 
 
 def _describe_ome(xml: str) -> tuple[Steps, tuple[str, ...]]:
-    image = tifffile.xml2dict(xml)["OME"].get("Image", {})
+    # Without `sep`, "0,025" becomes (0, 25), and a name with a comma a tuple.
+    image = tifffile.xml2dict(xml, sep="\0")["OME"].get("Image", {})
     pixels = (image[0] if isinstance(image, list) else image).get("Pixels", {})
     steps = {
-        a: (float(pixels[field]), str(pixels.get(f"{field}Unit", default)))
+        a: (_number(pixels[field]), str(pixels.get(f"{field}Unit", default)))
         for a, field, default in (
             ("X", "PhysicalSizeX", "µm"),
             ("Y", "PhysicalSizeY", "µm"),
@@ -286,6 +262,17 @@ def _describe_ome(xml: str) -> tuple[Steps, tuple[str, ...]]:
     channels = channels if isinstance(channels, list) else [channels]
     names = tuple(str(channel.get("Name", "")) for channel in channels)
     return steps, names if any(names) else ()
+
+
+def _number(value: object) -> float:
+    """Return a size; 0, which counts as unknown, if it is none.
+
+    Programs in some countries write a comma, though XML knows only the point.
+    """
+    try:
+        return float(str(value).replace(",", "."))
+    except ValueError:
+        return 0.0
 
 
 def _describe_imagej(

@@ -1,0 +1,36 @@
+"""What a file says about an image, in the file's own words."""
+
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Content", "Steps"]
+
+Steps = dict[str, tuple[float, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a file or folder holds.
+
+    Attributes
+    ----------
+    levels
+        The pyramid, full resolution first.
+    axes
+        One letter per axis; S is colour samples, Q and I are unknown.
+    rgb
+        Whether the samples, if any, are colours.
+    steps
+        Axis letter to (size of a step, its unit as written).
+    channel_names
+        Empty if there are none.
+    notes
+        Sentences about what was left out.
+    """
+
+    levels: tuple[Any, ...]
+    axes: str
+    rgb: bool
+    steps: Steps
+    channel_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
