@@ -1,6 +1,7 @@
 """Results are refused before the work, or arrive whole, or leave nothing behind."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ SIZES = {"T": 2, "Z": 3, "Y": 37, "X": 530, "C": 3}  # X: more than one tile
 STEPS = {"T": 2.5, "Z": 1.5, "Y": 0.25, "X": 0.325, "C": 1.0}
 UNITS = {"T": "second", "Z": "micrometer", "Y": "micrometer", "X": "micrometer"}
 CLASSES = ("background", "interior", "boundary")
+PLAIN = {"axes": "YX", "scale": (1.0, 1.0), "units": ("pixel",) * 2, "name": "labels"}
 
 
 def make(kind: str, axes: str) -> tuple[np.ndarray, dict[str, Any]]:
@@ -278,3 +280,44 @@ def test_400_mb_are_written_in_little_memory(tmp_path: Path, suffix: str) -> Non
     assert written[2599, 9999] == 59_999
     names = {entry.name for entry in tmp_path.iterdir()}
     assert names == {f"out.{suffix}", f"small.out.{suffix}"}  # no temporary folder
+
+
+@pytest.mark.parametrize("name", ["labels.tif", "labels.ome.zarr"])
+def test_result_of_another_run_is_not_replaced_in_silence(tmp_path, name) -> None:
+    target = tmp_path / name
+    mine = np.ones((16, 16), np.int32)
+
+    def save(path, labels) -> None:
+        save_labels(path, labels, **PLAIN)
+
+    class Slow:
+        """Labels whose reading takes so long that another run is finished first."""
+
+        shape, dtype = mine.shape, mine.dtype
+
+        def __getitem__(self, key):
+            if not target.exists():
+                save(target, mine * 7)
+            return mine[key]
+
+    with pytest.raises(OutputError, match="came into being while it was computed"):
+        save(target, Slow())
+    assert read_back(target)[0].max() == 7
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_leftovers_of_killed_runs_are_swept(tmp_path) -> None:
+    dead = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+    alive = os.getppid()
+    for number in (dead, alive, "notes"):
+        (tmp_path / f"labels.tif.{number}.part").write_bytes(b"half")
+    save_labels(tmp_path / "labels.tif", np.ones((16, 16), np.int32), **PLAIN)
+    left = sorted(p.name for p in tmp_path.iterdir())
+    assert left == sorted(
+        ["labels.tif", f"labels.tif.{alive}.part", "labels.tif.notes.part"]
+    )

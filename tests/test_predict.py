@@ -33,9 +33,10 @@ def random_model(seed=0, **fields):
             module.running_var.uniform_(0.5, 2)
     with torch.inference_mode():  # make every class as likely as the others
         logits = net.eval()(torch.rand(1, spec.in_channels, 64, 64))[0]
-        last = net.head.out if spec.hypercolumn else net.head
-        last.weight /= logits.std()
-        last.bias.sub_(logits.mean((1, 2))).div_(logits.std())
+        net.head.weight /= logits.std()
+        net.head.bias.sub_(logits.mean((1, 2))).div_(logits.std())
+        if spec.hypercolumn:
+            net.hypercolumn.out.weight.normal_(0, 0.3)
     return Model(net.eval(), name="random", card={"diameter": 20})
 
 

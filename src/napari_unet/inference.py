@@ -12,7 +12,6 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .errors import MemoryBudgetError
-from .hypercolumn import Hypercolumn
 from .model import Model, UNet, UNetSpec, best_device
 from .options import Precision
 
@@ -99,8 +98,8 @@ def fold(net: UNet) -> UNet:
             if isinstance(layer, nn.BatchNorm2d):
                 block[i - 1] = fuse_conv_bn_eval(layers[i - 1], layer)
                 block[i] = nn.Identity()
-    if isinstance(folded.head, Hypercolumn):
-        folded.head.fold()
+    if folded.spec.hypercolumn:
+        folded.hypercolumn.fold()
     return folded
 
 

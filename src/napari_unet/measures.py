@@ -4,7 +4,7 @@ Everything here follows from sums, least and largest values, which add up over b
 so an object that crosses blocks is measured once, and memory holds a block and a table.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -63,7 +63,13 @@ def measure(
     """
     channels = None if image is None else image.reshape(-1, *labels.shape)
     read = None if channels is None else (lambda _, y, x: channels[:, y, x])
-    table = measure_stack(labels, [()], read, scale=scale)
+    job = measure_stack(labels, [()], read, scale=scale)
+    while True:
+        try:
+            next(job)
+        except StopIteration as stop:
+            table: Table = stop.value
+            break
     if class_map is not None:
         where = (labels > 0) & (class_map > 0) & (class_map != boundary)
         rows = np.searchsorted(table["label"], labels[where])
@@ -81,8 +87,11 @@ def measure_stack(
     axes: str = "",
     scale: tuple[float, float] = (1.0, 1.0),
     block: int = 1024,
-) -> Table:
+) -> Generator[None, None, Table]:
     """Measure the objects of several planes, block by block; see `measure`.
+
+    A generator: it yields after every block, so that closing it cancels soon, and
+    returns the table.
 
     Parameters
     ----------
@@ -109,6 +118,7 @@ def measure_stack(
             if ids.any():
                 image = None if read is None else read(plane, y, x)
                 parts.append(_sums(ids, image, (y.start, x.start)))
+            yield
         if parts:
             table = _features(_merge(parts), scale)
             where = zip(axes.lower(), plane, strict=False)

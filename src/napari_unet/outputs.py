@@ -5,6 +5,7 @@ an hour must not learn then that the folder is missing.
 """
 
 import errno
+import glob
 import json
 import os
 import shutil
@@ -12,6 +13,8 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 from .errors import OutputError
 from .labelstore import LabelArray, create_labels
@@ -123,7 +126,7 @@ def save_labels(
         order="".join(axis for axis in file_order if axis in axes),
     )
     try:
-        with _atomic(target) as part:
+        with _atomic(target, overwrite=overwrite) as part:
             (write_omezarr if zarr else write_tiff)(part, planes)
     except OSError as error:
         raise OutputError(_failure(target, error)) from error
@@ -195,15 +198,43 @@ def _amount(nbytes: int) -> str:
 
 
 @contextmanager
-def _atomic(target: Path) -> Iterator[Path]:
+def _atomic(target: Path, *, overwrite: bool) -> Iterator[Path]:
     """Give a name to write to, and move what is there to `target` at the end."""
     part = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
-        _remove(part)  # of a crashed run that had our process id
+        _sweep(target)
         yield part
-        _replace(part, target)
+        if overwrite:
+            _replace(part, target)
+        else:
+            _place(part, target)
     finally:
         _remove(part)
+
+
+def _sweep(target: Path) -> None:
+    """Remove what runs that were killed left of the same result."""
+    for part in target.parent.glob(f"{glob.escape(target.name)}.*.part"):
+        number = part.name.removeprefix(f"{target.name}.").removesuffix(".part")
+        ours = number == str(os.getpid())  # a crashed run had our process id
+        if number.isdecimal() and (ours or not psutil.pid_exists(int(number))):
+            _remove(part)
+
+
+def _place(part: Path, target: Path) -> None:
+    """Move `part` to `target`, which must not have come into being meanwhile."""
+    try:
+        if part.is_dir():
+            part.rename(target)  # refuses a folder that is not empty
+        else:
+            os.link(part, target)  # refuses what exists, unlike a replacement
+    except OSError as error:
+        if os.path.lexists(target):
+            raise OutputError(
+                f"'{target}' came into being while it was computed, perhaps by another "
+                "run; it was left alone. Choose another name, or say --overwrite."
+            ) from error
+        part.replace(target)  # a disk without links
 
 
 def _replace(part: Path, target: Path) -> None:

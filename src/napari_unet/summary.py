@@ -138,6 +138,8 @@ def _parts(net: UNet) -> Iterator[tuple[str, nn.Module]]:
         yield f"up {net.spec.depth - i}", up
         yield f"decoder {net.spec.depth - i}", block
     yield "head", net.head
+    if net.spec.hypercolumn:
+        yield "hypercolumn", net.hypercolumn
 
 
 def _count(flops: list[int]) -> Callable[[nn.Module, tuple[Tensor], Tensor], None]:

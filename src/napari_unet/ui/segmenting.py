@@ -157,7 +157,7 @@ def _box(request: Request) -> tuple[slice, ...] | None:
 def _measured(
     request: Request, array: LabelArray, step: Step
 ) -> Generator[Step, None, Table | None]:
-    """Measure the objects plane by plane; Cancel is answered in between."""
+    """Measure the objects block by block; Cancel is answered in between."""
     from napari_unet.measures import measure_stack
 
     image, channel = request.image, request.options.channel
@@ -169,17 +169,17 @@ def _measured(
     def read(plane: tuple[int, ...], rows: slice, columns: slice) -> NDArray[Any]:
         return image.read(plane, *part.moved(rows, columns), channels)
 
-    tables = []
-    for plane in [request.plane] if request.only else image.planes():
+    planes = [request.plane] if request.only else image.planes()
+    job = measure_stack(part, planes, read, axes=image.plane_axes, **_pixel_size(image))
+    while True:
         yield step
-        table = measure_stack(
-            part, [plane], read, axes=image.plane_axes, **_pixel_size(image)
-        )
-        if len(table["label"]):
-            tables.append(table)
-    if not tables:
+        try:
+            next(job)
+        except StopIteration as stop:
+            joined: Table = stop.value
+            break
+    if not len(joined["label"]):
         return None
-    joined = {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
     for name, start in (("y", y.start), ("x", x.start)):
         for column in (f"centroid_{name}", f"bbox_{name}0", f"bbox_{name}1"):
             joined[column] = joined[column] + start
