@@ -1,0 +1,293 @@
+"""Where reviewed pixels are kept: squares of a plane, each in a file of its own.
+
+Only this file knows the grid of squares, and what such a file holds.
+"""
+
+import json
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .corrections import IGNORE
+from .errors import CorrectionError, OutputError
+from .safefile import pack, read_whole, set_aside, unpack, write_whole
+from .tiling import Box, cut, shifted
+
+__all__ = ["SIDE", "Block", "Blocks", "Pixels", "Place"]
+
+SIDE = 256  # pixels; a stroke touches few squares, and one is written in milliseconds
+_VERSION = 1  # of the files; a newer one is left alone
+_KEPT = 64  # squares in memory that are on the disk too
+_NAME = re.compile(r"plane((?:-\d+)*)_(\d+)_(\d+)\.npz")
+
+Pixels = tuple[NDArray[np.uint8], NDArray[np.int32]]  # target and shown, (Y, X) each
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a block lies: which image, which plane, its first row and column."""
+
+    image: str
+    plane: tuple[int, ...]
+    y: int
+    x: int
+
+    @property
+    def file(self) -> str:
+        """Path of the block's file in the folder of all blocks."""
+        plane = "".join(f"-{i}" for i in self.plane)
+        return f"{self.image}/plane{plane}_{self.y}_{self.x}.npz"
+
+    @property
+    def box(self) -> Box:
+        """(Y, X) slices of the plane; they may reach beyond its end."""
+        return slice(self.y, self.y + SIDE), slice(self.x, self.x + SIDE)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """What the file of a block holds.
+
+    Attributes
+    ----------
+    target
+        (256, 256) uint8; see `corrections.Correction`.
+    shown
+        (256, 256) int32: the labels that people decided on, objects or classes.
+    raw
+        (C, Y, X) pixels of the image, with context around the block; without pixels
+        when the image could not be read any more.
+    about
+        Where it came from, fit for JSON.
+    """
+
+    target: NDArray[np.uint8]
+    shown: NDArray[np.int32]
+    raw: NDArray[Any]
+    about: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        for array, kind in ((self.target, np.uint8), (self.shown, np.int32)):
+            if array.shape != (SIDE, SIDE) or array.dtype != kind:
+                raise ValueError(f"pixels of {array.shape}, {array.dtype}")
+        if self.raw.ndim != 3:
+            raise ValueError(f"pixels of {self.raw.shape}")
+
+
+class Blocks:
+    """Reviewed pixels of many images, in memory and in a folder.
+
+    Nothing is written before `flush`, which may run in another thread than the rest.
+
+    Parameters
+    ----------
+    folder
+        Where they are, or will be.
+    notes
+        Takes sentences about files that could not be used.
+    """
+
+    def __init__(self, folder: Path, notes: list[str]) -> None:
+        self.folder, self.notes = folder, notes
+        self._stored = set(_list(folder))
+        self._cache: dict[Place, Pixels] = {}  # what was not used for long comes first
+        self._dirty: dict[Place, object] = {}  # another object after every change
+        self._lock = threading.RLock()
+        self._saving = threading.Lock()
+
+    @property
+    def dirty(self) -> frozenset[Place]:
+        """Where something changed since it was written."""
+        with self._lock:
+            return frozenset(self._dirty)
+
+    def places(self) -> list[Place]:
+        """Return where there are blocks, on the disk or in memory."""
+        with self._lock:
+            found = self._stored | self._dirty.keys()
+        return sorted(found, key=lambda p: (p.image, p.plane, p.y, p.x))
+
+    def read(self, image: str, plane: tuple[int, ...], box: Box) -> Pixels:
+        """Return what is known of the pixels of a box.
+
+        Raises
+        ------
+        CorrectionError
+            If a file may not be read, or a newer version wrote it.
+        """
+        target, shown = _nothing(*(s.stop - s.start for s in box))
+        with self._lock:
+            for place, there, here in _overlaps(image, plane, box):
+                found = self._load(place)
+                if found is not None:
+                    target[here], shown[here] = found[0][there], found[1][there]
+        return target, shown
+
+    def write(
+        self, image: str, plane: tuple[int, ...], box: Box, pixels: Pixels
+    ) -> None:
+        """Replace what is known of all pixels of a box, in memory; see `read`."""
+        with self._lock:
+            for place, there, here in _overlaps(image, plane, box):
+                found = self._load(place)
+                if found is None:
+                    found = self._cache[place] = _nothing(SIDE, SIDE)
+                found[0][there], found[1][there] = pixels[0][here], pixels[1][here]
+                self._dirty[place] = object()
+
+    def flush(self, describe: Callable[[Place], tuple[NDArray[Any], Any]]) -> None:
+        """Write what changed, block by block; what fails stays dirty.
+
+        Parameters
+        ----------
+        describe
+            Returns `Block.raw` and `Block.about` of a place.
+
+        Raises
+        ------
+        OutputError
+            If the disk does not take it.
+        """
+        with self._saving:
+            with self._lock:
+                changes = dict(self._dirty)
+            for place, change in changes.items():
+                with self._lock:
+                    target, shown = self._cache[place]
+                    target, shown = target.copy(), shown.copy()
+                if (target == IGNORE).all():
+                    self._remove(place)
+                else:
+                    self._save(place, Block(target, shown, *describe(place)))
+                with self._lock:
+                    if self._dirty.get(place) is change:  # and no newer one
+                        del self._dirty[place]
+
+    def stored(self, place: Place) -> Block | None:
+        """Return what is on the disk; None if nothing is, or it is damaged.
+
+        Raises
+        ------
+        CorrectionError
+            If the file may not be read, or a newer version wrote it.
+        """
+        if place not in self._stored:
+            return None
+        path = self.folder / place.file
+        try:
+            arrays = unpack(read_whole(path))
+            about = json.loads(arrays["about"].tobytes())
+            if about["version"] <= _VERSION:
+                return Block(arrays["target"], arrays["shown"], arrays["raw"], about)
+        except FileNotFoundError:  # somebody else removed it
+            self._mark(place, stored=False)
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            self.notes.append(set_aside(path, error))
+            self._mark(place, stored=False)
+            return None
+        raise CorrectionError(
+            f"'{path}' was written by a newer version of napari-unet. Update it first."
+        )
+
+    def clear(self, image: str, away: Path) -> None:
+        """Forget an image, and move all files of it to the folder `away` at once.
+
+        Raises
+        ------
+        OutputError
+            If they cannot be moved.
+        """
+        with self._saving, self._lock:
+            folder = self.folder / image
+            try:
+                if folder.is_dir():
+                    away.parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(folder, away)
+            except OSError as error:
+                raise OutputError(
+                    f"The corrections in '{folder}' cannot be cleared "
+                    f"({error.strerror or error}). Check the disk, and try again."
+                ) from error
+            for place in [p for p in {*self._stored, *self._cache} if p.image == image]:
+                self._stored.discard(place)
+                self._cache.pop(place, None)
+                self._dirty.pop(place, None)
+
+    def _save(self, place: Place, block: Block) -> None:
+        about = json.dumps({**block.about, "version": _VERSION}).encode()
+        data = pack(
+            {"raw"},
+            target=block.target,
+            shown=block.shown,
+            raw=block.raw,
+            about=np.frombuffer(about, np.uint8),
+        )
+        write_whole(self.folder / place.file, data)
+        self._mark(place, stored=True)
+
+    def _remove(self, place: Place) -> None:
+        """Remove a file when all of it was undone."""
+        path = self.folder / place.file
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"'{path}' cannot be removed ({error.strerror or error}), though what "
+                "it holds was undone. Check the disk, then save again."
+            ) from error
+        self._mark(place, stored=False)
+
+    def _mark(self, place: Place, *, stored: bool) -> None:
+        with self._lock:
+            (self._stored.add if stored else self._stored.discard)(place)
+
+    def _load(self, place: Place) -> Pixels | None:
+        found = self._cache.pop(place, None)
+        if found is None:
+            block = self.stored(place)
+            if block is None:
+                return None
+            found = block.target, block.shown
+            self._forget()
+        self._cache[place] = found
+        return found
+
+    def _forget(self) -> None:
+        """Drop from memory what is on the disk too and was not used for long."""
+        clean = [place for place in self._cache if place not in self._dirty]
+        for place in clean[: max(len(clean) - _KEPT + 1, 0)]:
+            del self._cache[place]
+
+
+def _nothing(height: int, width: int) -> Pixels:
+    shape = height, width
+    return np.full(shape, IGNORE, np.uint8), np.zeros(shape, np.int32)
+
+
+def _overlaps(
+    image: str, plane: tuple[int, ...], box: Box
+) -> Iterator[tuple[Place, Box, Box]]:
+    """Go through the blocks under a box: the common part within each, and within it."""
+    rows, columns = (range(s.start // SIDE * SIDE, s.stop, SIDE) for s in box)
+    for y in rows:
+        for x in columns:
+            place = Place(image, plane, y, x)
+            common = cut(place.box, box)
+            here = shifted(common, -box[0].start, -box[1].start)
+            yield place, shifted(common, -y, -x), here
+
+
+def _list(folder: Path) -> Iterator[Place]:
+    for path in folder.glob("*/*.npz"):
+        found = _NAME.fullmatch(path.name)
+        if found:
+            plane = tuple(int(i) for i in found[1].split("-")[1:])
+            yield Place(path.parent.name, plane, int(found[2]), int(found[3]))

@@ -1,0 +1,193 @@
+"""What is kept of an image: how it is recognised, and the crops around reviewed pixels.
+
+Only this file knows how an image is found again that was renamed, and how a
+`Correction` is made of a block while the image is elsewhere.
+"""
+
+import datetime as dt
+import hashlib
+import re
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self, TypeVar, get_origin
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .blocks import SIDE, Block, Place
+from .corrections import Correction
+from .images import Image
+from .sampling import sample_planes
+from .tiling import Box
+
+__all__ = [
+    "SAFE",
+    "ImageRecord",
+    "now",
+    "parse",
+    "restore",
+    "slug",
+    "surroundings",
+]
+
+SAFE = re.compile(r"[A-Za-z0-9_][\w.-]*", re.ASCII)  # no way out of a folder
+_MARGIN = 96  # pixels of context: the halo of a net of depth 4
+_WINDOW = 64  # pixels along the side of what a fingerprint is made of
+
+_Record = TypeVar("_Record")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """An image that has corrections.
+
+    Attributes
+    ----------
+    key
+        Names the folder of its corrections.
+    path
+        Where it was last seen; empty for a layer without a file.
+    shape, axes
+        Of the whole image.
+    fingerprint
+        Tells its pixels from those of other images.
+    rgb, channel_names
+        See `images.Image`.
+    scale, units
+        Size and unit of a pixel along Y and X.
+    """
+
+    key: str
+    name: str
+    path: str
+    shape: tuple[int, ...]
+    axes: str
+    dtype: str
+    fingerprint: str
+    rgb: bool
+    channel_names: tuple[str, ...]
+    scale: tuple[float, ...]
+    units: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for name in (self.key, self.fingerprint):
+            if not SAFE.fullmatch(name):
+                raise ValueError(f"{name!r:.40} names no image")
+        whole = all(isinstance(n, int) for n in self.shape)
+        fits = whole and len(self.shape) == len(self.axes)
+        if not fits or not {"Y", "X"} <= set(self.axes):
+            raise ValueError(f"axes {self.axes!r:.40} of shape {self.shape!r:.40}")
+
+    @classmethod
+    def of(cls, image: Image) -> Self:
+        """Return the record of an image that was not seen before."""
+        mark = _fingerprint(image)
+        path = "" if image.source is None else str(image.source.resolve())
+        number = hashlib.sha256(f"{mark}{path}".encode()).hexdigest()[:8]
+        return cls(
+            key=f"{slug(image.name)}-{number}",
+            name=image.name,
+            path=path,
+            shape=image.shape,
+            axes=image.axes,
+            dtype=image.dtype.str,
+            fingerprint=mark,
+            rgb=image.rgb,
+            channel_names=image.channel_names,
+            scale=image.label_scale[-2:],
+            units=image.label_units[-2:],
+        )
+
+    @property
+    def plane_shape(self) -> tuple[int, int]:
+        """Rows and columns of a plane."""
+        return self.shape[self.axes.index("Y")], self.shape[self.axes.index("X")]
+
+
+def parse(kind: type[_Record], stored: Any) -> _Record:
+    """Return a dataclass of what JSON made of it.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If it is something else.
+    """
+    if not isinstance(stored, dict):
+        raise TypeError(f"{stored!r:.40} is no object")
+    values = {}
+    for field in fields(kind):  # type: ignore[arg-type] # always a dataclass
+        if field.name in stored:
+            value = stored[field.name]
+            value = tuple(value) if isinstance(value, list) else value
+            wanted: Any = tuple if get_origin(field.type) is tuple else field.type
+            if not isinstance(value, wanted):
+                raise TypeError(f"{field.name} is {value!r:.40}")
+            values[field.name] = value
+    return kind(**values)
+
+
+def slug(name: str) -> str:
+    """Return what a file can be called on every system, made of a name."""
+    return re.sub(r"[^\w-]+", "_", name, flags=re.ASCII).lstrip("-")[:40] or "_"
+
+
+def now() -> str:
+    """Return the time, ISO 8601 in UTC."""
+    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+
+
+def surroundings(record: ImageRecord, place: Place) -> tuple[Box, dict[str, Any]]:
+    """Return a block with context around it as (Y, X) slices, and `Block.about`."""
+    height, width = record.plane_shape
+    y = slice(max(place.y - _MARGIN, 0), min(place.y + SIDE + _MARGIN, height))
+    x = slice(max(place.x - _MARGIN, 0), min(place.x + SIDE + _MARGIN, width))
+    about = {
+        "image": asdict(record),
+        "plane": place.plane,
+        "corner": (place.y, place.x),
+        "origin": (y.start, x.start),
+    }
+    return (y, x), about
+
+
+def restore(block: Block, sample: NDArray[Any]) -> Correction:
+    """Return the correction that a block holds.
+
+    Raises
+    ------
+    ValueError, TypeError, KeyError, UNetError
+        If the pieces of the block do not fit together.
+    """
+    about = block.about
+    record = parse(ImageRecord, about["image"])
+    (y, x), (top, left) = about["corner"], about["origin"]
+    height, width = record.plane_shape
+    image = Image(
+        name=record.name,
+        data=block.raw,
+        axes="CYX",
+        rgb=record.rgb,
+        scale=(1.0, *record.scale),
+        units=("pixel", *record.units),
+        channel_names=record.channel_names,
+    )
+    return Correction(
+        image=image,
+        target=block.target[: height - y, : width - x],
+        corner=(y - top, x - left),
+        sample=sample,
+        source=record.name,
+        model=about.get("model", ""),
+        time=about.get("time", ""),
+    )
+
+
+def _fingerprint(image: Image) -> str:
+    """Return a number that stands for an image, from a few windows of three planes."""
+    planes = sample_planes(image.stack_shape)
+    found = hashlib.sha256(repr((image.shape, image.dtype.str)).encode())
+    for plane in (planes[0], planes[len(planes) // 2], planes[-1]):
+        for part in (2, 4):
+            starts = (max(n // part - _WINDOW // 2, 0) for n in image.plane_shape)
+            y, x = (slice(start, start + _WINDOW) for start in starts)
+            found.update(np.ascontiguousarray(image.read(plane, y, x)).tobytes())
+    return found.hexdigest()[:32]

@@ -1,0 +1,285 @@
+"""The folder that keeps the corrections, models and settings of many images.
+
+Only this file knows what lies where in it::
+
+    project.json                 see `projectfile`
+    corrections/<image>/*.npz    see `blocks`
+    samples/<fingerprint>.npz    pixels by which an image is scaled
+    models/*.safetensors
+    cleared/<image>-<n>/         corrections that somebody cleared
+"""
+
+import itertools
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+from .blocks import Pixels
+from .corrections import Correction
+from .errors import CorrectionError, OutputError
+from .imagerecord import ImageRecord, now, slug
+from .images import Image
+from .projectfile import (
+    INDEX,
+    Index,
+    ModelRecord,
+    check_folder,
+    complete,
+    encode,
+    find_models,
+    project_place,
+    read_index,
+)
+from .reviews import Reviews
+from .safefile import read_whole, set_aside, sweep, write_whole
+from .tiling import Box
+
+__all__ = ["Project", "project_place"]
+
+
+class Project:
+    """Corrections of many images, and the models that were made from them.
+
+    Nothing is written before `flush`, `add_model`, `activate` or `update`.
+
+    Attributes
+    ----------
+    folder
+        Where it is, or will be.
+    index
+        Classes, images, models, the model in use, settings.
+    notes
+        Sentences about pieces that could not be used, or were mended.
+    """
+
+    def __init__(self, folder: Path, index: Index, notes: list[str]) -> None:
+        self.folder, self.index, self.notes = folder, index, notes
+        self._saved: Index | None = None
+        self._reviews = Reviews(folder, notes)
+        self._saving = threading.Lock()
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str]) -> Self:
+        """Open a project, or begin one; of a damaged one, use the good pieces.
+
+        Raises
+        ------
+        CorrectionError
+            If it cannot be one, may not be read, or a newer version wrote it.
+        """
+        place = Path(folder).expanduser()
+        check_folder(place)
+        file = place / INDEX
+        notes: list[str] = []
+        try:
+            project = cls(place, read_index(file), notes)
+            project._saved = project.index
+        except FileNotFoundError:
+            project = cls._rebuild(place, notes)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            notes.append(set_aside(file, error))
+            project = cls._rebuild(place, notes)
+            notes.append("It was made again from the corrections and models there are.")
+        project.index = complete(project.index, project._reviews.blocks)
+        if project.index != Index() and not file.exists() and not notes:
+            notes.append(f"'{file}' was missing and was made again.")
+        sweep(place)
+        return project
+
+    @classmethod
+    def _rebuild(cls, folder: Path, notes: list[str]) -> Self:
+        models = find_models(folder / "models")
+        active = models[-1].name if models else ""
+        return cls(folder, Index(models=models, active=active), notes)
+
+    @property
+    def _origin(self) -> dict[str, Any]:
+        """What every block is told of the project."""
+        return {"classes": self.index.classes, "model": self.index.active}
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether `flush` has something to write."""
+        return self._reviews.unsaved
+
+    def add_image(self, image: Image) -> str:
+        """Recognise an image, or make room for a new one, and return its key.
+
+        It is known by its file, or by its pixels once the file was moved. It is read
+        again whenever corrections of it are written.
+
+        Raises
+        ------
+        CorrectionError
+            If its shape is not what it was.
+        ImageError
+            If it cannot be read.
+        """
+        new = ImageRecord.of(image)
+        old = next((r for r in self.index.images if _same(r, new)), None)
+        if old is not None:
+            _check_shape(image, new, old)
+            if old.fingerprint != new.fingerprint:
+                self.notes.append(
+                    f"{image.title} has other pixels than when it was corrected. What "
+                    "was painted stays, on the pixels that it was painted on."
+                )
+            new = replace(new, key=old.key)
+        others = (r for r in self.index.images if r is not old)
+        self.index = replace(self.index, images=(*others, new))
+        self._reviews.open(new, image)
+        return new.key
+
+    def read(self, key: str, plane: tuple[int, ...], box: Box) -> Pixels:
+        """Return what people said about a box; see `Reviews.read`."""
+        return self._reviews.read(key, plane, box)
+
+    def write(self, key: str, plane: tuple[int, ...], box: Box, pixels: Pixels) -> None:
+        """Replace what people said about a box, in memory; see `Reviews.write`."""
+        self._reviews.write(key, plane, box, pixels)
+
+    def corrections(self) -> list[Correction]:
+        """Return what was said about all images; see `Reviews.corrections`."""
+        return self._reviews.corrections(self._origin)
+
+    def flush(self) -> None:
+        """Write what changed; may run in another thread than the rest.
+
+        Raises
+        ------
+        OutputError
+            If the disk does not take it; a later call tries again.
+        """
+        with self._saving:
+            if self.unsaved and self.index != self._saved:
+                self._save(self.index)
+            self._reviews.flush(self._origin)
+
+    def clear(self, key: str) -> None:
+        """Forget all corrections of an image; their files go to ``cleared/``.
+
+        Raises
+        ------
+        OutputError
+            If they cannot be moved.
+        """
+        cleared = self.folder / "cleared"
+        number = len(list(cleared.glob(f"{key}-*"))) + 1
+        self._reviews.clear(key, cleared / f"{key}-{number}")
+
+    def add_model(
+        self,
+        name: str,
+        data: bytes | Path,
+        *,
+        parent: str = "",
+        score: float | None = None,
+        strokes: int = 0,
+    ) -> ModelRecord:
+        """Keep a model: a ``.safetensors`` file, or what is in one.
+
+        Raises
+        ------
+        CorrectionError
+            If there is one of this name already, or the file may not be read.
+        OutputError
+            If the disk does not take it.
+        """
+        if not name or any(record.name == name for record in self.index.models):
+            raise CorrectionError(
+                f"The project '{self.folder}' cannot keep a model {name!r}: the name "
+                f"is {'taken' if name else 'empty'}. Choose another."
+            )
+        content = data if isinstance(data, bytes) else read_whole(data)
+        file = self._free_file(name)
+        write_whole(file, content)
+        number = None if score is None else float(score)
+        record = ModelRecord(name, file.name, parent, number, strokes, now())
+        try:
+            self._commit(replace(self.index, models=(*self.index.models, record)))
+        except OutputError:
+            file.unlink(missing_ok=True)
+            raise
+        return record
+
+    def model_file(self, name: str) -> Path:
+        """Return the file of a model.
+
+        Raises
+        ------
+        CorrectionError
+            If there is none of this name.
+        """
+        files = {record.name: record.file for record in self.index.models}
+        if name not in files:
+            raise CorrectionError(
+                f"The project '{self.folder}' has no model {name!r}. It has: "
+                f"{', '.join(files) or 'none yet'}."
+            )
+        return self.folder / "models" / files[name]
+
+    def activate(self, name: str) -> None:
+        """Remember which model is in use; empty: none of the project's own.
+
+        Raises
+        ------
+        CorrectionError
+            If there is none of this name.
+        OutputError
+            If the disk does not take it.
+        """
+        if name:
+            self.model_file(name)
+        self._commit(replace(self.index, active=name))
+
+    def update(
+        self,
+        classes: Sequence[str] | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Remember other classes, or settings (fit for JSON) beside those there are.
+
+        Raises
+        ------
+        OutputError
+            If the disk does not take it.
+        """
+        names = self.index.classes if classes is None else tuple(classes)
+        merged = {**self.index.settings, **(settings or {})}
+        self._commit(replace(self.index, classes=names, settings=merged))
+
+    def _commit(self, index: Index) -> None:
+        with self._saving:
+            self._save(index)
+            self.index = index
+
+    def _save(self, index: Index) -> None:
+        write_whole(self.folder / INDEX, encode(index))
+        self._saved = index
+
+    def _free_file(self, name: str) -> Path:
+        """Return a file for a model that no other file is in the way of."""
+        stem, folder = slug(name), self.folder / "models"
+        names = (stem if n == 1 else f"{stem}-{n}" for n in itertools.count(1))
+        files = (folder / f"{found}.safetensors" for found in names)
+        return next(file for file in files if not file.exists())
+
+
+def _same(old: ImageRecord, new: ImageRecord) -> bool:
+    """Whether it is the same image, at its old place or moved to another."""
+    pixels = old.fingerprint == new.fingerprint
+    if old.path == new.path:
+        return bool(new.path) or (pixels and old.name == new.name)
+    return pixels and bool(old.path) and not Path(old.path).exists()
+
+
+def _check_shape(image: Image, new: ImageRecord, old: ImageRecord) -> None:
+    if (new.shape, new.axes) != (old.shape, old.axes):
+        raise CorrectionError(
+            f"{image.title} has shape {new.shape} ({new.axes}); when it was corrected, "
+            f"it had {old.shape} ({old.axes}). Restore that image, or choose another "
+            "project folder for this one."
+        )

@@ -1,0 +1,210 @@
+"""What a project says of itself: classes, images, models, settings.
+
+Only this file knows what ``project.json`` looks like, how it is made again when it is
+lost, and where the folder of a project is made.
+"""
+
+import datetime as dt
+import json
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from .blocks import Blocks
+from .errors import CorrectionError
+from .imagerecord import SAFE, ImageRecord, parse
+from .safefile import read_whole
+
+__all__ = [
+    "INDEX",
+    "Index",
+    "ModelRecord",
+    "check_folder",
+    "complete",
+    "encode",
+    "find_models",
+    "project_place",
+    "read_index",
+]
+
+INDEX = "project.json"
+_VERSION = 1
+_OURS = {INDEX, f"{INDEX}.damaged", "corrections", "models", "samples", "cleared"}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """A model that was made from corrections.
+
+    Attributes
+    ----------
+    name
+        What people call it.
+    file
+        Name of its file in the project's folder of models.
+    parent
+        Name of the model that was corrected.
+    score
+        On held-out corrections, if there were any.
+    strokes
+        How many there were to learn from.
+    time
+        When it was made, ISO 8601 in UTC.
+    """
+
+    name: str
+    file: str
+    parent: str = ""
+    score: float | None = None
+    strokes: int = 0
+    time: str = ""
+
+    def __post_init__(self) -> None:
+        if not SAFE.fullmatch(self.file):
+            raise ValueError(f"{self.file!r:.40} names no model")
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """The whole of ``project.json``.
+
+    Attributes
+    ----------
+    classes
+        Names, background first.
+    active
+        Name of the model in use; empty while it is none of the project's own.
+    settings
+        Whatever else is to be remembered, fit for JSON.
+    """
+
+    classes: tuple[str, ...] = ()
+    images: tuple[ImageRecord, ...] = ()
+    models: tuple[ModelRecord, ...] = ()
+    active: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def encode(index: Index) -> bytes:
+    """Return the content of ``project.json``."""
+    return json.dumps({"version": _VERSION, **asdict(index)}, indent=1).encode()
+
+
+def read_index(path: Path) -> Index:
+    """Read ``project.json``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    ValueError, TypeError, KeyError
+        If it is damaged.
+    CorrectionError
+        If it may not be read, or a newer version wrote it.
+    """
+    stored = json.loads(read_whole(path))
+    version = stored["version"]
+    if version > _VERSION:
+        raise CorrectionError(
+            f"The project '{path.parent}' was saved by a newer version of napari-unet "
+            f"(format {version}; this one knows {_VERSION}). Update napari-unet, or "
+            "choose another folder; nothing was changed."
+        )
+    models = tuple(parse(ModelRecord, record) for record in stored["models"])
+    return Index(
+        classes=tuple(str(name) for name in stored["classes"]),
+        images=tuple(parse(ImageRecord, record) for record in stored["images"]),
+        models=models,
+        active=stored["active"] if stored["active"] in {m.name for m in models} else "",
+        settings=dict(stored["settings"]),
+    )
+
+
+def find_models(folder: Path) -> tuple[ModelRecord, ...]:
+    """Return the models in a folder, the oldest first, as far as their files tell."""
+    return tuple(sorted(_models(folder), key=lambda record: record.time))
+
+
+def _models(folder: Path) -> Iterator[ModelRecord]:
+    for file in folder.glob("*.safetensors"):
+        if SAFE.fullmatch(file.name):
+            made = dt.datetime.fromtimestamp(file.stat().st_mtime, dt.UTC)
+            yield ModelRecord(file.stem, file.name, time=made.isoformat())
+
+
+def complete(index: Index, blocks: Blocks) -> Index:
+    """Return the index with the images that only their blocks know."""
+    images = {record.key: record for record in index.images}
+    classes = index.classes
+    for place in blocks.places():
+        if place.image in images:
+            continue
+        block = blocks.stored(place)
+        if block is None:
+            continue
+        try:
+            record = parse(ImageRecord, {**block.about["image"], "key": place.image})
+            classes = classes or tuple(str(c) for c in block.about["classes"])
+        except (ValueError, TypeError, KeyError):
+            continue
+        images[place.image] = record
+    return replace(index, images=tuple(images.values()), classes=classes)
+
+
+# --- where a project lies ---------------------------------------------------------
+
+
+def project_place(image_path: str | os.PathLike[str]) -> Path:
+    """Return the folder for the project of an image; nothing is made yet.
+
+    It lies beside the image as ``<image>.unet``, or in the user's folder for data when
+    nothing can be written there.
+    """
+    path = Path(image_path).expanduser().resolve()
+    name = re.sub(r"(\.ome)?\.[^.]*$", "", path.name, flags=re.IGNORECASE) or path.name
+    beside = path.with_name(f"{name}.unet")
+    try:  # permission bits do not tell
+        with tempfile.TemporaryFile(dir=beside if beside.is_dir() else path.parent):
+            return beside
+    except OSError:
+        number = sha256(str(beside).encode()).hexdigest()[:8]
+        return _data_folder() / "napari-unet" / "projects" / f"{name}-{number}.unet"
+
+
+def _data_folder() -> Path:
+    home = Path.home()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return home / "Library" / "Application Support"
+    return Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+
+
+def check_folder(folder: Path) -> None:
+    """Ask whether a project can be, or is, in this folder.
+
+    Raises
+    ------
+    CorrectionError
+        If it is no folder, or one of other files.
+    """
+    try:
+        names = {path.name for path in folder.iterdir() if path.name[0] != "."}
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise CorrectionError(
+            f"'{folder}' cannot be opened as a project ({error.strerror or error}). "
+            "Choose a folder that you may read."
+        ) from error
+    if names and not names & _OURS:
+        raise CorrectionError(
+            f"'{folder}' holds other files and no project. Choose a new folder, or the "
+            "project's own (it ends in .unet as a rule)."
+        )

@@ -1,0 +1,141 @@
+"""How a file appears whole or not at all, and what becomes of one that is damaged."""
+
+import errno
+import io
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from .errors import CorrectionError, OutputError
+
+__all__ = ["pack", "read_whole", "set_aside", "sweep", "unpack", "write_whole"]
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_DAMAGE = (
+    *(ValueError, KeyError, EOFError, OSError, RuntimeError, struct.error),
+    *(zipfile.BadZipFile, zlib.error),
+)
+_PART = ".part"
+_DAMAGED = ".damaged"
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file, and its folder; killed at any moment, it leaves the old or the new.
+
+    Raises
+    ------
+    OutputError
+        If the disk does not take it. What was there before is untouched.
+    """
+    part = path.with_name(f"{path.name}.{os.getpid()}{_PART}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        full = error.errno in _FULL
+        why = "the disk is full" if full else error.strerror or str(error)
+        raise OutputError(
+            f"'{path}' could not be saved: {why}. "
+            f"{'Make room' if full else 'Check the disk'}, then save again; what was "
+            "saved before is untouched."
+        ) from error
+
+
+def read_whole(path: Path) -> bytes:
+    """Return what a file holds.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    CorrectionError
+        If it may not be read, or the disk fails.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise CorrectionError(
+            f"'{path}' cannot be read ({error.strerror or error}). Check the disk, and "
+            "whether you may read the file."
+        ) from error
+
+
+def pack(raw: Collection[str] = (), /, **arrays: NDArray[Any]) -> bytes:
+    """Return the bytes of a ``.npz`` file.
+
+    Parameters
+    ----------
+    raw
+        Names of arrays that are not compressed: pixels of an image take longer than it
+        is worth.
+    arrays
+        What is in it.
+    """
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in arrays.items():
+            member = io.BytesIO()
+            np.save(member, array, allow_pickle=False)
+            kind = zipfile.ZIP_STORED if name in raw else zipfile.ZIP_DEFLATED
+            # Level 1 makes files as small as level 6, five times as fast.
+            archive.writestr(f"{name}.npy", member.getvalue(), kind, 1)
+    return file.getvalue()
+
+
+def unpack(data: bytes) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a ``.npz`` file; nothing in it is executed.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as file:
+            # Whole members, so that their checksums are looked at first.
+            members = {name: io.BytesIO(file.read(name)) for name in file.namelist()}
+        return {
+            name.removesuffix(".npy"): np.load(member, allow_pickle=False)
+            for name, member in members.items()
+        }
+    except _DAMAGE as error:
+        raise ValueError(f"no arrays: {error}") from error
+
+
+def set_aside(path: Path, error: Exception) -> str:
+    """Rename a damaged file, and return the sentence that says so."""
+    aside = path.with_name(path.name + _DAMAGED)
+    try:
+        os.replace(path, aside)
+    except OSError:
+        aside = path
+    return (
+        f"{path.parent.name}/{path.name} is damaged ({error}) and was left out; it is "
+        f"kept as '{aside}'."
+    )
+
+
+def sweep(folder: Path) -> None:
+    """Remove what programs that were killed did not finish writing."""
+    for part in folder.rglob(f"*{_PART}"):
+        number = part.name.removesuffix(_PART).rpartition(".")[2]
+        if number.isdecimal() and not psutil.pid_exists(int(number)):
+            with suppress(OSError):
+                part.unlink()

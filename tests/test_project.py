@@ -1,0 +1,626 @@
+"""The project folder: what is saved, what survives, and what is said of the rest."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from napari_unet.blocks import SIDE
+from napari_unet.corrections import FOREGROUND, IGNORE, Correction
+from napari_unet.errors import CorrectionError, OutputError
+from napari_unet.images import Image, open_image
+from napari_unet.project import Project, project_place
+from napari_unet.safefile import pack, unpack
+
+BOX = slice(250, 262), slice(10, 20)  # over the border of two blocks
+
+
+def noise(*shape: int, seed: int = 0):
+    return np.random.default_rng(seed).integers(0, 4000, shape).astype(np.uint16)
+
+
+def write_image(folder: Path, name: str = "cells.tif", seed: int = 0) -> Image:
+    folder.mkdir(exist_ok=True)
+    tifffile.imwrite(folder / name, noise(300, 420, seed=seed), compression="zlib")
+    return open_image(folder / name)
+
+
+def paint(project: Project, key: str, value: int = 1, box=BOX, plane=()) -> None:
+    shape = tuple(s.stop - s.start for s in box)
+    pixels = np.full(shape, value, np.uint8), np.full(shape, 7, np.int32)
+    project.write(key, plane, box, pixels)
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Image:
+    return write_image(tmp_path / "data")
+
+
+@pytest.fixture
+def saved(tmp_path: Path, image: Image) -> Path:
+    """A project with two blocks of one image, and two models."""
+    project = Project.open(tmp_path / "cells.unet")
+    paint(project, project.add_image(image))
+    project.update(("background", "cell"), {"diameter": 12})
+    project.add_model("v1", b"one", parent="nuclei", strokes=3)
+    project.add_model("v2", b"two", parent="v1", score=0.75, strokes=5)
+    project.activate("v1")
+    project.flush()
+    return project.folder
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*.*"))
+
+
+def test_nothing_is_written_before_something_is_saved(tmp_path, image) -> None:
+    project = Project.open(tmp_path / "cells.unet")
+    key = project.add_image(image)
+    project.flush()
+    assert (project.read(key, (), BOX)[0] == IGNORE).all()
+    assert not project.folder.exists()
+
+
+def test_what_was_painted_comes_back(saved, image) -> None:
+    project = Project.open(saved)
+    key = project.add_image(image)
+    target, shown = project.read(key, (), (slice(249, 262), slice(10, 20)))
+    assert (target[0] == IGNORE).all()
+    assert (target[1:] == 1).all()
+    assert (shown[1:] == 7).all()
+    assert not project.notes
+    assert not project.unsaved
+
+
+def test_models_classes_and_settings_come_back(saved) -> None:
+    index = Project.open(saved).index
+    assert index.classes == ("background", "cell")
+    assert index.settings == {"diameter": 12}
+    assert [(m.name, m.parent, m.score, m.strokes) for m in index.models] == [
+        ("v1", "nuclei", None, 3),
+        ("v2", "v1", 0.75, 5),
+    ]
+    assert index.active == "v1"
+    assert Project.open(saved).model_file("v2").read_bytes() == b"two"
+
+
+def test_corrections_hold_the_image_around_them(saved, image) -> None:
+    upper, lower = Project.open(saved).corrections()
+    for found, top in ((upper, 0), (lower, 160)):
+        raw = found.image.read((), slice(None), slice(None))
+        height, width = raw.shape[1:]
+        assert (height, width) == (300 - top, 256 + 96)
+        expected = image.read((), slice(top, None), slice(0, width))
+        np.testing.assert_array_equal(raw, expected)
+        np.testing.assert_array_equal(found.sample, image.sample())
+    rows, columns = np.nonzero(lower.reviewed)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (0, 5, 10, 19)
+    assert lower.corner == (96, 0)
+    assert lower.target.shape == (44, 256)
+    assert (upper.source, upper.model) == ("cells", "v1")
+    assert upper.time.endswith("+00:00")
+
+
+def test_training_sees_blocks_as_it_sees_the_whole_image(
+    saved, image, tiny_model
+) -> None:
+    from napari_unet.examples import read_examples
+
+    target = np.full((300, 420), IGNORE, np.uint8)
+    target[BOX] = 1
+    (whole,) = read_examples(tiny_model, [Correction(image, target)])
+    found = read_examples(tiny_model, Project.open(saved).corrections())
+    assert len(found) == 2
+    for example, top in zip(found, (0, 160), strict=True):
+        part = whole.image[:, top:, :352]
+        np.testing.assert_array_equal(example.image, part)
+    np.testing.assert_array_equal(found[0].target[:256, :256], target[:256, :256])
+    np.testing.assert_array_equal(found[1].target[96:, :256], target[256:, :256])
+
+
+def test_unsaved_corrections_count_too(tmp_path, image) -> None:
+    project = Project.open(tmp_path / "cells.unet")
+    paint(project, project.add_image(image))
+    assert sum(int(c.reviewed.sum()) for c in project.corrections()) == 120
+    assert not project.folder.exists()
+
+
+def test_one_project_keeps_many_images_and_planes(tmp_path, image) -> None:
+    project = Project.open(tmp_path / "many.unet")
+    stack = Image(
+        "stack",
+        noise(2, 3, 4, 60, 70),
+        "TCZYX",
+        scale=(1, 1, 2.0, 0.5, 0.25),
+        units=("second", "pixel", *["micrometer"] * 3),
+        channel_names=("a", "b", "c"),
+    )
+    key = project.add_image(stack)
+    paint(project, key, 2, (slice(0, 60), slice(0, 70)), (1, 3))
+    paint(project, project.add_image(image), FOREGROUND)
+    project.flush()
+    found = {c.source: c for c in Project.open(project.folder).corrections()}
+    assert set(found) == {"stack", "cells"}
+    stored = found["stack"].image
+    whole = slice(None)
+    assert (stored.channels, stored.channel_names) == (3, ("a", "b", "c"))
+    assert (stored.label_scale, stored.label_units[1]) == ((0.5, 0.25), "micrometer")
+    np.testing.assert_array_equal(
+        stored.read((), whole, whole), stack.read((1, 3), whole, whole)
+    )
+    assert (found["stack"].target == 2).all()
+    assert found["stack"].target.shape == (60, 70)
+
+
+def test_colours_come_back_without_alpha(tmp_path) -> None:
+    image = Image("rgba", noise(40, 50, 4).astype(np.uint8), "YXC", rgb=True)
+    project = Project.open(tmp_path / "a.unet")
+    paint(project, project.add_image(image), 1, (slice(0, 4), slice(0, 4)))
+    (found,) = project.corrections()
+    assert found.image.rgb
+    assert found.image.channels == 3
+    assert found.sample.shape == (3, 2000)
+
+
+def test_undone_strokes_leave_no_file(saved, image) -> None:
+    project = Project.open(saved)
+    paint(project, project.add_image(image), IGNORE)
+    project.flush()
+    assert not list(saved.glob("corrections/**/*.npz"))
+    assert not Project.open(saved).corrections()
+
+
+def test_cleared_corrections_are_moved_away(saved, image) -> None:
+    project = Project.open(saved)
+    key = project.add_image(image)
+    for _ in range(2):
+        paint(project, key)
+        project.flush()
+        paint(project, key, 0)  # not saved yet
+        project.clear(key)
+        assert not project.corrections()
+    project.flush()
+    assert not Project.open(saved).corrections()
+    assert len(list(saved.glob("cleared/*/*.npz"))) == 4
+
+
+def test_image_that_was_moved_is_known_by_its_pixels(saved, image, tmp_path) -> None:
+    moved = tmp_path / "renamed.tif"
+    image.source.rename(moved)
+    project = Project.open(saved)
+    key = project.add_image(open_image(moved))
+    assert (project.read(key, (), BOX)[0] == 1).all()
+    assert [r.name for r in project.index.images] == ["renamed"]
+
+
+def test_equal_images_in_two_files_are_two_images(saved, image, tmp_path) -> None:
+    project = Project.open(saved)
+    copy = write_image(tmp_path / "other")
+    assert project.add_image(copy) != project.add_image(image)
+    assert (project.read(project.add_image(copy), (), BOX)[0] == IGNORE).all()
+
+
+def test_layers_without_a_file_are_known_by_name_and_pixels(tmp_path) -> None:
+    project = Project.open(tmp_path / "a.unet")
+    keys = [
+        project.add_image(Image(name, noise(40, 50, seed=seed), "YX"))
+        for name, seed in (("a", 0), ("a", 0), ("b", 0), ("a", 1))
+    ]
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
+
+
+def test_image_whose_shape_changed_is_named(saved, image) -> None:
+    tifffile.imwrite(image.source, noise(300, 421))
+    with pytest.raises(
+        CorrectionError, match=r"cells\.tif has shape \(300, 421\).*420"
+    ):
+        Project.open(saved).add_image(open_image(image.source))
+
+
+def test_image_with_other_pixels_keeps_its_corrections(saved, image) -> None:
+    before = image.read((), *BOX)
+    changed = write_image(image.source.parent, seed=1)
+    project = Project.open(saved)
+    key = project.add_image(changed)
+    assert "cells.tif has other pixels" in project.notes[0]
+    paint(project, key, 0, (slice(256, 258), slice(0, 9)))
+    project.flush()
+    upper, lower = project.corrections()  # the upper block was not painted again
+    np.testing.assert_array_equal(upper.image.read((), *BOX), before)
+    np.testing.assert_array_equal(
+        lower.image.read((), slice(0, 140), slice(0, 352))[0],
+        noise(300, 420, seed=1)[160:, :352],
+    )
+    np.testing.assert_array_equal(lower.sample, changed.sample())
+    assert not np.array_equal(upper.sample, lower.sample)
+
+
+def test_newer_project_is_left_alone(saved) -> None:
+    file = saved / "project.json"
+    file.write_text(json.dumps({"version": 99, "unknown": True}))
+    before = {path: path.read_bytes() for path in saved.rglob("*.*") if path.is_file()}
+    with pytest.raises(CorrectionError, match=r"newer version.*format 99"):
+        Project.open(saved)
+    after = {path: path.read_bytes() for path in saved.rglob("*.*") if path.is_file()}
+    assert after == before
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 no zip", None])
+def test_damaged_block_is_set_aside_and_the_rest_used(saved, image, damage) -> None:
+    block = min(saved.glob("corrections/*/*.npz"))
+    content = block.read_bytes()
+    block.write_bytes(content[: len(content) // 2] if damage is None else damage)
+    project = Project.open(saved)
+    (found,) = project.corrections()
+    assert found.corner == (96, 0)
+    assert f"{block.name} is damaged" in project.notes[0]
+    assert block.with_name(block.name + ".damaged").exists()
+    paint(project, project.add_image(image))
+    project.flush()
+    assert len(Project.open(saved).corrections()) == 2
+
+
+def test_block_with_foreign_arrays_is_set_aside(saved, image) -> None:
+    block = min(saved.glob("corrections/*/*.npz"))
+    arrays = unpack(block.read_bytes())
+    block.write_bytes(pack(**{**arrays, "target": arrays["target"][:9]}))
+    project = Project.open(saved)
+    target, _ = project.read(project.add_image(image), (), BOX)
+    assert (target == IGNORE).any()
+    assert "is damaged (pixels of (9, 256), uint8)" in project.notes[0]
+
+
+def test_block_is_never_executed(saved) -> None:
+    block = min(saved.glob("corrections/*/*.npz"))
+    arrays = unpack(block.read_bytes())
+    with block.open("wb") as file:
+        np.savez(file, **{**arrays, "raw": np.array([print], object)})
+    project = Project.open(saved)
+    assert len(project.corrections()) == 1
+    assert "is damaged" in project.notes[0]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(at=st.floats(0, 1, exclude_max=True), bits=st.integers(1, 255))
+def test_one_wrong_byte_is_damage_or_changes_nothing(at, bits) -> None:
+    arrays = {"target": np.arange(300, dtype=np.int32), "raw": np.ones((2, 3))}
+    data = bytearray(pack(**arrays))
+    data[int(at * len(data))] ^= bits
+    try:
+        found = unpack(bytes(data))
+    except ValueError:
+        return
+    for name in found.keys() & arrays.keys():
+        np.testing.assert_array_equal(found[name], arrays[name])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff{", b"[]", b"{}", b'{"version": "1"}', b'{"version": 1, "images": 3}'],
+    ids=["empty", "no text", "list", "nothing", "text", "number"],
+)
+def test_damaged_index_is_made_again(saved, content) -> None:
+    (saved / "project.json").write_bytes(content)
+    project = Project.open(saved)
+    assert "project.json is damaged" in project.notes[0]
+    assert "made again" in project.notes[1]
+    assert (saved / "project.json.damaged").read_bytes() == content
+    assert project.index.classes == ("background", "cell")
+    assert [r.name for r in project.index.images] == ["cells"]
+    assert {m.name for m in project.index.models} == {"v1", "v2"}
+    assert len(project.corrections()) == 2
+
+
+def test_index_cannot_point_out_of_its_folder(saved, tmp_path) -> None:
+    file = saved / "project.json"
+    stored = json.loads(file.read_text())
+    stored["models"][0]["file"] = "../secret.safetensors"
+    file.write_text(json.dumps(stored))
+    project = Project.open(saved)
+    assert "names no model" in project.notes[0]
+    assert project.model_file("v1").parent == saved / "models"
+
+
+def test_lost_index_is_made_again(saved, image) -> None:
+    (saved / "project.json").unlink()
+    project = Project.open(saved)
+    assert "was missing and was made again" in project.notes[0]
+    paint(project, project.add_image(image))
+    project.flush()
+    again = Project.open(saved)
+    assert not again.notes
+    assert len(again.corrections()) == 2
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_lost_sample_is_taken_again_from_the_image(saved, image, damaged) -> None:
+    (sample,) = saved.glob("samples/*.npz")
+    if damaged:
+        sample.write_bytes(b"nothing")
+    else:
+        sample.unlink()
+    project = Project.open(saved)
+    assert not project.corrections()
+    assert "the image itself is needed again" in project.notes[-1]
+    paint(project, project.add_image(image))
+    assert len(project.corrections()) == 2
+    project.flush()
+    assert len(Project.open(saved).corrections()) == 2
+
+
+class Drive:
+    """An array on a drive that can be pulled out."""
+
+    def __init__(self, array) -> None:
+        self.array, self.shape, self.dtype = array, array.shape, array.dtype
+        self.present, self.while_read = True, lambda: None
+
+    def __getitem__(self, key):
+        if not self.present:
+            raise OSError("the drive is gone")
+        self.while_read()
+        return self.array[key]
+
+
+def test_image_lost_while_painting_costs_no_stroke(tmp_path) -> None:
+    drive = Drive(noise(300, 420))
+    project = Project.open(tmp_path / "a.unet")
+    key = project.add_image(Image("cells", drive, "YX"))
+    paint(project, key)
+    project.flush()
+    drive.present = False
+    paint(project, key, 0)
+    far = slice(0, 5), slice(400, 410)  # in a block that has no pixels yet
+    paint(project, key, 1, far)
+    project.flush()
+    assert any("the drive is gone" in note for note in project.notes)
+    again = Project.open(project.folder)
+    assert (again.read(key, (), BOX)[0] == 0).all()
+    assert (again.read(key, (), far)[0] == 1).all()
+    assert len(again.corrections()) == 2
+    assert "cannot be learned from" in again.notes[0]
+
+
+@pytest.mark.parametrize(
+    "box",
+    [(slice(290, 301), slice(0, 5)), (slice(-1, 5), slice(0, 5))],
+    ids=["below", "above"],
+)
+def test_strokes_outside_the_image_are_refused(tmp_path, image, box) -> None:
+    project = Project.open(tmp_path / "a.unet")
+    key = project.add_image(image)
+    with pytest.raises(CorrectionError, match=r"do not fit cells\.tif"):
+        paint(project, key, 1, box)
+    with pytest.raises(CorrectionError, match="is not open"):
+        paint(project, "other")
+
+
+def test_folder_of_other_files_is_no_project(tmp_path) -> None:
+    (tmp_path / "letter.txt").write_text("Dear")
+    with pytest.raises(CorrectionError, match="holds other files"):
+        Project.open(tmp_path)
+    with pytest.raises(CorrectionError, match="cannot be opened as a project"):
+        Project.open(tmp_path / "letter.txt")
+
+
+def test_names_of_models(saved) -> None:
+    project = Project.open(saved)
+    with pytest.raises(CorrectionError, match="'v1': the name is taken"):
+        project.add_model("v1", b"again")
+    with pytest.raises(CorrectionError, match=r"no model 'v9'\. It has: v1, v2"):
+        project.activate("v9")
+    odd = [
+        project.add_model(name, b"x").file for name in ("../a b", "..-a_b", "Zelle µ")
+    ]
+    assert len(set(odd)) == 3
+    assert all((saved / "models" / name).is_file() for name in odd)
+    project.activate("")
+    assert Project.open(saved).index.active == ""
+
+
+def test_model_is_kept_from_a_file(saved, tmp_path) -> None:
+    (tmp_path / "m.safetensors").write_bytes(b"weights")
+    project = Project.open(saved)
+    project.add_model("m", tmp_path / "m.safetensors")
+    assert project.model_file("m").read_bytes() == b"weights"
+
+
+def test_stroke_in_a_block_that_is_being_saved_is_saved_next(tmp_path) -> None:
+    drive = Drive(noise(300, 420))
+    project = Project.open(tmp_path / "a.unet")
+    key = project.add_image(Image("cells", drive, "YX"))
+    box = slice(0, 5), slice(0, 5)
+    paint(project, key, 1, box)
+
+    def once() -> None:
+        drive.while_read = lambda: None
+        paint(project, key, 2, box)
+
+    drive.while_read = once
+    project.flush()
+    assert project.unsaved
+    project.flush()
+    assert not project.unsaved
+    assert (Project.open(project.folder).read(key, (), box)[0] == 2).all()
+
+
+def test_painting_goes_on_while_it_is_saved(tmp_path, image) -> None:
+    project = Project.open(tmp_path / "a.unet")
+    key = project.add_image(image)
+    done = threading.Event()
+
+    def save() -> None:
+        while not done.is_set():
+            project.flush()
+
+    thread = threading.Thread(target=save)
+    thread.start()
+    for value in range(200):
+        paint(project, key, value)
+    done.set()
+    thread.join()
+    project.flush()
+    assert not project.unsaved
+    assert (Project.open(project.folder).read(key, (), BOX)[0] == 199).all()
+
+
+def test_memory_does_not_grow_with_what_is_read(tmp_path) -> None:
+    image = Image("wide", np.zeros((SIDE, 100 * SIDE), np.uint8), "YX")
+    project = Project.open(tmp_path / "a.unet")
+    key = project.add_image(image)
+    for at in range(100):
+        paint(project, key, at, (slice(0, 1), slice(at * SIDE, at * SIDE + 1)))
+    project.flush()
+    again = Project.open(project.folder)
+    target, _ = again.read(key, (), (slice(0, 1), slice(0, 100 * SIDE)))
+    assert target[0, ::SIDE].tolist() == list(range(100))
+    assert len(again._reviews.blocks._cache) <= 64
+    again.add_image(image)
+    for at in range(100):  # what is not saved yet is never dropped
+        paint(again, key, at + 100, (slice(0, 1), slice(at * SIDE, at * SIDE + 1)))
+    again.flush()
+    target, _ = again.read(key, (), (slice(0, 1), slice(0, 100 * SIDE)))
+    assert target[0, ::SIDE].tolist() == list(range(100, 200))
+
+
+def run(code: str, *arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
+    )
+
+
+START = """
+import sys
+import numpy as np
+from napari_unet.images import open_image
+from napari_unet.project import Project
+project = Project.open(sys.argv[2])
+key = project.add_image(open_image(sys.argv[1]))
+box = slice(250, 262), slice(10, 20)
+def paint(value):
+    shown = np.full((12, 10), value, np.int32)
+    project.write(key, (), box, (np.full_like(shown, value % 250, np.uint8), shown))
+"""
+
+PAINT_FOR_EVER = """
+import itertools
+for value in itertools.count(1):
+    paint(value)
+    project.flush()
+    print(value, flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+@pytest.mark.parametrize("after", [1, 2, 7])
+def test_killed_program_loses_nothing_that_was_flushed(tmp_path, image, after) -> None:
+    folder = tmp_path / "a.unet"
+    process = run(START + PAINT_FOR_EVER, image.source, folder)
+    for _ in range(after):
+        flushed = int(process.stdout.readline())
+    process.kill()
+    rest = process.communicate()[0].split()
+    flushed = int(rest[-1]) if rest else flushed
+    project = Project.open(folder)
+    _, shown = project.read(project.add_image(image), (), BOX)
+    assert ((shown == flushed) | (shown == flushed + 1)).all()
+    assert len(project.corrections()) == 2
+    assert not project.notes
+    assert not list(folder.rglob("*.part"))
+
+
+FILL_THE_DISK = """
+import resource
+from napari_unet.errors import OutputError
+paint(1)
+project.flush()
+soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+paint(2)
+try:
+    project.flush()
+except OutputError as error:
+    print(error)
+_, shown = Project.open(sys.argv[2]).read(key, (), box)
+print(project.unsaved, (shown == 1).all())
+try:
+    project.add_model("v1", bytes(5000))
+except OutputError as error:
+    print(error)
+print(len(project.index.models))
+resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+project.flush()
+project.add_model("v1", bytes(5000))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits on file sizes")
+def test_full_disk_is_said_and_saved_later(tmp_path, image) -> None:
+    folder = tmp_path / "a.unet"
+    process = run(START + FILL_THE_DISK, image.source, folder)
+    first, state, second, models = process.communicate()[0].splitlines()
+    assert process.returncode == 0
+    assert "_0_0.npz' could not be saved: the disk is full. Make room" in first
+    assert state == "True True"
+    assert "v1.safetensors' could not be saved: the disk is full" in second
+    assert models == "0"
+    project = Project.open(folder)
+    assert (project.read(project.add_image(image), (), BOX)[1] == 2).all()
+    assert project.model_file("v1").name == "v1.safetensors"
+    assert not [name for name in files(folder) if name.endswith(".part")]
+
+
+def test_place_that_takes_no_file_is_said(saved, image) -> None:
+    project = Project.open(saved)
+    paint(project, project.add_image(image), 0)
+    block = min(saved.glob("corrections/*/*.npz"))
+    block.unlink()
+    block.mkdir()  # nothing can be put in its place, whoever runs the tests
+    (block / "file").touch()
+    with pytest.raises(OutputError, match="could not be saved"):
+        project.flush()
+    assert project.unsaved
+
+
+def test_project_lies_beside_its_image(tmp_path) -> None:
+    for name in ("cells.tif", "cells.ome.tif", "cells.OME.zarr", "cells"):
+        assert project_place(tmp_path / name) == tmp_path / "cells.unet"
+    assert project_place(tmp_path / "a.b.tif") == tmp_path / "a.b.unet"
+
+
+def test_project_of_a_read_only_image_is_kept_elsewhere(tmp_path, monkeypatch) -> None:
+    (tmp_path / "file").touch()
+    for name in ("XDG_DATA_HOME", "LOCALAPPDATA", "HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    places = {
+        project_place(tmp_path / "file" / "a.tif"),
+        project_place("/nowhere/a.tif"),
+    }
+    assert len(places) == 2
+    for place in places:
+        assert place.is_relative_to(tmp_path / "home")
+        assert place.name.startswith("a-")
+        assert place.suffix == ".unet"
+
+
+def test_project_needs_no_torch() -> None:
+    code = "import sys, napari_unet.project; print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ},
+    )
+    assert done.stdout.strip() == "False"
