@@ -39,11 +39,11 @@ from napari_unet.training import fine_tune
 from napari_unet.transfer import new_model
 
 SETS = (
-    "phc_u373",
-    "isbi2012_em",
-    "wbc_jtsc",
     "dsb2018_histology",
+    "isbi2012_em",
     "bbbc030_dic_cho",
+    "wbc_jtsc",
+    "phc_u373",
 )
 METHODS = "improve", "forest", "naive", "dense"
 SECONDS = 20.0  # of compute in a round
@@ -103,7 +103,6 @@ class Improve:
         first, seconds = event.model or self.model, event.seconds
         trained = result_of(job)
         self.model = trained.model
-        print(trained.score_before, event.score, trained.score_after, trained.steps)
         began = time.perf_counter()
         quick = self.score(lambda image: labels(first, image))
         judging = time.perf_counter() - began

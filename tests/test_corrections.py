@@ -58,9 +58,25 @@ def test_instances_become_interior_and_boundary() -> None:
     assert found[0, 0] == 0
 
 
+def test_boundary_may_stand_before_the_interior() -> None:
+    labels = np.zeros((9, 9), np.uint16)
+    labels[2:7, 2:7] = 3
+    classes = ("background", "boundary", "interior")
+    found = targets_from_labels(labels, classes, 1, "labels.tif")
+    assert (found[4, 4], found[2, 4], found[0, 0]) == (2, 1, 0)
+
+
+def test_counts_are_pixels_of_each_class_and_of_any_foreground() -> None:
+    target = np.array([[0, 1, 1, FOREGROUND, IGNORE]], np.uint8)
+    found = Correction(Image("a", np.zeros((1, 5)), "YX"), target).counts(3)
+    assert found.tolist() == [1, 2, 0, 1]
+
+
 def test_unknown_class_is_named() -> None:
     labels = np.array([[0, 5]], np.uint8)
-    with pytest.raises(CorrectionError, match=r"a\.tif has a pixel of class 5.*2 clas"):
+    with pytest.raises(
+        CorrectionError, match=r"a\.tif has a pixel of class 5.*2 classes"
+    ):
         targets_from_labels(labels, CELLS, None, "a.tif")
 
 
@@ -85,7 +101,7 @@ def test_folder_pairs_images_and_labels_by_name(tmp_path) -> None:
     for name in ("a.tif", "b.tif", "stack.tif"):
         shape = (4, 16, 20) if name == "stack.tif" else (16, 20)
         write(images, name, np.zeros(shape, np.uint16))
-    write(labels, "a.tiff", np.ones((16, 20), np.uint8))
+    write(labels, "a.TIFF", np.ones((16, 20), np.uint8))
     stack = np.full((4, 16, 20), IGNORE, np.uint8)
     stack[1, 2, 3] = 1
     write(labels, "stack.tif", stack)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from napari_unet.hypercolumn import Hypercolumn, local_filters
+from napari_unet.hypercolumn import local_filters
 from napari_unet.inference import engine, fold
 from napari_unet.model import Model, UNet, UNetSpec, load, save
 
@@ -22,8 +22,8 @@ def net_with_statistics(spec: UNetSpec) -> UNet:
     net = UNet(spec)
     for _ in range(3):
         net(torch.rand(2, spec.in_channels, 64, 64))
-    head = net.head
-    assert isinstance(head, Hypercolumn)
+    head = net.hypercolumn
+    torch.nn.init.normal_(head.out.weight)
     sizes = [len(m) for m in head.mean]
     head.standardise([torch.rand(n) for n in sizes], [torch.rand(n) for n in sizes])
     return net.eval()
@@ -56,13 +56,21 @@ def test_pixels_one_by_one_get_the_logits_of_the_whole() -> None:
     spec = UNetSpec(2, ("a", "b", "c"), 4, 1, hypercolumn=8)
     net = net_with_statistics(spec)
     image = torch.rand(1, 2, 32, 32)
-    head = net.head
-    assert isinstance(head, Hypercolumn)
-    columns = head.columns(image, net.features(image))
+    head, features = net.hypercolumn, net.features(image)
+    columns = head.columns(image, features)
     fine = torch.nn.functional.interpolate(columns[1], scale_factor=2, mode="bilinear")
     y, x = torch.randint(0, 32, (2, 50))
     found = head.at([c[0, :, y, x].T for c in (columns[0], fine)])
+    found = found + net.head(features[0])[0, :, y, x].T
     assert torch.allclose(found, net(image)[0, :, y, x].T, atol=1e-4)
+
+
+def test_new_hypercolumn_changes_nothing() -> None:
+    net = UNet(UNetSpec(1, width=4, depth=2, hypercolumn=8)).eval()
+    plain = UNet(UNetSpec(1, width=4, depth=2)).eval()
+    plain.load_state_dict(net.state_dict(), strict=False)
+    image = torch.rand(1, 1, 64, 64)
+    assert torch.equal(net(image), plain(image))
 
 
 def test_folding_changes_nothing() -> None:
@@ -70,8 +78,7 @@ def test_folding_changes_nothing() -> None:
     net = net_with_statistics(spec)
     image = torch.rand(1, 1, 64, 64)
     assert torch.allclose(fold(net)(image), net(image), atol=1e-4)
-    head = fold(net).head
-    assert isinstance(head, Hypercolumn)
+    head = fold(net).hypercolumn
     assert all(bool((g == 1).all()) for g in head.gain)
 
 

@@ -38,6 +38,10 @@ def tiny_model(**spec: Any) -> Model:
 # --- the spec ------------------------------------------------------------------------
 
 
+def test_254_classes_are_possible() -> None:
+    assert len(UNetSpec(classes=tuple(map(str, range(254)))).classes) == 254
+
+
 def test_boundary_is_found_among_the_classes() -> None:
     assert UNetSpec(classes=NUCLEI).boundary == 2
     assert UNetSpec(classes=("background", "cell")).boundary is None
@@ -52,6 +56,7 @@ def test_boundary_is_found_among_the_classes() -> None:
         ({"convs_per_block": 1.5}, r"convs_per_block is 1\.5"),
         ({"classes": ("background",)}, "two or more"),
         ({"classes": ("cell", "cell")}, "different names"),
+        ({"classes": tuple(map(str, range(255)))}, "255 classes; 254 are the most"),
         ({"up": "bilinear"}, "'bilinear'.*'transpose' or 'upsample'"),
     ],
     ids=str,

@@ -299,6 +299,8 @@ def all_paths_open(spec: UNetSpec) -> UNet:
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.abs_()
+        if spec.hypercolumn:  # a new one has weights of 0
+            net.hypercolumn.out.weight.fill_(1)
     return net
 
 

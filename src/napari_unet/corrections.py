@@ -83,12 +83,16 @@ class Correction:
         """Which pixels of `target` somebody looked at."""
         return np.not_equal(self.target, IGNORE)
 
+    def counts(self, classes: int) -> NDArray[np.int64]:
+        """Return the pixels of each class, and of `FOREGROUND` at the end."""
+        found = np.bincount(self.target.ravel(), minlength=256)
+        return np.append(found[:classes], found[FOREGROUND])
+
 
 def strokes(target: NDArray[np.uint8]) -> tuple[NDArray[np.int32], int]:
     """Give a number to every piece of equal class that hangs together.
 
     Pixels that touch at a corner do.
-
 
     Returns
     -------
@@ -126,14 +130,15 @@ def targets_from_labels(
     CorrectionError
         If there is a class that the model does not have, or no whole numbers at all.
     """
-    if labels.dtype.kind not in "bui":
+    if labels.dtype.kind not in ("b", "u", "i"):
         raise CorrectionError(
             f"{name} has pixels of type {labels.dtype}; labels are whole numbers: "
             "uint8 for classes, uint16 for objects."
         )
     if labels.dtype.itemsize > 1:  # instances
-        if boundary is not None and len(classes) == 3:
-            return instance_targets(labels)
+        if boundary in (1, 2) and len(classes) == 3:
+            order = np.array([0, 3 - boundary, boundary], np.uint8)
+            return order[instance_targets(labels)]
         found = 1 if len(classes) == 2 else FOREGROUND
         return np.where(labels > 0, found, 0).astype(np.uint8)
     target = labels.astype(np.uint8)
@@ -184,7 +189,8 @@ def read_folder(
 
 
 def _pairs(images: Path, labels: Path) -> Iterator[tuple[Path, Path]]:
-    by_stem = {p.stem: p for p in sorted(labels.iterdir()) if p.suffix in _SUFFIXES}
+    files = sorted(p for p in labels.iterdir() if p.suffix.lower() in _SUFFIXES)
+    by_stem = {p.stem: p for p in files}
     for path in sorted(images.iterdir()):
         stem = path.name.split(".")[0] if path.is_dir() else path.stem
         label = by_stem.get(stem)

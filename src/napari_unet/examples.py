@@ -242,5 +242,12 @@ class Views:
             torch.rot90(t.flip(-1) if flip else t, turns, (-2, -1))
             for t in (image, target, weight)
         )
-        gain = math.exp(self.random.normal(0, 0.1))
-        return image * gain + self.random.normal(0, 0.03), target, weight
+        return self._tinted(image), target, weight
+
+    def _tinted(self, image: Tensor) -> Tensor:
+        """Make all channels brighter or darker, and each by itself."""
+        own = (image.shape[0], 1, 1)
+        gain = self.random.normal(0, 0.1) + self.random.normal(0, 0.1, own)
+        shift = self.random.normal(0, 0.03) + self.random.normal(0, 0.03, own)
+        gains, shifts = (torch.from_numpy(a).float() for a in (np.exp(gain), shift))
+        return image * gains + shifts

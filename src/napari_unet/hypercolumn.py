@@ -1,4 +1,4 @@
-"""A head that sees every level at once, and plain local filters beside them.
+"""A second head that sees every level at once, and plain local filters beside them.
 
 The last features of a U-Net say much about shapes and little about single pixels, and
 learning more takes many examples. Filters need none. A head on both (a hypercolumn:
@@ -91,13 +91,26 @@ class Hypercolumn(nn.Module):
     ) -> None:
         super().__init__()
         sizes = [n + channels * (4 if i else 5) for i, n in enumerate(features)]
-        self.mean = nn.ParameterList(_constant(torch.zeros(n)) for n in sizes)
-        self.gain = nn.ParameterList(_constant(torch.ones(n)) for n in sizes)
+        for level, n in enumerate(sizes):
+            self.register_buffer(f"mean{level}", torch.zeros(n))
+            self.register_buffer(f"gain{level}", torch.ones(n))
         spread = math.sqrt(2 / sum(sizes))  # together they are one layer
         self.read = nn.ParameterList(torch.randn(hidden, n) * spread for n in sizes)
         self.bias = nn.Parameter(torch.zeros(hidden))
         self.mix = nn.Conv2d(hidden, hidden, 1)
         self.out = nn.Conv2d(hidden, classes, 1)
+        for parameter in self.out.parameters():  # a new one changes nothing
+            nn.init.zeros_(parameter)
+
+    @property
+    def mean(self) -> list[Tensor]:
+        """What is taken from the features of every level."""
+        return [self.get_buffer(f"mean{i}") for i in range(len(self.read))]
+
+    @property
+    def gain(self) -> list[Tensor]:
+        """What they are multiplied by then."""
+        return [self.get_buffer(f"gain{i}") for i in range(len(self.read))]
 
     def columns(self, image: Tensor, features: list[Tensor]) -> list[Tensor]:
         """Return what every level shows, finest first: filters, then features."""
@@ -158,7 +171,3 @@ class Hypercolumn(nn.Module):
         return self.classify(
             sum((c @ w.T for c, w in zip(columns, weights, strict=True)), start=bias)
         )
-
-
-def _constant(values: Tensor) -> nn.Parameter:
-    return nn.Parameter(values, requires_grad=False)

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from .corrections import FOREGROUND, IGNORE
 
-__all__ = ["distance", "pixel_loss"]
+__all__ = ["distance", "evenly", "pixel_loss", "right"]
 
 _SMOOTHING = 0.05  # of targets: hands slip at edges
 
@@ -48,3 +48,24 @@ def distance(logits: Tensor, teacher: Tensor) -> Tensor:
     """
     p = teacher.clamp_min(1e-6)
     return (p * (p.log() - logits.log_softmax(1))).sum(1)
+
+
+def evenly(teacher: Tensor, where: Tensor) -> Tensor:
+    """Return weights (N, ...) that sum to one over the pixels `where` (N, ...).
+
+    All pixels that the teacher (N, K, ...) takes for a class weigh the same together
+    as those of any other class: else what is rare is forgotten first.
+    """
+    found = teacher.argmax(1)
+    weights = torch.zeros_like(teacher[:, 0])
+    values = torch.unique(found[where])
+    for value in values:
+        own = where & (found == value)
+        weights[own] = 1 / (own.sum() * len(values))
+    return weights
+
+
+def right(logits: Tensor, target: Tensor) -> Tensor:
+    """Return which pixels (N, ...) the logits (N, K, ...) are right about."""
+    found = logits.argmax(1)
+    return torch.where(target == FOREGROUND, found > 0, found == target)

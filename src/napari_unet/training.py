@@ -14,11 +14,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from .autocast import forward, mean_weights
 from .corrections import IGNORE, Correction
 from .errors import CorrectionError
 from .examples import Example, Views, read_examples
-from .headfit import fit_head, forward, right, with_hypercolumn
-from .losses import distance, pixel_loss
+from .headfit import fit_head, with_hypercolumn
+from .losses import distance, evenly, pixel_loss, right
 from .model import Model, best_device
 from .options import TrainOptions
 from .unet import UNet
@@ -28,7 +29,7 @@ __all__ = ["TrainStep", "Trained", "fine_tune"]
 _VIEW = 160  # pixels along the side of what a step is shown
 _AROUND, _ANYWHERE = 2, 2  # views in a step: with a stroke, and from all over
 _STEPS, _EACH = 40, 500  # steps at most, and one more for so many reviewed pixels
-_RATE = 3e-4
+_RATE, _MANY = 3e-4, 32  # learning rate; strokes for which it is not too high
 _DECAY = 1e-3  # of weights
 _WARM = 5  # steps until the rate is reached
 _EMA = 0.99
@@ -123,18 +124,23 @@ def fine_tune(
     torch.manual_seed(options.seed)
     teacher = _copy(model.net, torch.channels_last).to(device)
     student = _copy(with_hypercolumn(teacher), torch.channels_last)
-    loss, before, after = fit_head(student, teacher, examples)
-    first, better = _publish(model, student), after >= before
+    anchor = _copy(student, torch.channels_last)
+    loss, before, after = fit_head(student, examples)
+    first = _publish(model, student)
+    champion, best = (first, after) if after >= before else (model, before)
     spent = time.perf_counter() - began
-    champion, best = (first, after) if better else (model, before)
-    yield TrainStep(0.0, 0, spent, loss, best, first if better else None)
+    yield TrainStep(0.0, 0, spent, loss, best, None if champion is model else first)
     course = _Course(student, teacher, examples, options, device)
     step = 0
     for step, fraction, loss in course.run(began):
         yield TrainStep(fraction, step, time.perf_counter() - began, loss, best)
     if step:
-        final = _score(course.mean, Views(examples, _VIEW, options.seed), device)
-        if final >= before - 1:
+        mean_weights(course.mean, anchor)
+        final, was = (
+            _score(net, Views(examples, _VIEW, options.seed), device)
+            for net in (course.mean, teacher)
+        )
+        if final >= was:
             champion, best = _publish(model, course.mean), final
     return Trained(
         champion,
@@ -180,19 +186,21 @@ class _Course:
         self.mean = copy.deepcopy(student)
         self.views = Views(examples, _VIEW, options.seed)
         # BatchNorm keeps its statistics: those of a few strokes are not the image's.
-        self.learnt = [p for p in student.parameters() if p.requires_grad]
+        self.learnt = list(student.requires_grad_(True).parameters())
         self.optimiser = torch.optim.AdamW(
             self.learnt, weight_decay=_DECAY, betas=(0.9, 0.99)
         )
         reviewed = sum(int((e.target != IGNORE).sum()) for e in examples)
         self.steps = _STEPS + reviewed // _EACH
+        strokes = sum(len(example.pieces) for example in examples)
+        self.rate = _RATE * min(1.0, strokes / _MANY)
         self.usual = 0.0  # weight of the reviewed pixels in a step
 
     def run(self, began: float) -> Iterator[tuple[int, float, float]]:
         """Yield step, fraction and loss until time or steps are used up."""
         fraction, step = self._fraction(0, began), 0
         while fraction < 1:
-            rate = _RATE * min(1.0, (step + 1) / _WARM)
+            rate = self.rate * min(1.0, (step + 1) / _WARM)
             rate *= 0.5 + 0.5 * math.cos(math.pi * fraction)
             loss = self._step(rate, step)
             step += 1
@@ -202,7 +210,9 @@ class _Course:
     def _fraction(self, step: int, began: float) -> float:
         passed = time.perf_counter() - began
         limit = self.options.seconds
-        return max(step / self.steps, 0.0 if limit is None else passed / limit)
+        return max(
+            step / self.steps, 0.0 if limit is None else passed / max(limit, 1e-9)
+        )
 
     def _step(self, rate: float, step: int) -> float:
         for group in self.optimiser.param_groups:
@@ -212,11 +222,10 @@ class _Course:
         )
         logits = forward(self.net, image)
         loss = self._told(logits, target, weight)
-        other = target == IGNORE
         with torch.no_grad():
             before = forward(self.teacher, image).softmax(1)
-        away = (distance(logits, before) * other).sum()
-        loss = loss + _TRUST * away / other.sum().clamp_min(1)
+            trust = _TRUST * evenly(before, target == IGNORE)
+        loss = loss + (distance(logits, before) * trust).sum()
         self.optimiser.zero_grad()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.learnt, 1.0)

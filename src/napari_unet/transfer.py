@@ -14,6 +14,7 @@ from .unet import BOUNDARY, UNet, UNetSpec
 
 __all__ = ["new_model"]
 
+_HEADS = "head", "hypercolumn"
 _JITTER = 0.02  # tells new classes apart that begin as the same one
 
 
@@ -28,7 +29,7 @@ def new_model(
     """Return a model for `classes` that begins with what `parent` knows.
 
     The encoder and the decoder are the parent's. Every new class begins as the
-    parent's first class that is not background, so that there is something to correct;
+    mean of the parent's that are not background, so that there is something to correct;
     for other channels the first convolution sees their mean (of red, green and blue:
     their luminance).
 
@@ -65,7 +66,7 @@ def new_model(
     )
     net = UNet(spec)
     state = {k: v.clone() for k, v in parent.net.state_dict().items()}
-    state = {k: v for k, v in state.items() if not k.startswith("head.")}
+    state = {k: v for k, v in state.items() if k.split(".")[0] not in _HEADS}
     if spec.in_channels != old.in_channels:
         first = "encoder.0.0.weight"
         state[first] = _spread(state[first], spec.in_channels)
@@ -89,17 +90,14 @@ def _spread(weight: Tensor, channels: int) -> Tensor:
 def _head(
     parent: Model, spec: UNetSpec, generator: torch.Generator
 ) -> dict[str, Tensor]:
-    """Return the last convolution: the parent's background and its first class."""
-    if parent.net.spec.hypercolumn:  # what its features mean is not known one by one
-        shape = len(spec.classes), spec.width, 1, 1
-        return {
-            "head.weight": torch.randn(shape, generator=generator) * _JITTER,
-            "head.bias": torch.zeros(len(spec.classes)),
-        }
+    """Return the first head: the parent's background, and the mean of its classes."""
     state = parent.net.state_dict()
     weight, bias = state["head.weight"], state["head.bias"]
-    rows = [0] + [1] * (len(spec.classes) - 1)
-    weight = weight[rows].clone()
+    found = weight[1:].mean(0, keepdim=True).repeat(len(spec.classes) - 1, 1, 1, 1)
     if len(spec.classes) > 2:
-        weight[1:] += _JITTER * torch.randn(weight[1:].shape, generator=generator)
-    return {"head.weight": weight, "head.bias": bias[rows].clone()}
+        found += _JITTER * torch.randn(found.shape, generator=generator)
+    shift = bias[1:].mean().repeat(len(spec.classes) - 1)
+    return {
+        "head.weight": torch.cat([weight[:1], found]),
+        "head.bias": torch.cat([bias[:1], shift]),
+    }

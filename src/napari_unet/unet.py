@@ -39,8 +39,8 @@ class UNetSpec:
         ``"transpose"``: transposed convolution 2x2, stride 2. ``"upsample"``: nearest
         neighbour upsampling and a 3x3 convolution.
     hypercolumn
-        Hidden channels of a head that sees the features of every level, and local
-        filters beside them; 0: the head is one 1x1 convolution of the last features.
+        Hidden channels of a second head, added to the first, that sees the features of
+        every level and local filters beside them; 0: there is none.
 
     Raises
     ------
@@ -188,19 +188,18 @@ class UNet(nn.Module):
         self.decoder = nn.ModuleList(
             _block(2 * widths[i], widths[i], convs) for i in upward
         )
-        self.head = (
-            Hypercolumn(widths, spec.in_channels, spec.hypercolumn, len(spec.classes))
-            if spec.hypercolumn
-            else nn.Conv2d(spec.width, len(spec.classes), 1)
-        )
+        self.head = nn.Conv2d(spec.width, len(spec.classes), 1)
+        if spec.hypercolumn:
+            self.hypercolumn = Hypercolumn(
+                widths, spec.in_channels, spec.hypercolumn, len(spec.classes)
+            )
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the logits (N, K, Y, X) of `image` (N, C, Y, X)."""
         features = self.features(image)
+        logits: Tensor = self.head(features[0])
         if self.spec.hypercolumn:
-            logits: Tensor = self.head(image, features)
-        else:
-            logits = self.head(features[0])
+            logits = logits + self.hypercolumn(image, features)
         return logits
 
     def features(self, image: Tensor) -> list[Tensor]:

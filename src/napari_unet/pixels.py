@@ -1,0 +1,155 @@
+"""What a net's features are at some pixels: the reviewed ones, and a few others."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .autocast import fast_dtype
+from .corrections import IGNORE
+from .examples import Example
+from .inference import fold
+from .tiling import Box
+from .unet import UNet
+
+__all__ = ["Pixels", "read_pixels"]
+
+_REVIEWED, _OTHER = 6000, 3000  # pixels that are read
+_MOST = 3_000_000  # pixels that are computed for them: some seconds on a processor
+_WINDOW = 384  # side of the windows that are chosen where there are more
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """Some pixels of some examples.
+
+    Attributes
+    ----------
+    columns
+        Features (P, F) of every level, the finest first.
+    target
+        (P,) uint8, as in `Correction.target`.
+    weight
+        (P,): how much each counts, all together 1.
+    first
+        (P, K): the logits of the first head.
+    before
+        (P, K): the probabilities of both heads, as they are.
+    """
+
+    columns: list[Tensor]
+    target: Tensor
+    weight: Tensor
+    first: Tensor
+    before: Tensor
+
+
+@torch.no_grad()
+def read_pixels(net: UNet, examples: Sequence[Example]) -> Pixels:
+    """Compute the features of a net with a hypercolumn at pixels of the examples."""
+    total = sum(int((e.target != IGNORE).sum()) for e in examples)
+    random = np.random.default_rng(total)
+    windows = list(_windows(examples, random))
+    share = sum(int((t != IGNORE).sum()) for _, t, _ in windows)
+    keep = _REVIEWED / max(share, 1)
+    backbone = fold(net)
+    device = next(net.parameters()).device
+    backbone = backbone.to(fast_dtype(device))
+    parts = []
+    for image, target, weight in windows:
+        at = _choose(target, keep, _OTHER // len(windows), random)
+        columns, first = _read(backbone, net, image.to(device), at)
+        parts.append((columns, target[at].to(device), weight[at].to(device), first))
+    columns = [torch.cat(level) for level in zip(*(p[0] for p in parts), strict=True)]
+    target = torch.cat([p[1] for p in parts])
+    weight = torch.cat([p[2] for p in parts])
+    first = torch.cat([p[3] for p in parts])
+    before = (first + net.hypercolumn.at(columns)).softmax(1)
+    return Pixels(columns, target, weight / weight.sum(), first, before)
+
+
+def _windows(
+    examples: Sequence[Example], random: np.random.Generator
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Yield image, target and weight of what is computed: all, or around strokes."""
+    if sum(e.target.numel() for e in examples) <= _MOST:
+        yield from ((e.image, e.target, e.weight) for e in examples)
+        return
+    strokes = [(i, p) for i, e in enumerate(examples) for p in e.pieces]
+    taken: list[tuple[int, Box]] = []
+    for number in random.permutation(len(strokes)):
+        i, piece = strokes[number]
+        at = int(random.integers(len(piece.rows)))
+        y, x = int(piece.rows[at]), int(piece.columns[at])
+        if any(i == j and _inside(y, x, box) for j, box in taken):
+            continue
+        example = examples[i]
+        height, width = example.target.shape
+        rows, columns = _around(y, height), _around(x, width)
+        taken.append((i, (rows, columns)))
+        yield (
+            example.image[:, rows, columns],
+            example.target[rows, columns],
+            example.weight[rows, columns],
+        )
+        if len(taken) * _WINDOW**2 >= _MOST:
+            return
+
+
+def _around(at: int, length: int) -> slice:
+    start = min(max(at - _WINDOW // 2, 0), max(length - _WINDOW, 0))
+    return slice(start, min(start + _WINDOW, length))
+
+
+def _inside(y: int, x: int, box: Box) -> bool:
+    rows, columns = box
+    return y in range(rows.start, rows.stop) and x in range(columns.start, columns.stop)
+
+
+def _choose(
+    target: Tensor, keep: float, others: int, random: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return rows and columns of reviewed pixels, a part of them, and of others."""
+    seen = target.numpy()
+    rows, columns = np.nonzero(seen != IGNORE)
+    kept = random.random(len(rows)) < keep
+    y, x = (random.integers(n, size=others) for n in seen.shape)
+    other = seen[y, x] == IGNORE
+    rows = np.concatenate([rows[kept], y[other]])
+    columns = np.concatenate([columns[kept], x[other]])
+    return torch.from_numpy(rows), torch.from_numpy(columns)
+
+
+def _read(
+    backbone: UNet, net: UNet, image: Tensor, at: tuple[Tensor, Tensor]
+) -> tuple[list[Tensor], Tensor]:
+    """Return the features of pixels at every level, and the first head's logits."""
+    stride = net.spec.stride
+    height, width = image.shape[1:]
+    lack = (0, -width % stride, 0, -height % stride)
+    whole = F.pad(image[None], lack, mode="replicate")
+    whole = whole.contiguous(memory_format=torch.channels_last)
+    features = [f.float() for f in backbone.features(whole)]
+    y, x = at
+    columns = [
+        _sample(column[0], y, x, level)
+        for level, column in enumerate(net.hypercolumn.columns(whole, features))
+    ]
+    return columns, net.head(features[0])[0, :, y, x].T
+
+
+def _sample(column: Tensor, rows: Tensor, columns: Tensor, level: int) -> Tensor:
+    """Return features (P, F) of one level at pixels of the finest."""
+    if level == 0:
+        return column[:, rows, columns].T
+    _, height, width = column.shape
+    y = (rows + 0.5) / 2**level * 2 / height - 1
+    x = (columns + 0.5) / 2**level * 2 / width - 1
+    grid = torch.stack([x, y], -1)[None, None].to(column)
+    found = F.grid_sample(
+        column[None], grid, padding_mode="border", align_corners=False
+    )
+    return found[0, :, 0].T
