@@ -75,7 +75,7 @@ def test_counts_are_pixels_of_each_class_and_of_any_foreground() -> None:
 def test_unknown_class_is_named() -> None:
     labels = np.array([[0, 5]], np.uint8)
     with pytest.raises(
-        CorrectionError, match=r"a\.tif has a pixel of class 5.*2 classes"
+        CorrectionError, match=r"a\.tif has a pixel of class 5.*2 classes.*16 bits"
     ):
         targets_from_labels(labels, CELLS, None, "a.tif")
 
@@ -115,6 +115,49 @@ def test_labels_of_another_shape_are_named(tmp_path) -> None:
     write(tmp_path / "labels", "a.tif", np.zeros((16, 21), np.uint8))
     with pytest.raises(CorrectionError, match=r"a\.tif have shape \(16, 21\)"):
         read_folder(tmp_path / "images", tmp_path / "labels", CELLS)
+
+
+def test_text_beside_an_image_is_no_image(tmp_path) -> None:
+    images, labels = tmp_path / "images", tmp_path / "labels"
+    write(images, "a.tif", np.zeros((16, 20), np.uint16))
+    (images / "a.txt").write_text("exposure 20 ms")
+    (images / "a.xml").write_text("<exposure/>")
+    write(images, ".a.tif", np.zeros((9, 9), np.uint16))
+    write(labels, "a.tif", np.ones((16, 20), np.uint8))
+    (found,) = read_folder(images, labels, CELLS)
+    assert found.image.title == "a.tif"
+
+
+def test_ome_in_a_name_and_other_points_do_not_matter(tmp_path) -> None:
+    import zarr
+
+    images, labels = tmp_path / "images", tmp_path / "labels"
+    write(images, "a.1.ome.tif", np.zeros((16, 20), np.uint16))
+    zarr.create_array(
+        images / "b.2.ome.zarr", shape=(16, 20), chunks=(16, 20), dtype="u1"
+    )
+    for name in ("a.1.tif", "b.2.png"):
+        write(labels, name, np.ones((16, 20), np.uint8))
+    write(labels, "a.tif", np.ones((9, 9), np.uint8))
+    found = read_folder(images, labels, CELLS)
+    assert [c.source for c in found] == ["a.1", "b.2"]
+
+
+def test_images_are_not_their_own_labels(tmp_path) -> None:
+    write(tmp_path / "images", "a.tif", np.zeros((16, 20), np.uint8))
+    again = tmp_path / "images" / ".." / "images"
+    with pytest.raises(CorrectionError, match="a folder of their own"):
+        read_folder(tmp_path / "images", again, CELLS)
+
+
+def test_place_is_that_in_the_whole_image() -> None:
+    image = Image("a", np.zeros((4, 30, 40), np.uint8), "ZYX")
+    target = np.zeros((5, 6), np.uint8)
+    whole = Correction(image, target, (3,), (20, 30))
+    assert whole.place == ((3,), (20, 30))
+    crop = Image("a", np.zeros((25, 26), np.uint8), "YX")
+    cut = Correction(crop, target, corner=(10, 12), cut=((3,), (10, 18)))
+    assert cut.place == whole.place
 
 
 def test_folder_without_labels_is_named(tmp_path) -> None:

@@ -1,30 +1,42 @@
-"""`napari-unet train`: labelled files in, one model file out, every refusal first."""
+"""`napari-unet train`: what people said in, one model file out, every refusal first."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tifffile
 
 from napari_unet.cli import main
-from napari_unet.corrections import IGNORE
-from napari_unet.errors import CorrectionError, OutputError
-from napari_unet.lesson import train_folder
+from napari_unet.corrections import FOREGROUND, IGNORE, Correction
+from napari_unet.errors import CorrectionError, OptionsError, OutputError
+from napari_unet.images import open_image
+from napari_unet.lesson import describe, train
 from napari_unet.model import load, save
-from napari_unet.options import TrainOptions
+from napari_unet.options import SegmentOptions, TrainOptions
+from napari_unet.predict import segment
+from napari_unet.project import Project
+from napari_unet.training import Trained
 from napari_unet.transfer import new_model
+
+BRIEF = TrainOptions(seconds=0.1, device="cpu")
+
+
+def squares(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return an image of dark squares, and where they are."""
+    rng = np.random.default_rng(ord(name))
+    truth = np.zeros((96, 128), np.uint8)
+    truth[20:50, 30:60] = truth[60:90, 80:110] = 1
+    return (900 - 300.0 * truth + rng.normal(0, 20, truth.shape)).astype("u2"), truth
 
 
 @pytest.fixture
 def folder(tmp_path):
     """Two images of dark squares, sparse labels for both, and one image without."""
-    rng = np.random.default_rng(0)
     for name in ("images", "labels"):
         (tmp_path / name).mkdir()
     for name in ("a", "b", "c"):
-        truth = np.zeros((96, 128), np.uint8)
-        truth[20:50, 30:60] = truth[60:90, 80:110] = 1
-        pixels = (900 - 300.0 * truth + rng.normal(0, 20, truth.shape)).astype("u2")
+        pixels, truth = squares(name)
         tifffile.imwrite(tmp_path / "images" / f"{name}.tif", pixels)
         if name != "c":
             target = np.full_like(truth, IGNORE)
@@ -40,71 +52,204 @@ def small(tmp_path, tiny_model):
     return path
 
 
+@pytest.fixture
+def project(folder, small):
+    """A project with strokes on two images, in which a model of its own is in use."""
+    found = Project.open(folder / "cells.unet")
+    for name in ("a", "b"):
+        key = found.add_image(open_image(folder / "images" / f"{name}.tif"))
+        paint(found, key, squares(name)[1])
+    found.update(("background", "cell"))
+    found.add_model("v1", small)
+    found.activate("v1")
+    found.flush()
+    return found.folder
+
+
+def paint(project, key, values, box=(slice(22, 26), slice(10, 50))) -> None:
+    part = values[box]
+    project.write(key, (), box, (part.astype(np.uint8), part.astype(np.int32)))
+
+
 def words(folder, *more) -> list[str]:
     found = ["train", "--images", str(folder / "images")]
     return [*found, "--labels", str(folder / "labels"), *map(str, more)]
 
 
+def run(capsys, *said) -> tuple[int, str, str]:
+    code = main([str(word) for word in said])
+    shown = capsys.readouterr()
+    return code, shown.out, shown.err
+
+
+# --- from a folder ----------------------------------------------------------------
+
+
 def test_train_writes_a_model_and_says_what_it_came_to(folder, small, capsys) -> None:
     out = folder / "better.safetensors"
-    more = "--model", small, "--seconds", 3, "-o", out, "--json"
+    more = "--model", small, "--seconds", 1, "-o", out, "--json"
     assert main(words(folder, *more)) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["published"] is True
     assert said["score_after"] > said["score_before"]
     assert said["classes"] == ["background", "cell"]
     assert said["steps"] >= 0
+    assert 0 < said["seconds"] < 60
+    assert said["notes"] == []
     model = load(out)
     assert model.spec.classes == ("background", "cell")
     assert "320 reviewed pixels of 2 planes" in model.card["history"][-1]
+    assert model.checksum() != load(small).checksum()
+
+
+def test_train_says_it_in_words_too(folder, small, capsys) -> None:
+    out = folder / "better.safetensors"
+    more = "--model", small, "--seconds", 1, "-o", out
+    code, said, _ = run(capsys, *words(folder, *more))
+    assert code == 0
+    assert said.startswith("better.safetensors: right on ")
+    assert len(said.splitlines()) == 2
 
 
 def test_new_classes_and_channels_begin_from_the_parent(folder, capsys) -> None:
     for path in (folder / "images").iterdir():
         tifffile.imwrite(path, np.stack([tifffile.imread(path).astype("u1")] * 3, -1))
     out = folder / "new.safetensors"
-    more = "--new", "background,square", "--seconds", 0.1, "-o", out, "--json"
+    more = "--new", "background, square", "--seconds", 0.1, "-o", out, "--json"
     assert main(words(folder, *more)) == 0
     assert json.loads(capsys.readouterr().out)["classes"] == ["background", "square"]
     assert load(out).spec.in_channels == 3
 
 
-def test_model_that_is_right_already_stays(folder, small, capsys) -> None:
-    first, second = folder / "1.safetensors", folder / "2.safetensors"
-    assert main(words(folder, "--model", small, "--seconds", 3, "-o", first)) == 0
-    capsys.readouterr()
-    for path in (folder / "labels").iterdir():  # nonsense: noise cannot be learned
-        noise = np.random.default_rng(1).integers(0, 2, (96, 128)).astype("u1")
-        tifffile.imwrite(path, noise)
-    train_folder(
-        folder / "images",
-        folder / "labels",
-        second,
-        model=str(first),
-        options=TrainOptions(seconds=0.1, device="cpu"),
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_not_published_is_the_model_as_it_was(
+    folder, small, capsys, seed
+) -> None:
+    random = np.random.default_rng(seed)
+    for path in (folder / "labels").iterdir():  # noise cannot be learned
+        tifffile.imwrite(path, random.integers(0, 2, (96, 128)).astype("u1"))
+    out = folder / "x.safetensors"
+    more = "--model", small, "--seconds", 0, "-o", out, "--json"
+    code, shown, _ = run(capsys, *words(folder, *more))
+    said, old, new = json.loads(shown), load(small), load(out)
+    assert code == 0
+    assert said["score_after"] >= said["score_before"]
+    assert (new.checksum() != old.checksum()) == said["published"]
+    assert (new.card != old.card) == said["published"]
+
+
+def test_card_of_the_model_as_it_was_is_the_card_as_it_was(folder, small) -> None:
+    model = replace(load(small), card={"diameter": 12.0, "history": ["a"]})
+    trained = Trained(model, False, 0.9, 0.9, "", 3, 1.0)
+    image = open_image(folder / "images" / "a.tif")
+    corrections = [Correction(image, squares("a")[1])]
+    assert describe(trained, corrections) == model.card
+    history = describe(replace(trained, published=True), corrections)["history"]
+    assert history[0] == "a"
+    assert history[1].endswith("right on 90.0% of them, before on 90.0%")
+
+
+def test_same_seed_gives_the_same_file(folder, small) -> None:
+    files = [folder / f"{i}.safetensors" for i in range(3)]
+    for path, seed in zip(files, (1, 1, 2), strict=True):
+        options = TrainOptions(seconds=0, device="cpu", seed=seed)
+        train(
+            path,
+            images=folder / "images",
+            labels=folder / "labels",
+            model=str(small),
+            options=options,
+        )
+    one, again, other = (load(path).checksum() for path in files)
+    assert one == again != other
+
+
+def test_classes_of_zero_and_one_teach_a_model_with_a_boundary(
+    folder, tiny_model, capsys
+) -> None:
+    nuclei = folder / "nuclei.safetensors"
+    save(tiny_model, nuclei)
+    for name in ("a", "b"):
+        tifffile.imwrite(folder / "labels" / f"{name}.tif", squares(name)[1])
+    out = folder / "better.safetensors"
+    more = "--model", nuclei, "--seconds", 2, "-o", out, "--json"
+    code, shown, _ = run(capsys, *words(folder, *more))
+    said = json.loads(shown)
+    assert code == 0
+    assert said["published"]
+    assert said["score_after"] > said["score_before"]
+    assert load(out).spec.classes == ("background", "interior", "boundary")
+    before, after = (_share_found(folder, path) for path in (nuclei, out))
+    assert after > 0.05 + before
+
+
+def _share_found(folder, path) -> float:
+    """Return how well a model tells squares from background where nobody painted."""
+    image, truth = open_image(folder / "images" / "c.tif"), squares("c")[1]
+    options = SegmentOptions(output="classes", device="cpu")
+    job = segment(load(path), image, options)
+    while True:
+        try:
+            next(job)
+        except StopIteration as stop:
+            found = stop.value.labels > 0
+            return float(np.mean([(found == truth)[truth == v].mean() for v in (0, 1)]))
+
+
+def test_objects_of_16_bits_are_labels_too(folder, small) -> None:
+    for name in ("a", "b"):
+        objects = squares(name)[1].astype(np.uint16)
+        objects[60:] *= 300
+        tifffile.imwrite(folder / "labels" / f"{name}.tif", objects)
+    out = folder / "x.safetensors"
+    source = {"images": folder / "images", "labels": folder / "labels"}
+    lesson = train(out, **source, model=str(small), options=BRIEF)
+    assert lesson.trained.published
+    assert "24576 reviewed pixels of 2 planes" in load(out).card["history"][-1]
+
+
+def test_masks_of_0_and_255_are_doubted(folder, small) -> None:
+    for name in ("a", "b"):
+        tifffile.imwrite(folder / "labels" / f"{name}.tif", squares(name)[1] * 255)
+    lesson = train(
+        folder / "x.safetensors",
+        images=folder / "images",
+        labels=folder / "labels",
+        model=str(small),
+        options=BRIEF,
     )
-    assert load(second).spec == load(first).spec
+    assert "255 means that nobody looked" in lesson.notes[0]
 
 
 def test_existing_output_is_refused_before_anything_is_read(folder) -> None:
     out = folder / "there.safetensors"
     out.write_bytes(b"mine")
     with pytest.raises(OutputError, match="exists already"):
-        train_folder("nowhere", "nowhere", out, model="nuclei")
+        train(out, images="nowhere", labels="nowhere")
     assert out.read_bytes() == b"mine"
     with pytest.raises(OutputError, match=r"must end in \.safetensors"):
-        train_folder("nowhere", "nowhere", folder / "x.pt", model="nuclei")
+        train(folder / "x.pt", project="nowhere")
+    with pytest.raises(OutputError, match="There is no folder"):
+        train(folder / "gone" / "x.safetensors", project="nowhere")
+
+
+def test_overwrite_replaces_the_old_file(folder, small, capsys) -> None:
+    out = folder / "there.safetensors"
+    out.write_bytes(b"mine")
+    more = "--model", small, "--seconds", 0, "-o", out
+    assert main(words(folder, *more)) == 2
+    assert main(words(folder, *more, "--overwrite")) == 0
+    assert load(out).spec.classes == ("background", "cell")
 
 
 def test_images_of_different_channels_are_named(folder) -> None:
     pixels = np.zeros((96, 128, 3), np.uint8)
     tifffile.imwrite(folder / "images" / "a.tif", pixels)
     with pytest.raises(CorrectionError, match=r"a\.tif: 3, b\.tif: 1"):
-        train_folder(
-            folder / "images",
-            folder / "labels",
+        train(
             folder / "x.safetensors",
-            model="nuclei",
+            images=folder / "images",
+            labels=folder / "labels",
             classes=["background", "cell"],
         )
 
@@ -115,3 +260,188 @@ def test_unknown_class_ends_with_a_sentence(folder, capsys) -> None:
     more = "--new", "background,cell", "-o", folder / "x.safetensors"
     assert main(words(folder, *more)) == 2
     assert "a.tif has a pixel of class 7" in capsys.readouterr().err
+
+
+# --- from a project ---------------------------------------------------------------
+
+
+def test_project_teaches_the_model_in_use(project, small, capsys) -> None:
+    out = project.parent / "better.safetensors"
+    said = "train", "--project", project, "--seconds", 1, "-o", out, "--json"
+    code, shown, _ = run(capsys, *said)
+    about = json.loads(shown)
+    assert code == 0
+    assert about["published"] is True
+    assert about["score_after"] > about["score_before"]
+    assert about["classes"] == ["background", "cell"]
+    assert about["notes"] == []
+    assert "320 reviewed pixels of 2 planes" in load(out).card["history"][-1]
+    assert [m.name for m in Project.open(project).index.models] == ["v1"]
+
+
+def test_project_and_folder_teach_the_same(project, folder, small) -> None:
+    """What was painted in napari is what a folder of labels says."""
+    options = TrainOptions(seconds=0, device="cpu")
+    by_folder = train(
+        folder / "1.safetensors",
+        images=folder / "images",
+        labels=folder / "labels",
+        model=str(small),
+        options=options,
+    )
+    by_project = train(folder / "2.safetensors", project=project, options=options)
+    assert by_folder.trained.score_before == by_project.trained.score_before
+    assert by_folder.trained.score_after == pytest.approx(
+        by_project.trained.score_after, abs=0.01
+    )
+
+
+def test_models_of_a_project_have_names(project, small, tiny_model, capsys) -> None:
+    found = Project.open(project)
+    save(new_model(tiny_model, ("background", "cell"), seed=5), project / "w")
+    found.add_model("v2", project / "w")
+    out = project.parent / "x.safetensors"
+    said = ["train", "--project", project, "--seconds", 0, "-o", out, "--overwrite"]
+    for name in ("v1", "v2", small):
+        assert run(capsys, *said, "--model", name)[0] == 0
+    code, _, error = run(capsys, *said, "--model", "v3")
+    assert code == 2
+    assert "There is no model 'v3'" in error
+
+
+def test_without_a_model_of_its_own_a_project_teaches_nuclei(project) -> None:
+    found = Project.open(project)
+    found.activate("")
+    found.update(("background", "interior", "boundary"))
+    lesson = train(project.parent / "x.safetensors", project=project, options=BRIEF)
+    assert lesson.trained.model.spec.width == 16  # that of nuclei
+
+
+def test_classes_of_project_and_model_must_be_the_same(project, capsys) -> None:
+    out = project.parent / "x.safetensors"
+    said = ["train", "--project", project, "--seconds", 0, "-o", out]
+    code, _, error = run(capsys, *said, "--model", "nuclei")
+    assert code == 2
+    assert "has the classes background, cell; the model nuclei has" in error
+    assert "--new background,cell" in error
+    assert not out.exists()
+    code, _, _ = run(
+        capsys, *said, "--model", "nuclei", "--new", "background,cell", "--json"
+    )
+    assert code == 0
+    assert load(out).spec.classes == ("background", "cell")
+
+
+def test_new_names_for_the_classes_of_a_project(project, capsys) -> None:
+    found = Project.open(project)
+    found.update(("background", "cell", "debris"))
+    out = project.parent / "x.safetensors"
+    said = ["train", "--project", project, "--seconds", 0, "-o", out, "--new"]
+    code, _, error = run(capsys, *said, "background,debris,cell")
+    assert code == 2
+    assert "Keep the project's order: background,cell,debris" in error
+    assert run(capsys, *said, "background,cell")[0] == 0  # debris was never painted
+    assert run(capsys, *said, "background,worm,debris", "--overwrite")[0] == 0
+    assert load(out).spec.classes == ("background", "worm", "debris")
+
+
+def test_class_that_was_painted_must_have_a_name(project, folder, capsys) -> None:
+    found = Project.open(project)
+    found.update(("background", "cell", "debris"))
+    key = found.add_image(open_image(folder / "images" / "a.tif"))
+    paint(found, key, np.full((96, 128), 2))
+    found.flush()
+    out = project.parent / "x.safetensors"
+    said = ["train", "--project", project, "-o", out, "--new", "background,cell"]
+    code, _, error = run(capsys, *said)
+    assert code == 2
+    assert "Pixels of class 2 (debris) were painted" in error
+
+
+def test_objects_that_were_painted_are_foreground(project, folder) -> None:
+    found = Project.open(project)
+    key = found.add_image(open_image(folder / "images" / "a.tif"))
+    paint(found, key, np.full((96, 128), FOREGROUND), (slice(25, 40), slice(35, 50)))
+    found.flush()
+    lesson = train(
+        project.parent / "x.safetensors",
+        project=project,
+        model="nuclei",
+        classes=("background", "cell"),
+        options=BRIEF,
+    )
+    assert lesson.trained.model.spec.classes == ("background", "cell")
+
+
+def test_damaged_pieces_are_told_and_the_rest_is_used(project, capsys) -> None:
+    block = min(project.glob("corrections/*/*.npz"))
+    block.write_bytes(b"broken")
+    said = ["train", "--project", project, "--seconds", 0, "--overwrite", "-o"]
+    out = project.parent / "x.safetensors"
+    code, shown, _ = run(capsys, *said, out, "--json")
+    (note,) = json.loads(shown)["notes"]
+    assert code == 0
+    assert f"{block.name} is damaged" in note
+    assert "160 reviewed pixels of 1 planes" in load(out).card["history"][-1]
+    min(project.glob("corrections/*/*.npz")).write_bytes(b"broken too")
+    code, _, error = run(capsys, *said, out)
+    assert code == 2
+    assert f"nothing to learn in '{project}'" in error
+    assert "is damaged" in error
+
+
+def test_notes_are_lines_of_their_own(project, capsys) -> None:
+    min(project.glob("corrections/*/*.npz")).write_bytes(b"broken")
+    out = project.parent / "x.safetensors"
+    _, shown, _ = run(capsys, "train", "--project", project, "--seconds", 0, "-o", out)
+    assert "is damaged" in shown.splitlines()[-1]
+
+
+def test_no_project_is_a_sentence_and_none_is_made(folder, capsys) -> None:
+    out = folder / "x.safetensors"
+    (folder / "empty").mkdir()
+    file = folder / "images" / "a.tif"
+    code, _, error = run(capsys, "train", "--project", file, "-o", out)
+    assert code == 2
+    assert "cannot be opened as a project (Not a directory)" in error
+    for name in ("gone", "empty", "images"):
+        code, shown, error = run(capsys, "train", "--project", folder / name, "-o", out)
+        assert (code, shown) == (2, "")
+        assert f"{folder / name}' is no project of napari-unet" in error
+    assert not list((folder / "empty").iterdir())
+    assert not (folder / "gone").exists()
+    Project.open(folder / "new.unet").update(("background", "cell"))
+    code, _, error = run(capsys, "train", "--project", folder / "new.unet", "-o", out)
+    assert code == 2
+    assert "Paint over what is wrong in napari first" in error
+
+
+def test_exactly_one_source_is_given(folder, project, capsys) -> None:
+    out = "-o", folder / "x.safetensors"
+    i, n = ("--images", folder / "images"), ("--labels", folder / "labels")
+    p = "--project", project
+    for source in ((), i, n, (*p, *i), (*p, *n), (*p, *i, *n)):
+        code, shown, error = run(capsys, "train", *source, *out)
+        assert (code, shown) == (2, "")
+        assert "Give either a project (--project), or images and their" in error
+        assert error.count("\n") == 1
+    with pytest.raises(OptionsError, match="not clear"):
+        train(folder / "x.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("new", "said"),
+    [
+        ("background,,cell", "a class without a name"),
+        ("", "a class without a name"),
+        ("cell", "two or more different names"),
+        ("background,cell,cell", "two or more different names"),
+        ("background,boundary", "Choose another name"),
+    ],
+)
+def test_classes_that_cannot_be_are_refused(folder, capsys, new, said) -> None:
+    out = folder / "x.safetensors"
+    code, _, error = run(capsys, *words(folder, "--new", new, "-o", out))
+    assert code == 2
+    assert said in error
+    assert not out.exists()

@@ -16,9 +16,9 @@ from typing import Annotated
 
 import typer
 
-from . import __version__, console
-from .errors import UNetError
-from .options import Output, Precision, SegmentOptions, TrainOptions, parse_memory
+from . import __version__, console, flags
+from .errors import OptionsError, UNetError
+from .options import SegmentOptions, TrainOptions, parse_memory
 
 __all__ = ["app", "main"]
 
@@ -32,51 +32,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # boxes would break file names, and cost 0.2 s
 )
-
-_Image = Annotated[
-    Path, typer.Argument(metavar="IMAGE", help="TIFF, PNG, JPEG or OME-Zarr.")
-]
-_Out = Annotated[
-    Path,
-    typer.Option("-o", "--out", metavar="OUT", help="Result: .tif or .ome.zarr."),
-]
-_Model = Annotated[str, typer.Option(help="A shipped model's name, or a file.")]
-_Output = Annotated[
-    Output | None,
-    typer.Option(help="Default: objects if the model separates them, else classes."),
-]
-_Channel = Annotated[
-    str | None, typer.Option(help="Which channel: its index from 0, or its name.")
-]
-_Axes = Annotated[
-    str | None, typer.Option(help="Axes of the file where it is silent, as in TZYX.")
-]
-_Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
-_Memory = Annotated[
-    str | None, typer.Option(help="Most memory to use altogether, as in 2GB.")
-]
-_Tile = Annotated[
-    int | None, typer.Option(help="Side of a tile in pixels; else from the memory.")
-]
-_Diameter = Annotated[
-    float | None, typer.Option(help="Typical diameter of an object, in pixels.")
-]
-_Scale = Annotated[
-    float | None, typer.Option(help="Show the net an image so many times as large.")
-]
-_MinSize = Annotated[
-    int | None,
-    typer.Option(help="Drop objects of fewer pixels; else as the model says."),
-]
-_Threshold = Annotated[
-    float | None, typer.Option(help="Least probability of a labelled pixel, 0 to 1.")
-]
-_Precision = Annotated[Precision, typer.Option(help="fp32 is exact, bf16 is faster.")]
-_PerPlane = Annotated[
-    bool, typer.Option("--per-plane", help="Scale intensities plane by plane.")
-]
-_Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")]
-_Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON instead.")]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -142,29 +97,29 @@ def _app(
 
 @app.command()
 def segment(
-    image: _Image,
-    out: _Out,
+    image: flags.Image,
+    out: flags.Out,
     *,
-    model: _Model = "nuclei",
-    output: _Output = None,
-    channel: _Channel = None,
-    axes: _Axes = None,
-    device: _Device = "auto",
-    memory: _Memory = None,
-    tile: _Tile = None,
-    diameter: _Diameter = None,
-    scale: _Scale = None,
-    min_size: _MinSize = None,
-    threshold: _Threshold = None,
-    precision: _Precision = "auto",
-    per_plane: _PerPlane = False,
-    overwrite: _Overwrite = False,
-    as_json: _Json = False,
+    model: flags.Model = "nuclei",
+    output: flags.Outputs = None,
+    channel: flags.Channel = None,
+    axes: flags.Axes = None,
+    device: flags.Device = "auto",
+    memory: flags.Memory = None,
+    tile: flags.Tile = None,
+    diameter: flags.Diameter = None,
+    scale: flags.Scale = None,
+    min_size: flags.MinSize = None,
+    threshold: flags.Threshold = None,
+    precision: flags.Precise = "auto",
+    per_plane: flags.PerPlane = False,
+    overwrite: flags.Overwrite = False,
+    as_json: flags.Json = False,
 ) -> None:
     """Segment an image and write its labels."""
     options = SegmentOptions(
         output=output,
-        channel=int(channel) if channel and channel.isdecimal() else channel,
+        channel=_channel(channel),
         device=device,
         precision=precision,
         tile=tile,
@@ -198,64 +153,61 @@ def segment(
 @app.command()
 def train(
     *,
-    images: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder of images to learn from.")
-    ],
-    labels: Annotated[
-        Path,
-        typer.Option(
-            metavar="DIR",
-            help="Their labels, of the same names: uint8 classes (255: nobody looked) "
-            "or uint16 objects.",
-        ),
-    ],
-    out: Annotated[
-        Path, typer.Option("-o", "--out", metavar="OUT", help="New .safetensors file.")
-    ],
-    model: _Model = "nuclei",
-    new: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAMES",
-            help="Begin a model for these classes, as in background,cell.",
-        ),
-    ] = None,
-    seconds: Annotated[
-        float | None,
-        typer.Option(help="Most time to take; else until it gets no better."),
-    ] = None,
-    channel: _Channel = None,
-    device: _Device = "auto",
-    seed: Annotated[int, typer.Option(help="The same one gives the same model.")] = 0,
-    overwrite: _Overwrite = False,
-    as_json: _Json = False,
+    out: flags.NewModel,
+    project: flags.Project = None,
+    images: flags.Images = None,
+    labels: flags.Labels = None,
+    model: flags.Start = None,
+    new: flags.NewClasses = None,
+    seconds: flags.Seconds = None,
+    channel: flags.Channel = None,
+    device: flags.Device = "auto",
+    seed: flags.Seed = 0,
+    overwrite: flags.Overwrite = False,
+    as_json: flags.Json = False,
 ) -> None:
-    """Improve a model with labelled images, as Improve does in the viewer."""
-    options = TrainOptions(
-        seconds=seconds,
-        channel=int(channel) if channel and channel.isdecimal() else channel,
-        device=device,
-        seed=seed,
-    )
-    _quiet()
-    from .lesson import train_folder
+    """Improve a model with what people painted or labelled.
 
-    with console.progress(f"reading {images.name}") as report:
-        trained = train_folder(
-            images,
-            labels,
+    It learns from a project that was made in napari, or from a folder of images and one
+    of labels; only pixels that somebody looked at count. It does what Improve does in
+    the viewer: the result is never worse on those pixels, and is the model as it was
+    when nothing better was found.
+    """
+    options = TrainOptions(
+        seconds=seconds, channel=_channel(channel), device=device, seed=seed
+    )
+    classes = None if new is None else _names(new)
+    _quiet()
+    from .lesson import train as learn
+
+    with console.progress("reading what was said") as report:
+        lesson = learn(
             out,
+            project=project,
+            images=images,
+            labels=labels,
             model=model,
-            classes=None if new is None else new.split(","),
+            classes=classes,
             options=options,
             overwrite=overwrite,
             report=report,
         )
-    typer.echo(
-        console.trained_json(trained, out)
-        if as_json
-        else console.trained_text(trained, out)
-    )
+    said = console.lesson_json if as_json else console.lesson_text
+    typer.echo(said(lesson, out))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise OptionsError(
+            f"--new {text!r} has a class without a name. Write names with commas "
+            "between them, as in background,cell."
+        )
+    return names
+
+
+def _channel(text: str | None) -> int | str | None:
+    return int(text) if text and text.isdecimal() else text
 
 
 def _quiet() -> None:
@@ -281,7 +233,7 @@ def info(
     size: Annotated[
         int | None, typer.Option(help="Side of the image for --shapes.")
     ] = None,
-    as_json: _Json = False,
+    as_json: flags.Json = False,
 ) -> None:
     """Describe a model, or list those that come with napari-unet."""
     _quiet()

@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Any
 from . import __version__
 
 if TYPE_CHECKING:
+    from .lesson import Lesson
     from .predict import Segmentation
     from .summary import Row
-    from .training import Trained
 
 __all__ = [
     "describe",
+    "lesson_json",
+    "lesson_text",
     "peak_rss_mb",
     "progress",
     "result_json",
     "result_text",
     "shapes_json",
     "show_shapes",
-    "trained_json",
-    "trained_text",
 ]
 
 
@@ -96,18 +96,21 @@ def result_json(result: "Segmentation", output: Path) -> str:
     return json.dumps(about)
 
 
-def trained_text(trained: "Trained", output: Path) -> str:
-    """Return what training came to, and the rule that decided."""
+def lesson_text(lesson: "Lesson", output: Path) -> str:
+    """Return what training came to, the rule that decided, and a line for each note."""
+    trained = lesson.trained
     was, now = f"{trained.score_before:.1%}", f"{trained.score_after:.1%}"
     if trained.published:
         line = f"{output.name}: right on {now} of what was reviewed, before on {was}"
     else:
         line = f"{output.name}: nothing better was found; it is the model as it was"
-    return f"{line} · {trained.seconds:.1f} s\n{trained.rule}"
+    first = f"{line} · {trained.seconds:.1f} s"
+    return "\n".join((first, trained.rule, *lesson.notes))
 
 
-def trained_json(trained: "Trained", output: Path) -> str:
+def lesson_json(lesson: "Lesson", output: Path) -> str:
     """Return what training came to as one line of JSON, for scripts."""
+    trained = lesson.trained
     about = {
         "published": trained.published,
         "score_before": trained.score_before,
@@ -117,6 +120,7 @@ def trained_json(trained: "Trained", output: Path) -> str:
         "seconds": round(trained.seconds, 3),
         "classes": trained.model.spec.classes,
         "output": str(output),
+        "notes": lesson.notes,
         "peak_rss_mb": round(peak_rss_mb(), 1),
         "version": __version__,
     }

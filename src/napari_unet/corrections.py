@@ -4,6 +4,7 @@ Knows how such targets are written down (as classes or as instances, in files or
 screen) and what it means that nobody looked at a pixel.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -30,6 +31,7 @@ __all__ = [
 IGNORE = 255  # nobody looked
 FOREGROUND = 254  # not background; which other class, nobody said
 _SUFFIXES = (".tif", ".tiff", ".png")
+_IMAGES = (*_SUFFIXES, ".jpg", ".jpeg", ".bmp", ".lsm", ".stk", ".zarr")
 _EIGHT = np.ones((3, 3), bool)  # pixels that touch at a corner belong together
 
 
@@ -47,11 +49,15 @@ class Correction:
         Index along the image's plane axes.
     corner
         Row and column of the plane where `target` begins.
+    cut
+        Plane of the whole image, and its row and column, where `image` begins if it is
+        a crop.
     sample
         Raw pixels (C, N) from all over the image that `image` was cut from: its
         intensities are scaled by them, never by the crop. None: `image` is whole.
-    source, model, time
-        Which image it came from, which model was corrected, and when (ISO 8601).
+    source, key, model, time
+        Which image it came from, what its project calls that, which model was
+        corrected, and when (ISO 8601).
 
     Raises
     ------
@@ -63,8 +69,10 @@ class Correction:
     target: NDArray[np.uint8]
     plane: tuple[int, ...] = ()
     corner: tuple[int, int] = (0, 0)
+    cut: tuple[tuple[int, ...], tuple[int, int]] = ((), (0, 0))
     sample: NDArray[Any] | None = None
     source: str = ""
+    key: str = ""
     model: str = ""
     time: str = ""
 
@@ -77,6 +85,13 @@ class Correction:
                 f"({self.target.dtype}) from {self.corner}; the plane has "
                 f"{self.image.plane_shape}. Was the image changed since?"
             )
+
+    @property
+    def place(self) -> tuple[tuple[int, ...], tuple[int, int]]:
+        """Plane of the whole image, and its row and column, where `target` begins."""
+        plane, (top, left) = self.cut
+        y, x = self.corner
+        return (*plane, *self.plane), (top + y, left + x)
 
     @property
     def reviewed(self) -> NDArray[np.bool_]:
@@ -149,7 +164,8 @@ def targets_from_labels(
         raise CorrectionError(
             f"{name} has a pixel of class {most}; the model has {len(classes)} classes "
             f"({', '.join(classes)}), counted from 0. Name one class for each with "
-            "--new, or use 255 for pixels that nobody looked at."
+            "--new, use 255 for pixels that nobody looked at, and save objects that "
+            "have numbers of their own with 16 bits."
         )
     return target
 
@@ -162,9 +178,9 @@ def read_folder(
 ) -> list[Correction]:
     """Return the labelled planes of a folder of images, the images read lazily.
 
-    A label file has the name of its image (``.tif``, ``.tiff`` or ``.png``) and its
-    shape less the channels. Images without one, and planes of which nobody looked at a
-    pixel, are left out.
+    A label file has the name of its image, ends in ``.tif``, ``.tiff`` or ``.png``, and
+    has the image's shape less the channels. Images without one, and planes of which
+    nobody looked at a pixel, are left out.
 
     Raises
     ------
@@ -175,6 +191,11 @@ def read_folder(
     for folder in folders:
         if not folder.is_dir():
             raise CorrectionError(f"There is no folder {folder}. Check the path.")
+    if folders[0].samefile(folders[1]):
+        raise CorrectionError(
+            f"Images and labels are both looked for in {folders[0]}. Keep the labels "
+            "in a folder of their own, under the images' names."
+        )
     found = [
         correction
         for image, label in _pairs(*folders)
@@ -189,13 +210,24 @@ def read_folder(
 
 
 def _pairs(images: Path, labels: Path) -> Iterator[tuple[Path, Path]]:
-    files = sorted(p for p in labels.iterdir() if p.suffix.lower() in _SUFFIXES)
-    by_stem = {p.stem: p for p in files}
+    by_stem = {
+        _stem(path): path
+        for path in sorted(labels.iterdir())
+        if path.suffix.lower() in _SUFFIXES
+    }
+    found: dict[str, list[Path]] = {}
     for path in sorted(images.iterdir()):
-        stem = path.name.split(".")[0] if path.is_dir() else path.stem
-        label = by_stem.get(stem)
-        if label is not None and not path.name.startswith("."):
-            yield path, label
+        if _stem(path) in by_stem and not path.name.startswith("."):
+            found.setdefault(_stem(path), []).append(path)
+    for stem, paths in found.items():
+        # Microscopes put files of text beside an image, under the same name.
+        known = [path for path in paths if path.suffix.lower() in _IMAGES]
+        yield from ((path, by_stem[stem]) for path in known or paths)
+
+
+def _stem(path: Path) -> str:
+    """Return what an image and its labels are both called."""
+    return re.sub(r"(\.ome)?\.[^.]*$", "", path.name, flags=re.IGNORECASE)
 
 
 def _read_pair(

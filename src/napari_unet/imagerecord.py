@@ -6,8 +6,11 @@ Only this file knows how an image is found again that was renamed, and how a
 
 import datetime as dt
 import hashlib
+import itertools
 import re
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Self, TypeVar, get_origin
 
 import numpy as np
@@ -15,6 +18,7 @@ from numpy.typing import NDArray
 
 from .blocks import SIDE, Block, Place
 from .corrections import Correction
+from .errors import CorrectionError
 from .images import Image
 from .sampling import sample_planes
 from .tiling import Box
@@ -22,16 +26,19 @@ from .tiling import Box
 __all__ = [
     "SAFE",
     "ImageRecord",
+    "check_shape",
     "now",
     "parse",
     "restore",
+    "same_image",
     "slug",
     "surroundings",
+    "unique",
 ]
 
 SAFE = re.compile(r"[A-Za-z0-9_][\w.-]*", re.ASCII)  # no way out of a folder
 _MARGIN = 96  # pixels of context: the halo of a net of depth 4
-_WINDOW = 64  # pixels along the side of what a fingerprint is made of
+_PIXELS = 100_000  # of a plane, that a fingerprint is made of
 
 _Record = TypeVar("_Record")
 
@@ -125,6 +132,40 @@ def parse(kind: type[_Record], stored: Any) -> _Record:
     return kind(**values)
 
 
+def same_image(old: ImageRecord, new: ImageRecord) -> bool:
+    """Return whether it is the same image, at its old place or moved to another."""
+    pixels = old.fingerprint == new.fingerprint
+    if old.path == new.path:
+        return bool(new.path) or (pixels and old.name == new.name)
+    return pixels and bool(old.path) and not Path(old.path).exists()
+
+
+def check_shape(image: Image, new: ImageRecord, old: ImageRecord) -> None:
+    """Ask whether an image that is known has the shape that it had.
+
+    Raises
+    ------
+    CorrectionError
+        If it has not.
+    """
+    if (new.shape, new.axes) != (old.shape, old.axes):
+        raise CorrectionError(
+            f"{image.title} has shape {new.shape} ({new.axes}); when it was corrected, "
+            f"it had {old.shape} ({old.axes}). Restore that image, or choose another "
+            "project folder for this one."
+        )
+
+
+def unique(record: ImageRecord, others: Sequence[ImageRecord]) -> ImageRecord:
+    """Return the record under a key that no other image has.
+
+    It would have one if an image lies where another lay before that was moved.
+    """
+    taken = {other.key for other in others}
+    names = (f"{record.key}-{n}" if n > 1 else record.key for n in itertools.count(1))
+    return replace(record, key=next(name for name in names if name not in taken))
+
+
 def slug(name: str) -> str:
     """Return what a file can be called on every system, made of a name."""
     return re.sub(r"[^\w-]+", "_", name, flags=re.ASCII).lstrip("-")[:40] or "_"
@@ -174,20 +215,24 @@ def restore(block: Block, sample: NDArray[Any]) -> Correction:
         image=image,
         target=block.target[: height - y, : width - x],
         corner=(y - top, x - left),
+        cut=(tuple(about["plane"]), (top, left)),
         sample=sample,
         source=record.name,
+        key=record.key,
         model=about.get("model", ""),
         time=about.get("time", ""),
     )
 
 
 def _fingerprint(image: Image) -> str:
-    """Return a number that stands for an image, from a few windows of three planes."""
+    """Return a number that stands for an image, from pixels all over three planes.
+
+    Fewer would do for noise; in a picture that is mostly black, there may be nothing
+    where one looks.
+    """
     planes = sample_planes(image.stack_shape)
     found = hashlib.sha256(repr((image.shape, image.dtype.str)).encode())
     for plane in (planes[0], planes[len(planes) // 2], planes[-1]):
-        for part in (2, 4):
-            starts = (max(n // part - _WINDOW // 2, 0) for n in image.plane_shape)
-            y, x = (slice(start, start + _WINDOW) for start in starts)
-            found.update(np.ascontiguousarray(image.read(plane, y, x)).tobytes())
+        pixels = image.sample(limit=_PIXELS, plane=plane)
+        found.update(np.ascontiguousarray(pixels).tobytes())
     return found.hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""A folder of labelled images in, one model file out: `train` on the command line.
+"""What people painted or labelled in, one model file out: `train` on the command line.
 
 Knows the order in which files are checked and opened, and what the card of a trained
 model says.
@@ -8,44 +8,83 @@ import datetime as dt
 import os
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .corrections import Correction, read_folder
-from .errors import CorrectionError, OutputError
-from .model import Model, load, save
+import numpy as np
+
+from .corrections import FOREGROUND, IGNORE, Correction, read_folder
+from .errors import CorrectionError, OptionsError, OutputError
+from .model import BOUNDARY, Model, load, save
 from .options import TrainOptions
+from .project import Project
+from .projectfile import is_project
 from .threads import spare_cores
 from .training import Trained, fine_tune
 from .transfer import new_model
 
-__all__ = ["train_folder"]
+__all__ = ["Lesson", "describe", "train"]
 
 _Report = Callable[[str, float | None], None]
 _Folder = str | os.PathLike[str]
+_USUAL = "nuclei"  # the model that learns when nobody says which
+_MASKS = (
+    "The labels say nothing but background: 255 means that nobody looked. Write the "
+    "objects of a mask as 1 (8 bit), or give each its own number (16 bit)."
+)
 
 
-def train_folder(
-    images: _Folder,
-    labels: _Folder,
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """How training ended.
+
+    Attributes
+    ----------
+    trained
+        The model, and how good it is.
+    notes
+        Sentences about what could not be used, or may not be what was meant.
+    """
+
+    trained: Trained
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Material:
+    """What there is to learn from, and the model that shall know it."""
+
+    name: str
+    parent: Model
+    corrections: list[Correction]
+    notes: tuple[str, ...]
+
+
+def train(
     target: _Folder,
     *,
-    model: str,
+    project: _Folder | None = None,
+    images: _Folder | None = None,
+    labels: _Folder | None = None,
+    model: str | None = None,
     classes: Sequence[str] | None = None,
     options: TrainOptions | None = None,
     overwrite: bool = False,
     report: _Report = lambda doing, fraction: None,
-) -> Trained:
-    """Improve a model with a folder of labelled images; write it to `target`.
+) -> Lesson:
+    """Improve a model with what people said; write it to `target`.
 
     Parameters
     ----------
-    images, labels
-        Folders; see `corrections.read_folder`.
     target
         A ``.safetensors`` file, which appears when it is complete.
+    project
+        The folder of a project, whose corrections are learned from; or else:
+    images, labels
+        Folders; see `corrections.read_folder`.
     model
-        Name of a shipped model, or a file.
+        Name of a shipped model or of one of the project's, or a file. None takes the
+        project's model in use, or the shipped one.
     classes
         Begin a new model for these classes with what `model` has learned.
     overwrite
@@ -61,27 +100,45 @@ def train_folder(
     options = options or TrainOptions()
     out = Path(target).expanduser()
     _check_target(out, overwrite=overwrite)
-    parent = load(model)
-    if classes is not None:
-        corrections = _read(images, labels, new_model(parent, classes))
-        channels = _channels(corrections, options)
-        start = new_model(
-            parent, classes, channels=channels, name=out.stem, seed=options.seed
-        )
+    if project is not None and images is None and labels is None:
+        found = _read_project(Path(project).expanduser(), model, classes)
+    elif project is None and images is not None and labels is not None:
+        found = _read_labels(images, labels, model, classes)
     else:
-        start = parent
-        corrections = _read(images, labels, start)
+        raise OptionsError(
+            "What to learn from is not clear. Give either a project (--project), or "
+            "images and their labels (--images and --labels)."
+        )
+    start = _start(found, classes, options, out.stem)
+    trained = _learn(start, found, options, report)
+    card = describe(trained, found.corrections)
+    save(replace(trained.model, card=card, name=out.stem), out)
+    return Lesson(trained, found.notes)
+
+
+def _learn(
+    start: Model, found: _Material, options: TrainOptions, report: _Report
+) -> Trained:
     spare_cores()
-    with closing(fine_tune(start, corrections, options)) as job:
+    with closing(fine_tune(start, found.corrections, options)) as job:
         while True:
             try:
                 event = next(job)
             except StopIteration as end:
                 trained: Trained = end.value
-                break
-            report(f"learning from {Path(images).name}", event.fraction)
-    save(replace(trained.model, card=_card(trained, corrections), name=out.stem), out)
-    return trained
+                return trained
+            report(f"learning from {found.name}", event.fraction)
+
+
+def _start(
+    found: _Material, classes: Sequence[str] | None, options: TrainOptions, name: str
+) -> Model:
+    """Return the model to begin with: the parent, or a new one for its classes."""
+    if classes is None:
+        return found.parent
+    channels = _channels(found.corrections, options)
+    seed = options.seed
+    return new_model(found.parent, classes, channels=channels, name=name, seed=seed)
 
 
 def _check_target(out: Path, *, overwrite: bool) -> None:
@@ -95,26 +152,90 @@ def _check_target(out: Path, *, overwrite: bool) -> None:
         raise OutputError(f"There is no folder {out.parent}. Make it first.")
 
 
-def _read(images: _Folder, labels: _Folder, model: Model) -> list[Correction]:
-    return read_folder(images, labels, model.spec.classes, model.spec.boundary)
+def _read_labels(
+    images: _Folder, labels: _Folder, model: str | None, classes: Sequence[str] | None
+) -> _Material:
+    parent = load(model or _USUAL)
+    spec = parent.spec if classes is None else new_model(parent, classes).spec
+    corrections = read_folder(images, labels, spec.classes, spec.boundary)
+    values = {int(v) for c in corrections for v in np.unique(c.target)}
+    notes = (_MASKS,) if values == {0, IGNORE} else ()
+    return _Material(Path(images).name, parent, corrections, notes)
+
+
+def _read_project(
+    folder: Path, model: str | None, classes: Sequence[str] | None
+) -> _Material:
+    if not is_project(folder):
+        raise CorrectionError(
+            f"'{folder}' is no project of napari-unet. Choose the folder that the dock "
+            "U-Net: Correct names (it ends in .unet as a rule)."
+        )
+    project = Project.open(folder)
+    corrections = project.corrections()
+    if not corrections:
+        why = " ".join(project.notes) or "Paint over what is wrong in napari first."
+        raise CorrectionError(f"There is nothing to learn in '{folder}'. {why}")
+    kept = {record.name for record in project.index.models}
+    name = model or project.index.active or _USUAL
+    parent = load(project.model_file(name) if name in kept else name)
+    if classes is None:
+        _check_model(project, parent)
+    _check_classes(project, corrections, classes or parent.spec.classes)
+    return _Material(folder.name, parent, corrections, tuple(project.notes))
+
+
+def _check_model(project: Project, model: Model) -> None:
+    """Ask whether the project's classes are the model's."""
+    known, own = project.index.classes, model.spec.classes
+    if known and known != own:
+        begin = f"begin a new one with --new {','.join(known)}, or "
+        raise CorrectionError(
+            f"The project '{project.folder}' has the classes {', '.join(known)}; the "
+            f"model {model.name} has {', '.join(own)}. For the project's classes, "
+            f"{'' if BOUNDARY in known else begin}choose a --model that has them."
+        )
+
+
+def _check_classes(
+    project: Project, corrections: Sequence[Correction], classes: Sequence[str]
+) -> None:
+    """Ask whether the numbers that were painted mean the same in `classes`."""
+    known = project.index.classes
+    for name in set(known) & set(classes):
+        was, now = known.index(name), classes.index(name)
+        if was != now:
+            raise CorrectionError(
+                f"{name!r} is class {was} of the project '{project.folder}', and class "
+                f"{now} of --new. Keep the project's order: {','.join(known)}."
+            )
+    painted = np.sum([c.counts(FOREGROUND) for c in corrections], 0)[:FOREGROUND]
+    most = int(np.flatnonzero(painted).max(initial=0))
+    if most >= len(classes):
+        called = f" ({known[most]})" if most < len(known) else ""
+        raise CorrectionError(
+            f"Pixels of class {most}{called} were painted in '{project.folder}'; there "
+            f"are only {', '.join(classes)}, counted from 0. Name all classes with "
+            "--new."
+        )
 
 
 def _channels(corrections: Sequence[Correction], options: TrainOptions) -> int:
     """Return how many channels a new model sees: as many as there are."""
     if options.channel is not None:
         return 1
-    found = {c.image.title: c.image.channels for c in corrections}
-    if len(set(found.values())) > 1:
-        listed = ", ".join(f"{name}: {n}" for name, n in sorted(found.items())[:5])
+    found = sorted({(c.image.title, c.image.channels) for c in corrections})
+    if len({n for _, n in found}) > 1:
+        listed = ", ".join(f"{name}: {n}" for name, n in found[:5])
         raise CorrectionError(
             f"The images have different numbers of channels ({listed}). A new model "
-            "needs one number: sort them into folders, or choose a --channel."
+            "needs one number: take images of one kind, or choose a --channel."
         )
-    return next(iter(found.values()))
+    return found[0][1]
 
 
-def _card(trained: Trained, corrections: Sequence[Correction]) -> dict[str, object]:
-    """Return the card of the model that goes into the file."""
+def describe(trained: Trained, corrections: Sequence[Correction]) -> dict[str, object]:
+    """Return the card of a trained model: its parent's, and what it learned from."""
     card = dict(trained.model.card)
     if trained.published:
         pixels = sum(int(c.reviewed.sum()) for c in corrections)
