@@ -20,9 +20,10 @@ from typing import Any, Self
 from .blocks import Pixels
 from .corrections import Correction
 from .errors import CorrectionError, OutputError
-from .imagerecord import ImageRecord, now, slug
+from .imagerecord import ImageRecord, check_shape, now, same_image, slug, unique
 from .images import Image
 from .projectfile import (
+    DAMAGE,
     INDEX,
     Index,
     ModelRecord,
@@ -30,6 +31,7 @@ from .projectfile import (
     complete,
     encode,
     find_models,
+    merge,
     project_place,
     read_index,
 )
@@ -79,7 +81,7 @@ class Project:
             project._saved = project.index
         except FileNotFoundError:
             project = cls._rebuild(place, notes)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except DAMAGE as error:
             notes.append(set_aside(file, error))
             project = cls._rebuild(place, notes)
             notes.append("It was made again from the corrections and models there are.")
@@ -119,16 +121,17 @@ class Project:
             If it cannot be read.
         """
         new = ImageRecord.of(image)
-        old = next((r for r in self.index.images if _same(r, new)), None)
+        old = next((r for r in self.index.images if same_image(r, new)), None)
         if old is not None:
-            _check_shape(image, new, old)
+            check_shape(image, new, old)
             if old.fingerprint != new.fingerprint:
                 self.notes.append(
                     f"{image.title} has other pixels than when it was corrected. What "
                     "was painted stays, on the pixels that it was painted on."
                 )
             new = replace(new, key=old.key)
-        others = (r for r in self.index.images if r is not old)
+        others = [r for r in self.index.images if r is not old]
+        new = unique(new, others)
         self.index = replace(self.index, images=(*others, new))
         self._reviews.open(new, image)
         return new.key
@@ -140,6 +143,11 @@ class Project:
     def write(self, key: str, plane: tuple[int, ...], box: Box, pixels: Pixels) -> None:
         """Replace what people said about a box, in memory; see `Reviews.write`."""
         self._reviews.write(key, plane, box, pixels)
+
+    def reviewed(self, key: str) -> list[tuple[tuple[int, ...], Box]]:
+        """Return plane and box of the blocks of an image that hold reviewed pixels."""
+        places = self._reviews.blocks.places()
+        return [(place.plane, place.box) for place in places if place.image == key]
 
     def corrections(self) -> list[Correction]:
         """Return what was said about all images; see `Reviews.corrections`."""
@@ -154,8 +162,10 @@ class Project:
             If the disk does not take it; a later call tries again.
         """
         with self._saving:
-            if self.unsaved and self.index != self._saved:
-                self._save(self.index)
+            index = self.index
+            if self.unsaved and index != self._saved:
+                write_whole(self.folder / INDEX, encode(self._merged(index)))
+                self._saved = index
             self._reviews.flush(self._origin)
 
     def clear(self, key: str) -> None:
@@ -188,6 +198,8 @@ class Project:
         OutputError
             If the disk does not take it.
         """
+        with self._saving:
+            self.index = self._merged(self.index)
         if not name or any(record.name == name for record in self.index.models):
             raise CorrectionError(
                 f"The project '{self.folder}' cannot keep a model {name!r}: the name "
@@ -253,12 +265,19 @@ class Project:
 
     def _commit(self, index: Index) -> None:
         with self._saving:
-            self._save(index)
-            self.index = index
+            index = self._merged(index)
+            write_whole(self.folder / INDEX, encode(index))
+            self.index = self._saved = index
 
-    def _save(self, index: Index) -> None:
-        write_whole(self.folder / INDEX, encode(index))
-        self._saved = index
+    def _merged(self, index: Index) -> Index:
+        """Return the index with what another program saved since this one did."""
+        try:
+            theirs = read_index(self.folder / INDEX)
+        except (FileNotFoundError, *DAMAGE):
+            return index
+        except CorrectionError as error:
+            raise OutputError(str(error)) from error
+        return merge(self._saved or Index(), index, theirs)
 
     def _free_file(self, name: str) -> Path:
         """Return a file for a model that no other file is in the way of."""
@@ -266,20 +285,3 @@ class Project:
         names = (stem if n == 1 else f"{stem}-{n}" for n in itertools.count(1))
         files = (folder / f"{found}.safetensors" for found in names)
         return next(file for file in files if not file.exists())
-
-
-def _same(old: ImageRecord, new: ImageRecord) -> bool:
-    """Whether it is the same image, at its old place or moved to another."""
-    pixels = old.fingerprint == new.fingerprint
-    if old.path == new.path:
-        return bool(new.path) or (pixels and old.name == new.name)
-    return pixels and bool(old.path) and not Path(old.path).exists()
-
-
-def _check_shape(image: Image, new: ImageRecord, old: ImageRecord) -> None:
-    if (new.shape, new.axes) != (old.shape, old.axes):
-        raise CorrectionError(
-            f"{image.title} has shape {new.shape} ({new.axes}); when it was corrected, "
-            f"it had {old.shape} ({old.axes}). Restore that image, or choose another "
-            "project folder for this one."
-        )

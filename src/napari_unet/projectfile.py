@@ -14,14 +14,15 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from .blocks import Blocks
 from .errors import CorrectionError
-from .imagerecord import SAFE, ImageRecord, parse
+from .imagerecord import SAFE, ImageRecord, parse, slug
 from .safefile import read_whole
 
 __all__ = [
+    "DAMAGE",
     "INDEX",
     "Index",
     "ModelRecord",
@@ -29,13 +30,17 @@ __all__ = [
     "complete",
     "encode",
     "find_models",
+    "is_project",
+    "merge",
     "project_place",
     "read_index",
 ]
 
 INDEX = "project.json"
+DAMAGE = ValueError, TypeError, KeyError, AttributeError, RecursionError  # `read_index`
 _VERSION = 1
-_OURS = {INDEX, f"{INDEX}.damaged", "corrections", "models", "samples", "cleared"}
+_Value = TypeVar("_Value")
+_OURS = {INDEX, "corrections", "models", "samples", "cleared"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,7 @@ def read_index(path: Path) -> Index:
     ------
     FileNotFoundError
         If there is none.
-    ValueError, TypeError, KeyError
+    ValueError, TypeError, KeyError, AttributeError, RecursionError
         If it is damaged.
     CorrectionError
         If it may not be read, or a newer version wrote it.
@@ -124,6 +129,39 @@ def read_index(path: Path) -> Index:
         active=stored["active"] if stored["active"] in {m.name for m in models} else "",
         settings=dict(stored["settings"]),
     )
+
+
+def merge(base: Index, ours: Index, theirs: Index) -> Index:
+    """Return an index with what two programs changed in the same one.
+
+    Parameters
+    ----------
+    base
+        What both began with, as far as we know.
+    ours, theirs
+        What became of it; where both changed the same thing, ours is taken.
+    """
+    known = {model.file for model in theirs.models}
+    added = (model for model in ours.models if model.file not in known)
+    images = (_by_key(index.images) for index in (base, ours, theirs))
+    return Index(
+        classes=ours.classes if ours.classes != base.classes else theirs.classes,
+        images=tuple(_newer(*images).values()),
+        models=(*theirs.models, *added),
+        active=ours.active if ours.active != base.active else theirs.active,
+        settings=_newer(base.settings, ours.settings, theirs.settings),
+    )
+
+
+def _by_key(images: tuple[ImageRecord, ...]) -> dict[str, ImageRecord]:
+    return {record.key: record for record in images}
+
+
+def _newer(
+    base: dict[str, _Value], ours: dict[str, _Value], theirs: dict[str, _Value]
+) -> dict[str, _Value]:
+    changed = {k: v for k, v in ours.items() if k not in base or base[k] != v}
+    return {**ours, **theirs, **changed}
 
 
 def find_models(folder: Path) -> tuple[ModelRecord, ...]:
@@ -160,21 +198,24 @@ def complete(index: Index, blocks: Blocks) -> Index:
 # --- where a project lies ---------------------------------------------------------
 
 
-def project_place(image_path: str | os.PathLike[str]) -> Path:
+def project_place(image_path: str | os.PathLike[str] | None, name: str = "") -> Path:
     """Return the folder for the project of an image; nothing is made yet.
 
     It lies beside the image as ``<image>.unet``, or in the user's folder for data when
-    nothing can be written there.
+    nothing can be written there, or the image is in no file and is only called `name`.
     """
+    projects = _data_folder() / "napari-unet" / "projects"
+    if image_path is None:
+        return projects / f"{slug(name)}.unet"
     path = Path(image_path).expanduser().resolve()
-    name = re.sub(r"(\.ome)?\.[^.]*$", "", path.name, flags=re.IGNORECASE) or path.name
-    beside = path.with_name(f"{name}.unet")
+    stem = re.sub(r"(\.ome)?\.[^.]*$", "", path.name, flags=re.IGNORECASE) or path.name
+    beside = path.with_name(f"{stem}.unet")
     try:  # permission bits do not tell
         with tempfile.TemporaryFile(dir=beside if beside.is_dir() else path.parent):
             return beside
     except OSError:
         number = sha256(str(beside).encode()).hexdigest()[:8]
-        return _data_folder() / "napari-unet" / "projects" / f"{name}-{number}.unet"
+        return projects / f"{stem}-{number}.unet"
 
 
 def _data_folder() -> Path:
@@ -186,6 +227,18 @@ def _data_folder() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
 
 
+def is_project(folder: Path) -> bool:
+    """Return whether there is a project, or what is left of one, in this folder.
+
+    Raises
+    ------
+    CorrectionError
+        If it is no folder, or may not be read.
+    """
+    names = _names(folder)
+    return bool(names) and _ours(folder, names)
+
+
 def check_folder(folder: Path) -> None:
     """Ask whether a project can be, or is, in this folder.
 
@@ -194,17 +247,29 @@ def check_folder(folder: Path) -> None:
     CorrectionError
         If it is no folder, or one of other files.
     """
+    names = _names(folder)
+    if not _ours(folder, names):
+        raise CorrectionError(
+            f"'{folder}' holds other files and no project. Choose a new folder, or the "
+            "project's own (it ends in .unet as a rule)."
+        )
+
+
+def _names(folder: Path) -> set[str]:
     try:
-        names = {path.name for path in folder.iterdir() if path.name[0] != "."}
+        return {path.name for path in folder.iterdir() if path.name[0] != "."}
     except FileNotFoundError:
-        return
+        return set()
     except OSError as error:
         raise CorrectionError(
             f"'{folder}' cannot be opened as a project ({error.strerror or error}). "
             "Choose a folder that you may read."
         ) from error
-    if names and not names & _OURS:
-        raise CorrectionError(
-            f"'{folder}' holds other files and no project. Choose a new folder, or the "
-            "project's own (it ends in .unet as a rule)."
-        )
+
+
+def _ours(folder: Path, names: set[str]) -> bool:
+    """Whether all is ours; or, beside other files, what only a project has."""
+    damaged = any(name.startswith(f"{INDEX}.damaged") for name in names)
+    if INDEX in names or damaged or names <= _OURS:
+        return True
+    return any(folder.glob("corrections/*/plane*_*_*.npz"))

@@ -2,7 +2,10 @@
 
 import errno
 import io
+import itertools
 import os
+import re
+import secrets
 import struct
 import zipfile
 import zlib
@@ -24,7 +27,7 @@ _DAMAGE = (
     *(ValueError, KeyError, EOFError, OSError, RuntimeError, struct.error),
     *(zipfile.BadZipFile, zlib.error),
 )
-_PART = ".part"
+_PART = re.compile(r".+\.[0-9a-f]{8}\.(\d+)\.part", re.ASCII)  # and nobody else's
 _DAMAGED = ".damaged"
 
 
@@ -36,7 +39,9 @@ def write_whole(path: Path, data: bytes) -> None:
     OutputError
         If the disk does not take it. What was there before is untouched.
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}{_PART}")
+    # Two writers of one file, in one process or on two machines, share no part.
+    mark = f"{secrets.token_hex(4)}.{os.getpid()}"
+    part = path.with_name(f"{path.name}.{mark}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
@@ -121,7 +126,10 @@ def unpack(data: bytes) -> dict[str, NDArray[Any]]:
 
 def set_aside(path: Path, error: Exception) -> str:
     """Rename a damaged file, and return the sentence that says so."""
+    numbers = itertools.count(2)
     aside = path.with_name(path.name + _DAMAGED)
+    while aside.exists():
+        aside = path.with_name(f"{path.name}{_DAMAGED}-{next(numbers)}")
     try:
         os.replace(path, aside)
     except OSError:
@@ -134,8 +142,8 @@ def set_aside(path: Path, error: Exception) -> str:
 
 def sweep(folder: Path) -> None:
     """Remove what programs that were killed did not finish writing."""
-    for part in folder.rglob(f"*{_PART}"):
-        number = part.name.removesuffix(_PART).rpartition(".")[2]
-        if number.isdecimal() and not psutil.pid_exists(int(number)):
+    for part in folder.rglob("*.part"):
+        found = _PART.fullmatch(part.name)
+        if found and not psutil.pid_exists(int(found[1])):
             with suppress(OSError):
                 part.unlink()
