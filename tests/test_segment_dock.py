@@ -427,7 +427,7 @@ def test_diameter_is_measured_by_a_line_and_from_the_result(viewer, dock, qtbot)
 def test_table_is_written_as_csv(viewer, dock, qtbot, tmp_path):
     viewer.add_image(squares(), name="cells")
     segmented(qtbot, dock)
-    dock._result.save_table(str(tmp_path / "table.csv"))
+    dock._filler.result.save_table(str(tmp_path / "table.csv"))
     rows = (tmp_path / "table.csv").read_text().splitlines()
     assert rows[0].startswith("label,area,")
     assert len(rows) == 5

@@ -7,6 +7,7 @@ axes "-2", "-1" when nobody named them, and speaks of regions in world coordinat
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ __all__ = [
     "View",
     "as_image",
     "axes_of",
+    "file_of",
     "geometry",
     "last_line",
     "looked_at",
@@ -28,6 +30,7 @@ _WORDS = {
     "T": "T", "TIME": "T", "C": "C", "CHANNEL": "C", "CHANNELS": "C",
     "Z": "Z", "DEPTH": "Z", "Y": "Y", "HEIGHT": "Y", "X": "X", "WIDTH": "X",
 }  # fmt: skip
+_PACKAGE = Path(__file__).resolve().parents[1]
 _USUAL = {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TCZYX"}
 
 
@@ -92,8 +95,8 @@ def named_axes(ndim: int, labels: Iterable[object]) -> str | None:
     return _USUAL.get(ndim)
 
 
-def as_image(layer: Any) -> Image:
-    """Return an image layer as an `Image`; nothing is copied.
+def as_image(layer: Any, source: Path | None = None) -> Image:
+    """Return an image layer as an `Image`, from a file or none; nothing is copied.
 
     Raises
     ------
@@ -110,7 +113,24 @@ def as_image(layer: Any) -> Image:
         rgb=bool(layer.rgb),
         scale=(*(float(step) for step in layer.scale), *[1.0] * colours),
         units=(*(str(unit) for unit in layer.units), *["pixel"] * colours),
+        source=source,
     )
+
+
+def file_of(viewer: Any, layer: Any) -> Path | None:
+    """Return the file that a layer shows; None if it has none of its own.
+
+    A file of several channels is shown by as many layers: it belongs to none of them.
+    The files of our samples belong to nobody.
+    """
+    path = layer.source.path
+    if path is None:
+        return None
+    others = [x for x in viewer.layers if type(x) is type(layer) and x is not layer]
+    if any(x.source.path == path for x in others):
+        return None
+    place = Path(path).resolve()
+    return None if place.is_relative_to(_PACKAGE) else place
 
 
 def geometry(layer: Any) -> dict[str, Any]:

@@ -35,6 +35,7 @@ def about(outcome: Outcome) -> dict[str, Any]:
         "output": result.output,
         "objects": result.objects,
         "classes": outcome.classes,
+        "boundary": outcome.boundary,
         "seconds": result.seconds,
         "device": result.device,
         "reason": result.reason,

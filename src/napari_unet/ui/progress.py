@@ -57,6 +57,14 @@ class Progress(QWidget):
         rest = f" · {duration(left)} left" if left is not None else ""
         self.bar.setFormat(f"{100 * step.done // max(1, step.total)} %{rest}")
 
+    def show_fraction(self, text: str, fraction: float, left: float | None) -> None:
+        """Show that a `fraction` (0 to 1) is done, and the seconds that are `left`."""
+        self.say(text)
+        self.bar.setRange(0, 1000)
+        self.bar.setValue(round(1000 * fraction))
+        rest = f" · {duration(left)} left" if left is not None else ""
+        self.bar.setFormat(f"{100 * fraction:.0f} %{rest}")
+
     def idle(self) -> None:
         """Show that nothing runs."""
         self.bar.setRange(0, 1000)

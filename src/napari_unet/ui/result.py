@@ -11,7 +11,9 @@ import pandas as pd
 from napari.layers import Labels
 
 from napari_unet.errors import OutputError
+from napari_unet.imagereviews import ImageReviews
 from napari_unet.outputs import LabelArray
+from napari_unet.painting import Rules
 
 from .layers import geometry
 from .segmenting import Outcome
@@ -25,7 +27,17 @@ class Result:
     """The result of one model on one image layer.
 
     The layer is made when the first tile arrives, so that a run that fails leaves
-    nothing behind; a rerun fills the same layer, unless the user painted on it.
+    nothing behind; a rerun fills the same layer, unless the user painted on it and
+    nobody keeps what was painted.
+
+    Attributes
+    ----------
+    rules
+        What its numbers mean to the model; None until a run was finished.
+    reviews
+        Keeps what is painted, while the dock U-Net: Correct has this result.
+    busy
+        Whether a job fills it now.
     """
 
     def __init__(self, source: Any, model: str) -> None:
@@ -33,7 +45,9 @@ class Result:
         self.model = model  # its name, or its file: two files may be called the same
         self.name = f"{source.name} [{Path(model).stem}]"
         self.output: str | None = None
-        self.painted = False
+        self.rules: Rules | None = None
+        self.reviews: ImageReviews | None = None
+        self.painted = self.busy = False
         self.last_id = 0  # the greatest one that was given to an object
         self._array: LabelArray | None = None
         self._layers: weakref.ref[Any] | None = None
@@ -54,7 +68,8 @@ class Result:
             return False
         if self.layer is None:
             return True
-        return not self.painted and self.shown and self.layer.data is self._array
+        own = self.shown and self.layer.data is self._array
+        return own and (self.reviews is not None or not self.painted)
 
     @property
     def shown(self) -> bool:
@@ -71,6 +86,7 @@ class Result:
         """Let the layer show `array`; the layer is made if there is none."""
         if array is self._array:
             return
+        self._array = array
         if self.layer is None:
             # Only the first array makes a layer: one that was removed stays away.
             self.layer = Labels(
@@ -86,10 +102,22 @@ class Result:
             self.layer.data = array
             for name, value in geometry(self._origin).items():
                 setattr(self.layer, name, value)
-            # An undo of strokes on the old array would write into the new one.
-            self.layer._reset_history()
+            self.forget_strokes()
         self.layer.features = {}
-        self._array = array
+
+    def rename(self, model: str) -> None:
+        """Go on as the result of another model; a name that the user gave stays."""
+        source, old = self.source(), self.name
+        self.model = model
+        if source is not None:
+            self.name = f"{source.name} [{Path(model).stem}]"
+        if self.layer is not None and self.layer.name == old:
+            self.layer.name = self.name
+
+    def forget_strokes(self) -> None:
+        """Let nobody undo strokes that were made on other labels than there are now."""
+        if self.layer is not None:
+            self.layer._reset_history()
 
     def lock(self, locked: bool) -> None:
         """Keep the user from painting while tiles that would hide it arrive."""
@@ -118,6 +146,7 @@ class Result:
     def complete(self, about: dict[str, Any], outcome: Outcome) -> None:
         """Show everything, and what is known about it."""
         self.last_id, self.output = outcome.last_id, outcome.result.output
+        self.rules = Rules(outcome.result.output, outcome.classes, outcome.boundary)
         if self.layer is not None:
             self.layer.features = _merged(self.layer.features, outcome)
         self._describe(about)

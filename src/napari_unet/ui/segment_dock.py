@@ -8,12 +8,12 @@ from qtpy.QtWidgets import QFileDialog, QPushButton, QVBoxLayout, QWidget
 from napari_unet.errors import UNetError
 
 from .diameter import measure_by_line, median_diameter
+from .filler import Filler
 from .form import SegmentForm
 from .job import Job
 from .layers import as_image, looked_at
-from .outcome import about, cancelled_line, result_line
+from .outcome import cancelled_line, result_line
 from .progress import Progress
-from .result import Result
 from .segmenting import Outcome, Request, Step, segmenting
 from .session import session_of
 from .settings import write_settings
@@ -33,8 +33,7 @@ class SegmentDock(QWidget):
         self._viewer: Any = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self._session = session_of(self._viewer)
         self._job: Job | None = None
-        self._result: Result | None = None
-        self._step: Step | None = None
+        self._filler: Filler | None = None
         self.form = SegmentForm(self._viewer)
         self.view_button = QPushButton("Segment this view")
         self.button = QPushButton("Segment")
@@ -44,7 +43,7 @@ class SegmentDock(QWidget):
         self._show_state()
 
     def _arrange(self) -> None:
-        self.setMinimumWidth(370)  # so that nothing in Advanced is cut off
+        self.setMinimumWidth(390)  # so that nothing in Advanced is cut off
         self.button.setMinimumHeight(34)
         font = self.button.font()
         font.setBold(True)
@@ -62,8 +61,14 @@ class SegmentDock(QWidget):
         form.changed.connect(self._show_state)
         advanced.line_wanted.connect(self._on_line_wanted)
         advanced.result_wanted.connect(self._on_result_wanted)
-        chooser = form.image
-        self.destroyed.connect(lambda: chooser.forget())
+        chooser, told = form.image, self._session.on_model
+        told.append(form.model.add)
+
+        def leave() -> None:
+            chooser.forget()
+            told.remove(form.model.add)
+
+        self.destroyed.connect(leave)
 
     def _on_button(self) -> None:
         if self._job is None:
@@ -78,7 +83,6 @@ class SegmentDock(QWidget):
         except UNetError as error:
             self._fail(str(error))
             return
-        self._step = None
         job = self._job = Job(lambda: segmenting(request), self)
         job.yielded.connect(self._on_step)
         job.caught_up.connect(self._on_caught_up)
@@ -96,51 +100,55 @@ class SegmentDock(QWidget):
         view = looked_at(self._viewer, layer)
         image = as_image(layer)
         options = self.form.options()
-        self._result = self._session.result_for(
+        result = self._session.result_for(
             layer, self.form.model.source(), options.output if only else None
         )
-        self._result.lock(True)  # strokes would be painted over
+        if result.busy:
+            raise UNetError(
+                f"{result.name} is being filled already. Wait until that has ended."
+            )
+        self._filler = Filler(self._viewer, result)
         return Request(
             image,
             self.form.model.source(),
             options,
             self._session.models,
-            array=self._result.array if only else None,
-            last_id=self._result.last_id if only else 0,
+            array=result.array if only else None,
+            shown=result.array,
+            reviews=result.reviews,
+            last_id=result.last_id if only else 0,
             view=view.box,
             plane=view.plane,
             only=only,
         )
 
     def _on_step(self, step: Step) -> None:
-        self._step = step
-        if self._result is not None:
-            self._result.show(self._viewer, step.array)
-            self._result.lock(True)
-            if step.key is not None:
-                self._result.add(step.key)
+        if self._filler is not None:
+            self._filler.take(step)
 
     def _on_caught_up(self) -> None:
-        if self._result is not None:
-            self._result.refresh()
-        if self._job is not None and self._step is not None:
-            step = self._step
-            self.progress.show_step(step, self._job.remaining(step.done, step.total))
+        filler = self._filler
+        if filler is None or self._job is None:
+            return
+        filler.refresh()
+        if filler.step is not None:
+            done, total = filler.step.done, filler.step.total
+            self.progress.show_step(filler.step, self._job.remaining(done, total))
 
     def _on_finished(self, outcome: Outcome) -> None:
-        if self._result is not None:
-            self._result.complete(about(outcome), outcome)
+        if self._filler is not None:
+            self._filler.finish(outcome)
         self.progress.say(result_line(outcome))
         write_settings(self.form.settings())  # of a run that worked
 
     def _on_cancelled(self) -> None:
-        if self._result is not None and self._step is not None:
-            self._result.stopped(self._step.last_id)
-        self.progress.say(cancelled_line(self._step))
+        self.progress.say(cancelled_line(self._filler.step if self._filler else None))
+        if self._filler is not None:
+            self._filler.stop()
 
     def _on_failed(self, sentence: str) -> None:
-        if self._result is not None and self._step is not None:
-            self._result.stopped(self._step.last_id)
+        if self._filler is not None:
+            self._filler.stop()
         self._fail(sentence)
 
     def _fail(self, sentence: str) -> None:
@@ -151,8 +159,8 @@ class SegmentDock(QWidget):
         if self._job is not None:
             self._job.deleteLater()
         self._job = None
-        if self._result is not None:
-            self._result.lock(False)
+        if self._filler is not None:
+            self._filler.release()
         self.progress.idle()
         self._show_state()
 
@@ -169,7 +177,7 @@ class SegmentDock(QWidget):
         self.view_button.setToolTip(
             problem or "Segment only what is in view now, to try settings."
         )
-        table = None if running or self._result is None else self._result.table
+        table = None if running or self._filler is None else self._filler.result.table
         self.progress.save.setEnabled(table is not None)
         if not running:
             self.progress.hint(problem)
@@ -181,7 +189,7 @@ class SegmentDock(QWidget):
             measure_by_line(self._viewer, layer, self.form.advanced.diameter.setValue)
 
     def _on_result_wanted(self) -> None:
-        table = None if self._result is None else self._result.table
+        table = None if self._filler is None else self._filler.result.table
         diameter = None if table is None else median_diameter(table)
         if diameter is None:
             self.progress.say("There are no objects to measure yet. Segment first.")
@@ -189,14 +197,15 @@ class SegmentDock(QWidget):
             self.form.advanced.diameter.setValue(diameter)
 
     def _on_save(self) -> None:
-        if self._result is None:
+        if self._filler is None:
             return
+        result = self._filler.result
         path, _ = QFileDialog.getSaveFileName(
-            self, "Save table", f"{self._result.name}.csv", "CSV (*.csv)"
+            self, "Save table", f"{result.name}.csv", "CSV (*.csv)"
         )
         try:
             if path:
-                self._result.save_table(path)
+                result.save_table(path)
         except UNetError as error:
             self._fail(str(error))
 

@@ -12,17 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.events import Segmentation, TileDone
+from napari_unet.imagereviews import ImageReviews
 from napari_unet.images import Image
 from napari_unet.options import SegmentOptions
 from napari_unet.outputs import LabelArray, create_labels
 
+from .measuring import Table, measuring
+
 if TYPE_CHECKING:
+    from napari_unet.kept import Seen
     from napari_unet.model import Model
 
-__all__ = ["Box", "Outcome", "Request", "Step", "segmenting"]
+__all__ = ["Box", "Outcome", "Request", "Step", "load_model", "segmenting"]
 
 Box = tuple[slice, slice]
-Table = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +38,14 @@ class Request:
         Name of a shipped model, or the path of a file.
     models
         Models that are loaded already, and where this one is kept.
+    ready
+        The model itself, if it is in no file yet.
     array
         The result to go on with; None starts a new one.
+    shown, reviews
+        What the user sees now, and has reviewed: that stays as it is.
+    restore
+        Show what was reviewed outside of the view, too.
     last_id
         The greatest id in `array`; new objects are numbered after it.
     view, plane
@@ -49,7 +58,11 @@ class Request:
     model: str
     options: SegmentOptions
     models: dict[Any, Any] = field(default_factory=dict)
+    ready: "Model | None" = None
     array: LabelArray | None = None
+    shown: LabelArray | None = None
+    reviews: ImageReviews | None = None
+    restore: bool = False
     last_id: int = 0
     view: Box | None = None
     plane: tuple[int, ...] = ()
@@ -82,6 +95,8 @@ class Outcome:
         What was computed: slices of `array`; None for all of it.
     classes
         The names that the numbers of classes stand for.
+    boundary
+        Which of them separates touching objects, if one does.
     axes
         Letters of the axes before Y and X.
     """
@@ -92,6 +107,7 @@ class Outcome:
     last_id: int
     box: tuple[slice, ...] | None
     classes: tuple[str, ...]
+    boundary: int | None
     axes: str
 
 
@@ -102,18 +118,19 @@ def segmenting(request: Request) -> Generator[Step, None, Outcome]:
 
     spare_cores()  # the viewer needs one too
     image, options = request.image, request.options
-    model = _load(request.model, request.models)
+    model = request.ready or load_model(request.model, request.models)
     shape, dtype, _ = output_shape(model, image, options)
     array, last = request.array, request.last_id
     if array is None or tuple(array.shape) != shape or array.dtype != dtype:
         array, last = create_labels(shape, dtype), 0
-    target = _Renumbered(array, last) if last else array
     objects = dtype == np.int32  # their tiles come before they are in the array
+    around = _Around(request, array, last, objects)
+    last = around.last
     steps = segment(
         model,
         image,
         options,
-        out=target,
+        out=around.target,
         view=request.view,
         plane=request.plane,
         only=request.only,
@@ -134,87 +151,112 @@ def segmenting(request: Request) -> Generator[Step, None, Outcome]:
         if step.labels.size:
             key = (*(slice(at, at + 1) for at in step.plane), *step.core)
             if objects:
-                target[(*step.plane, *step.core)] = step.labels
+                around.target[(*step.plane, *step.core)] = step.labels
                 last_id = max(last_id, last + int(step.labels.max()))
         yield Step(array, key, done, total, "", last_id)
     table = None
     if result.objects is not None:
-        last += result.objects
-        measuring = Step(array, None, 1, 1, "measuring", last)
-        table = yield from _measured(request, array, measuring)
+        last = around.rejoin(last + result.objects)
+    around.restore()
+    if result.objects is not None:
+        table = yield from _measured(request, array, last)
     classes, axes = model.spec.classes, image.plane_axes
-    return Outcome(result, array, table, last, _box(request), classes, axes)
+    boundary = model.spec.boundary
+    return Outcome(result, array, table, last, _box(request), classes, boundary, axes)
+
+
+class _Around:
+    """What is in an array besides the objects that are being found.
+
+    Attributes
+    ----------
+    last
+        The greatest number that is taken.
+    target
+        What the net writes into.
+    """
+
+    def __init__(
+        self, request: Request, array: LabelArray, last: int, objects: bool
+    ) -> None:
+        from napari_unet.kept import Kept
+
+        self._request, self._array = request, array
+        self.last, self.target = last, array
+        self._kept: Kept | None = None
+        self._seen: list[Seen] = []
+        if request.reviews is not None:
+            self.target = self._kept = Kept(array, request.reviews)
+            if objects:
+                self.last = max(last, request.reviews.greatest())
+                self._look()
+            if request.restore:
+                self.restore(everywhere=True)
+        if self.last:
+            self.target = _Renumbered(self.target, self.last)
+
+    def _look(self) -> None:
+        """Remember what the user sees now: objects keep their numbers."""
+        from napari_unet.kept import look
+
+        request, reviews = self._request, self._request.reviews
+        shown = request.shown
+        if reviews is None or shown is None or shown.shape != self._array.shape:
+            return
+        if request.only:
+            boxes = [*reviews.boxes(request.plane), _view(request)]
+            self._seen = look(shown, request.plane, boxes)
+            return
+        for plane in reviews.planes():
+            self._seen += look(shown, plane, reviews.boxes(plane))
+
+    def rejoin(self, last: int) -> int:
+        """Let objects go on in those from before; return the greatest number."""
+        from napari_unet.kept import rejoin
+
+        if self._kept is not None:
+            for seen in self._seen:
+                last = rejoin(seen, self._kept, last + 1) - 1
+        return last
+
+    def restore(self, *, everywhere: bool = False) -> None:
+        """Show what was reviewed, that which was painted meanwhile, too."""
+        from napari_unet.kept import restore
+
+        request, reviews = self._request, self._request.reviews
+        if reviews is None:
+            return
+        places = reviews.places()
+        if request.only and not everywhere:
+            places = [(p, box) for p, box in places if p == request.plane]
+        restore(self._array, reviews, places)
+
+
+def _view(request: Request) -> Box:
+    height, width = request.image.plane_shape
+    return request.view or (slice(0, height), slice(0, width))
+
+
+def _measured(
+    request: Request, array: LabelArray, last: int
+) -> Generator[Step, None, Table | None]:
+    """Measure what was segmented; Cancel is answered in between."""
+    plane, box = (request.plane, request.view) if request.only else (None, None)
+    job = measuring(request.image, array, request.options.channel, plane=plane, box=box)
+    while True:
+        try:
+            next(job)
+        except StopIteration as stop:
+            table: Table | None = stop.value
+            return table
+        yield Step(array, None, 1, 1, "measuring", last)
 
 
 def _box(request: Request) -> tuple[slice, ...] | None:
     if not request.only:
         return None
-    whole = tuple(slice(0, size) for size in request.image.plane_shape)
     planes = (slice(at, at + 1) for at in request.plane)
-    return (*planes, *(request.view or whole))
-
-
-def _measured(
-    request: Request, array: LabelArray, step: Step
-) -> Generator[Step, None, Table | None]:
-    """Measure the objects block by block; Cancel is answered in between."""
-    from napari_unet.measures import measure_stack
-
-    image, channel = request.image, request.options.channel
-    channels = [channel] if isinstance(channel, int) else None
-    whole = tuple(slice(0, size) for size in image.plane_shape)
-    y, x = request.view if request.only and request.view is not None else whole
-    part = _Window(array, y.start, x.start, (y.stop - y.start, x.stop - x.start))
-
-    def read(plane: tuple[int, ...], rows: slice, columns: slice) -> NDArray[Any]:
-        return image.read(plane, *part.moved(rows, columns), channels)
-
-    planes = [request.plane] if request.only else image.planes()
-    job = measure_stack(part, planes, read, axes=image.plane_axes, **_pixel_size(image))
-    while True:
-        yield step
-        try:
-            next(job)
-        except StopIteration as stop:
-            joined: Table = stop.value
-            break
-    if not len(joined["label"]):
-        return None
-    for name, start in (("y", y.start), ("x", x.start)):
-        for column in (f"centroid_{name}", f"bbox_{name}0", f"bbox_{name}1"):
-            joined[column] = joined[column] + start
-    return joined
-
-
-def _pixel_size(image: Image) -> dict[str, Any]:
-    at = [image.axes.index(axis) for axis in "YX"]
-    if any(image.units[i] == "pixel" for i in at):
-        return {}
-    return {"scale": tuple(float(image.scale[i]) for i in at)}
-
-
-@dataclass(frozen=True, slots=True)
-class _Window:
-    """The part of every plane of an array that starts at `y`, `x`."""
-
-    array: LabelArray
-    y: int
-    x: int
-    size: tuple[int, int]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (*self.array.shape[:-2], *self.size)
-
-    def moved(self, rows: slice, columns: slice) -> Box:
-        return (
-            slice(rows.start + self.y, rows.stop + self.y),
-            slice(columns.start + self.x, columns.stop + self.x),
-        )
-
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        *plane, rows, columns = key
-        return np.asarray(self.array[(*plane, *self.moved(rows, columns))])
+    return (*planes, *_view(request))
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +282,8 @@ class _Renumbered:
         self.array[key] = np.where(ids > 0, ids + self.last, 0).astype(self.dtype)
 
 
-def _load(source: str, models: dict[Any, Any]) -> "Model":
+def load_model(source: str, models: dict[Any, Any]) -> "Model":
+    """Return a model from where it is kept, or load it and keep it."""
     from napari_unet.model import load
 
     path = Path(source)

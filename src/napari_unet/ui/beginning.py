@@ -1,0 +1,159 @@
+"""How corrections begin, in the thread: from a model, from labels, or from nothing.
+
+No Qt, no layers: a `Request` says which image and which part of it is in view; `Step`
+and `Begun` come out.
+"""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.errors import CorrectionError
+from napari_unet.imagereviews import ImageReviews
+from napari_unet.outputs import LabelArray, create_labels
+from napari_unet.painting import Canvas, Rules
+from napari_unet.project import Project
+
+from .kinship import free_name, keep
+from .segmenting import Outcome, Request, Step, load_model, segmenting
+
+__all__ = ["Begun", "beginning_with", "from_labels", "going_on", "new_classes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What corrections can be painted on now.
+
+    Attributes
+    ----------
+    model
+        Name or file of the model in use.
+    rules
+        What the labels mean to it.
+    array
+        The labels.
+    outcome
+        What was segmented; None if nothing was.
+    """
+
+    model: str
+    rules: Rules
+    array: LabelArray
+    outcome: Outcome | None
+
+
+def going_on(view: Request, rules: Rules | None = None) -> Generator[Step, None, Begun]:
+    """Segment the view with the model in use, around all that was reviewed before.
+
+    Raises
+    ------
+    CorrectionError
+        If the model has other classes than the labels, which follow `rules`.
+    """
+    model = view.ready or load_model(view.model, view.models)
+    if rules is not None and model.spec.classes != rules.classes:
+        raise CorrectionError(
+            f"The model {model.name} has the classes {', '.join(model.spec.classes)}; "
+            f"these labels have {', '.join(rules.classes)}. Go on from the bare image."
+        )
+    outcome = yield from segmenting(replace(view, restore=True))
+    return _begun(view.model, outcome)
+
+
+def new_classes(
+    project: Project, classes: Sequence[str], view: Request, *, empty: bool
+) -> Generator[Step, None, Begun]:
+    """Make a model for other classes, keep it in the project, and begin with it.
+
+    Parameters
+    ----------
+    view
+        Its ``model`` is the parent.
+    empty
+        Whether the labels begin with nothing in them, or with what the new model says.
+    """
+    from napari_unet.transfer import new_model
+
+    parent = load_model(view.model, view.models)
+    image, options = view.image, view.options
+    channels = 1 if options.channel is not None else image.channels
+    name = free_name(project, "new")
+    made = new_model(parent, classes, channels=channels, name=name)
+    path = keep(project, made, view.model)
+    project.update(classes=made.spec.classes)
+    rules = Rules("classes", made.spec.classes)
+    view = replace(view, model=path, array=None, shown=None)
+    view = replace(view, options=replace(options, output="classes"), ready=made)
+    if not empty:
+        return _begun(path, (yield from segmenting(replace(view, restore=True))))
+    return Begun(path, rules, create_labels(image.label_shape, np.uint8), None)
+
+
+def from_labels(
+    reviews: ImageReviews, labels: LabelArray, view: Request, *, dense: bool
+) -> Generator[float, None, Begun]:
+    """Take labels that somebody made elsewhere as reviewed; yield how much is done.
+
+    Parameters
+    ----------
+    labels
+        Of the shape of the image less its channels.
+    dense
+        Whether 0 is background, or nobody looked there; classes begin with 1 then.
+
+    Raises
+    ------
+    CorrectionError
+        If the labels are not what the model in use can learn.
+    """
+    model = load_model(view.model, view.models)
+    kind = "classes" if model.spec.boundary is None else "objects"
+    rules = Rules(kind, model.spec.classes, model.spec.boundary)  # type: ignore[arg-type]
+    if tuple(labels.shape) != view.image.label_shape:
+        raise CorrectionError(
+            f"The labels have shape {tuple(labels.shape)}; {view.image.title} needs "
+            f"{view.image.label_shape}. Choose the image that they were made for."
+        )
+    dtype = np.int32 if kind == "objects" else np.uint8
+    array = create_labels(view.image.label_shape, dtype)
+    canvas = Canvas(array, reviews, rules)
+    planes = list(view.image.planes())
+    whole = slice(0, array.shape[-2]), slice(0, array.shape[-1])
+    for done, plane in enumerate(planes, 1):
+        numbers = np.asarray(labels[(*plane, *whole)]).astype(np.int64)
+        seen = None if dense else numbers > 0
+        if not dense and kind == "classes":
+            numbers = np.maximum(numbers - 1, 0)
+        _check(numbers, rules)
+        array[(*plane, *whole)] = numbers.astype(dtype)
+        canvas.approve(plane, whole, seen)
+        reviews.project.flush()
+        yield done / len(planes)
+    return Begun(view.model, rules, array, None)
+
+
+def beginning_with(view: Request, array: LabelArray) -> Generator[None, None, Begun]:
+    """Correct labels that are there already; find out what they mean to their model."""
+    model = load_model(view.model, view.models)
+    yield
+    kind = "objects" if array.dtype == np.int32 else "classes"
+    rules = Rules(kind, model.spec.classes, model.spec.boundary)  # type: ignore[arg-type]
+    return Begun(view.model, rules, array, None)
+
+
+def _check(numbers: NDArray[Any], rules: Rules) -> None:
+    most = int(numbers.max(initial=0))
+    if rules.kind == "classes" and most >= len(rules.classes):
+        raise CorrectionError(
+            f"The labels have a class {most}; the model has {len(rules.classes)} "
+            f"({', '.join(rules.classes)}). Add classes to the table, click 'New model "
+            "for my classes', and start from the labels again."
+        )
+
+
+def _begun(model: str, outcome: Outcome) -> Begun:
+    rules = Rules(outcome.result.output, outcome.classes, outcome.boundary)
+    return Begun(model, rules, outcome.array, outcome)

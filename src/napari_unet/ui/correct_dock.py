@@ -1,0 +1,235 @@
+"""The dock U-Net: Correct. It only translates: buttons, jobs, events, layers."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QFileDialog, QScrollArea, QVBoxLayout, QWidget
+
+from .beginning import Begun, from_labels, going_on, new_classes
+from .correct_form import CorrectForm
+from .desk import Desk
+from .filler import Filler
+from .glasses import KEY, Glasses
+from .job import Verb
+from .kinship import source_of
+from .layers import looked_at
+from .learning import Learning
+from .result import Result
+from .said import begun_line
+from .session import session_of
+from .tabs import join_tabs
+from .task import Task
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+__all__ = ["CorrectDock"]
+
+
+class CorrectDock(QWidget):
+    """Paint over what is wrong, click Improve, and the model learns."""
+
+    def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:
+        super().__init__()
+        # Plugins get a proxy; layers taken from it would not be those of the viewer.
+        viewer: Any = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        self._viewer, self._session = viewer, session_of(viewer)
+        self.form = CorrectForm(viewer, self._session)
+        self.desk = Desk(viewer, self._session, self)
+        self.task = Task(self._session, self.form.progress, self)
+        parts = self.form, self.desk, self.task
+        self.learning = Learning(viewer, self._session, *parts)
+        self.glasses = Glasses(viewer, *parts, self.learning)
+        self._placed = False
+        self._arrange()
+        self._connect()
+        self._on_subject()
+
+    def showEvent(self, event: Any) -> None:
+        """Share the place of U-Net: Segment once the dock is laid out."""
+        super().showEvent(event)
+        if not self._placed:
+            self._placed = True
+            QTimer.singleShot(0, lambda: join_tabs(self))
+
+    def _arrange(self) -> None:
+        self.setMinimumWidth(390)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QScrollArea.Shape.NoFrame)
+        area.setWidget(self.form)
+        layout = QVBoxLayout(self)
+        layout.addWidget(area)
+
+    def _connect(self) -> None:
+        form, desk, task = self.form, self.desk, self.task
+        form.subject.changed.connect(self._on_subject)
+        form.open.clicked.connect(self._on_open)
+        form.go_on.clicked.connect(self._on_go_on)
+        form.from_labels.clicked.connect(self._on_from_labels)
+        form.from_nothing.clicked.connect(lambda: self._make_model(empty=True))
+        form.new_classes.clicked.connect(lambda: self._make_model(empty=False))
+        form.right.clicked.connect(self._on_right)
+        form.classes.chosen.connect(self._on_class)
+        form.classes.renamed.connect(self._on_names)
+        form.classes.added.connect(self._on_names)
+        desk.changed.connect(self._on_reviewed)
+        desk.said.connect(task.fail)
+        task.changed.connect(self._show_state)
+        self.learning.wanted.connect(self._segment_view)
+        self._session.on_end.append(self._on_session)
+        self._viewer.bind_key(KEY, lambda _: self.glasses.go_on(), overwrite=True)
+        self.destroyed.connect(self._leaving())
+
+    def _leaving(self) -> Callable[[], None]:
+        """Return what lets go of the viewer when the dock is gone."""
+        viewer, session, told = self._viewer, self._session, self._on_session
+        desk, chooser = self.desk, self.form.subject
+
+        def leave() -> None:
+            desk.clear()
+            chooser.forget()
+            session.on_end.remove(told)
+            viewer.bind_key(KEY, None, overwrite=True)
+
+        return leave
+
+    # --- what is corrected ------------------------------------------------------------
+
+    def _on_subject(self) -> None:
+        self.glasses.take_off()
+        self.desk.take(self.form.subject.subject())
+        self._show_all()
+
+    def _on_session(self) -> None:
+        """Bind a result that has just been finished, by whichever dock."""
+        subject, desk = self.form.subject.subject(), self.desk
+        if subject is None or not subject.same(desk.subject):
+            return
+        if desk.correcting is not None:
+            desk.correcting.forget_strokes()
+        elif subject.result is not None and subject.result.rules is not None:
+            desk.take(subject)
+        self._show_all()
+
+    def _on_open(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Open a project")
+        if folder:
+            self.desk.move(Path(folder))
+            self._show_all()
+
+    def _on_names(self) -> None:
+        self.desk.names = self.form.classes.names()
+        self._show_state()
+
+    def _on_class(self, value: int) -> None:
+        result, correcting = self.desk.result, self.desk.correcting
+        if result is None or result.layer is None:
+            return
+        if self.desk.objects and value and correcting is not None:
+            value = correcting.new_number()
+        result.layer.selected_label = value
+        result.layer.mode = "paint"
+        self._viewer.layers.selection.active = result.layer
+
+    def _on_right(self) -> None:
+        correcting = self.desk.correcting
+        view = looked_at(self._viewer, self.desk.image_layer)
+        plane, box = view.plane, view.box
+        if correcting is None:
+            return
+        if box is None:
+            self.task.fail("Look at a plane (not in 3D) to say that it is right.")
+            return
+        pixels = self.task.attempt(lambda: correcting.approve(plane, box))
+        if pixels is not None:
+            self.form.progress.say(f"{pixels:,} pixels in view are marked as right.")
+
+    def _on_reviewed(self) -> None:
+        self.form.classes.set_rows(self.desk.rows())
+        self._show_state()
+
+    # --- how it begins ----------------------------------------------------------------
+
+    def _on_go_on(self) -> None:
+        project = self.desk.project
+        active = "" if project is None else project.index.active
+        model = source_of(project, active) if project and active else self.desk.model
+        self._segment_view("Going on", model)
+
+    def _segment_view(self, doing: str, model: str) -> None:
+        """Segment the view with a model, into the result or a new one."""
+        desk = self.desk
+        result = desk.result
+        rules = None if result is None else result.rules
+        view = self.task.attempt(lambda: desk.view(model, result))
+        if view is not None:
+            target = result or self._session.new_result(desk.image_layer, model)
+            self._begin(doing, lambda: going_on(view, rules), target)
+
+    def _make_model(self, *, empty: bool) -> None:
+        desk, names = self.desk, self.form.classes.names()
+        project = self.task.attempt(desk.open_project)
+        view = self.task.attempt(lambda: desk.view(desk.model))
+        if project is None or view is None:
+            return
+        self._begin(
+            "Making a model",
+            lambda: new_classes(project, names, view, empty=empty),
+            self._session.new_result(desk.image_layer, "new"),
+        )
+
+    def _on_from_labels(self) -> None:
+        desk, subject = self.desk, self.desk.subject
+        reviews = self.task.attempt(desk.reviews)
+        view = self.task.attempt(lambda: desk.view(desk.model))
+        if subject is None or reviews is None or view is None:
+            return
+        labels, dense = subject.layer.data, self.form.zero.currentData()
+        self._begin(
+            "Taking the labels",
+            lambda: from_labels(reviews, labels, view, dense=dense),
+            self._session.new_result(desk.image_layer, desk.model),
+        )
+
+    def _begin(self, doing: str, verb: Verb, result: Result) -> None:
+        filler = Filler(self._viewer, result)
+
+        def done(begun: Begun) -> None:
+            self._on_begun(begun, filler)
+
+        self.task.start(doing, verb, done, filler=filler)
+
+    def _on_begun(self, begun: Begun, filler: Filler) -> None:
+        result, subject = filler.result, self.form.subject
+        result.show(self._viewer, begun.array)
+        result.rename(begun.model)
+        result.rules, result.output = begun.rules, begun.rules.kind
+        if begun.outcome is not None:
+            filler.finish(begun.outcome)
+        filler.release()
+        self.desk.went_on()
+        self.desk.hide_others(result)
+        self._session.announce(begun.model)
+        self.form.progress.say(begun_line(begun, self.desk.project))
+        subject.fill()
+        subject.choose(result.layer)
+        self._viewer.layers.selection.active = result.layer
+
+    # --- how it looks -----------------------------------------------------------------
+
+    def _show_all(self) -> None:
+        """Show what is on the desk."""
+        form, desk = self.form, self.desk
+        form.show_place(None if desk.project is None else desk.project.folder)
+        form.classes.set_rows(desk.rows())
+        form.history.set_models(desk.models(), desk.known_as)
+        form.curve.set_models(desk.points())
+        self.glasses.follow()
+        self._show_state()
+
+    def _show_state(self) -> None:
+        """Let buttons follow the desk and the task; nobody else does."""
+        self.form.follow(self.desk, self.task.doing, self.task.stopping)

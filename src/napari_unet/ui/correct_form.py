@@ -1,0 +1,192 @@
+"""The widgets of the dock U-Net: Correct, from top to bottom."""
+
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from .classes import ClassTable
+from .curve import Curve
+from .desk import Desk
+from .history import History
+from .progress import Progress
+from .session import Session
+from .subjects import SubjectChooser
+
+__all__ = ["CorrectForm"]
+
+_ZERO = {
+    "0 is background": True,
+    "0 is where nobody looked": False,
+}
+_SECONDS = 20
+
+
+class CorrectForm(QWidget):
+    """All widgets of the dock, laid out."""
+
+    def __init__(self, viewer: Any, session: Session) -> None:
+        super().__init__()
+        self.subject = SubjectChooser(viewer, session)
+        self.place = QLabel()
+        self.open = QPushButton("Open...")
+        self.offer = QLabel()
+        self.go_on = QPushButton("Go on")
+        self.from_labels = QPushButton("Start from labels")
+        self.from_nothing = QPushButton("Start from nothing")
+        self.zero = QComboBox()
+        self.classes = ClassTable()
+        self.new_classes = QPushButton("New model for my classes")
+        self.right = QPushButton("This view is right")
+        self.next = QPushButton("Next uncertain")
+        self.show_reviewed = QCheckBox("Reviewed")
+        self.show_uncertain = QCheckBox("Uncertainty")
+        self.show_changed = QCheckBox("Fixed, broken")
+        self.seconds = QSpinBox()
+        self.improve = QPushButton("Improve")
+        self.stop = QPushButton("Stop")
+        self.progress = Progress()
+        self.curve, self.history = Curve(), History()
+        self.undo = QPushButton("Undo improvement")
+        self.save = QPushButton("Save model as...")
+        self._set_up()
+        self._explain()
+        self._arrange()
+
+    def show_place(self, folder: Path | None) -> None:
+        """Show where corrections are kept, short enough for the dock."""
+        self.place.setText("" if folder is None else folder.name)
+        self.place.setToolTip("" if folder is None else f"Kept in {folder}")
+
+    def follow(self, desk: Desk, doing: str, stopping: bool) -> None:
+        """Let the buttons follow what is on the desk, and what runs."""
+        subject, result = desk.subject, desk.result
+        bound, idle = desk.correcting is not None, not doing
+        busy = result is not None and result.busy
+        found = desk.found
+        self.offer.setText(found)
+        self.offer.setVisible(bool(found))
+        kind = None if subject is None else subject.kind
+        waiting = result is not None and not bound and not busy
+        self.go_on.setVisible(bool(found) or waiting)
+        self.from_labels.setVisible(kind == "labels")
+        self.zero.setVisible(kind == "labels")
+        self.from_nothing.setVisible(kind == "image")
+        new = (
+            result is None or result.rules is None or desk.names != result.rules.classes
+        )
+        for button in (self.go_on, self.from_labels, self.from_nothing):
+            button.setEnabled(idle and not busy and desk.project is not None)
+        self.open.setEnabled(idle and subject is not None)
+        self.new_classes.setEnabled(idle and subject is not None and new)
+        for button in (self.right, self.next):
+            button.setEnabled(idle and bound and not busy)
+        self._follow_learning(desk, doing, stopping)
+
+    def _follow_learning(self, desk: Desk, doing: str, stopping: bool) -> None:
+        result = desk.result
+        busy = result is not None and result.busy
+        record = desk.record
+        ready = not doing and desk.correcting is not None and not busy
+        self.improve.setEnabled(ready)
+        self.improve.setToolTip(_why_not(desk, doing, busy))
+        self.stop.setEnabled(bool(doing) and not stopping)
+        self.stop.setToolTip("End now; the best model so far is kept.")
+        improved = record is not None and record.score is not None
+        self.undo.setEnabled(not doing and not busy and improved)
+        self.undo.setToolTip(
+            f"Use {Path(record.parent).stem} again."
+            if record is not None and improved
+            else "There is no improvement to undo."
+        )
+        self.save.setEnabled(not doing and record is not None)
+        self.save.setToolTip("Write the model in use as one file, for any image.")
+
+    def _set_up(self) -> None:
+        for text, dense in _ZERO.items():
+            self.zero.addItem(text, dense)
+        self.offer.setWordWrap(True)
+        self.seconds.setRange(5, 86_400)
+        self.seconds.setValue(_SECONDS)
+        self.seconds.setSuffix(" s")
+        self.progress.save.hide()
+        font = self.improve.font()
+        font.setBold(True)
+        self.improve.setFont(font)
+        self.improve.setMinimumHeight(34)
+
+    def _explain(self) -> None:
+        tips = {
+            self.open: "Keep the corrections in another project, with other images'.",
+            self.go_on: "Segment this view with the project's model, and go on there.",
+            self.from_labels: "Take these labels as they are: the net learns them.",
+            self.from_nothing: "Paint the classes below on the bare image.",
+            self.zero: "What the number 0 means in these labels.",
+            self.new_classes: (
+                "Begin a model for the classes in the table, with what the present one "
+                "has learned about images. No other training images are needed."
+            ),
+            self.show_reviewed: "Colour the pixels that somebody looked at.",
+            self.show_uncertain: "Show where in this view the model is undecided.",
+            self.show_changed: (
+                "On reviewed pixels: what the last improvement fixed and what it broke."
+            ),
+            self.seconds: "How long Improve may take.",
+        }
+        for widget, tip in tips.items():
+            widget.setToolTip(tip)
+
+    def _arrange(self) -> None:
+        fields = QFormLayout()
+        growth = QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow
+        fields.setFieldGrowthPolicy(growth)
+        fields.addRow("Correct", self.subject)
+        fields.addRow("Project", _row(self.place, self.open, stretch=0))
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(fields)
+        layout.addWidget(self.offer)
+        layout.addWidget(_row(self.go_on, self.from_labels, self.from_nothing))
+        layout.addWidget(self.zero)
+        self.classes.bar.addWidget(self.new_classes)
+        layout.addWidget(self.classes)
+        layout.addWidget(_row(self.right, self.next))
+        layout.addWidget(
+            _row(self.show_reviewed, self.show_uncertain, self.show_changed)
+        )
+        layout.addWidget(_row(self.improve, self.seconds, self.stop, stretch=0))
+        layout.addWidget(self.progress)
+        layout.addWidget(self.curve)
+        layout.addWidget(self.history)
+        layout.addWidget(_row(self.undo, self.save))
+        layout.addStretch(1)
+
+
+def _row(*widgets: QWidget, stretch: int | None = None) -> QWidget:
+    """Return widgets side by side; `stretch` is the one that takes the room."""
+    whole = QWidget()
+    layout = QHBoxLayout(whole)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for index, widget in enumerate(widgets):
+        layout.addWidget(widget, 1 if stretch in (None, index) else 0)
+    return whole
+
+
+def _why_not(desk: Desk, doing: str, busy: bool) -> str:
+    if doing:
+        return f"{doing}: wait until that has ended."
+    if busy:
+        return "The result is being segmented: wait until that has ended."
+    if desk.correcting is None:
+        return "Segment an image first, or start from labels or from nothing."
+    return "Learn from all that was painted. The model in use stays if it is better."

@@ -1,0 +1,206 @@
+"""A result under correction: what is painted on its layer goes into a project."""
+
+import time
+from collections.abc import Generator
+
+from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
+
+from napari_unet.errors import CorrectionError
+from napari_unet.imagereviews import ImageReviews
+from napari_unet.images import Image
+from napari_unet.painting import Canvas, Change
+from napari_unet.project import Project
+from napari_unet.tiling import Box
+
+from .job import Job
+from .result import Result
+from .session import Session
+from .strokes import Passed, Strokes
+
+__all__ = ["SPENT_AT", "Correcting"]
+
+_SAVE = 500  # ms from a stroke to the disk: a crash loses less than 2 s
+_AGAIN = 5000  # ms until a disk that was full is tried again
+_PAUSE = 30.0  # seconds without a stroke that still count as work
+_MOST = 16_000_000  # pixels that are marked as right at once
+_SPENT = "annotation_s"  # in the project's settings
+SPENT_AT = "annotation_s_at"  # the same, by model
+
+
+class Correcting(QObject):
+    """Strokes on the layer of one result, as reviews of its image in one project.
+
+    Attributes
+    ----------
+    changed
+        Something was reviewed, or taken back.
+    said
+        A sentence for the user: something could not be kept.
+    saved
+        All is on the disk.
+
+    Raises
+    ------
+    UNetError
+        If the image is not the one that was corrected, or napari tells of strokes in a
+        way that is not known.
+    """
+
+    changed = Signal()
+    said = Signal(str)
+    saved = Signal()
+
+    def __init__(
+        self,
+        session: Session,
+        result: Result,
+        image: Image,
+        project: Project,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        if result.layer is None or result.array is None or result.rules is None:
+            raise CorrectionError(
+                f"{result.name} is not finished yet. Segment it first."
+            )
+        self._session, self.result, self.image = session, result, image
+        self.project = project
+        self.key = project.add_image(image)
+        self.reviews = ImageReviews(project, self.key)
+        self.canvas = Canvas(result.array, self.reviews, result.rules)
+        self._strokes = Strokes(
+            result.layer, self._on_painted, self._on_passed, self._on_returned
+        )
+        result.reviews = self.reviews
+        self._spent = float(project.index.settings.get(_SPENT, 0.0))
+        self._last = time.monotonic()
+        self._job: Job | None = None
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._save)
+
+    @property
+    def seconds(self) -> float:
+        """How long people have painted in this project, pauses left out."""
+        return self._spent
+
+    def forget_strokes(self) -> None:
+        """Take the labels as they are now: earlier strokes can no longer be undone."""
+        result = self.result
+        if result.array is not None and result.rules is not None:
+            self.canvas.labels, self.canvas.rules = result.array, result.rules
+        self.canvas.forget()
+
+    def note_model(self, name: str) -> None:
+        """Remember how long people had painted when a model was made."""
+        known = dict(self.project.index.settings.get(SPENT_AT, {}))
+        self.project.update(settings={SPENT_AT: {**known, name: round(self._spent, 1)}})
+
+    def new_number(self) -> int:
+        """Return a number that no object has yet."""
+        number = max(self.result.last_id, self.canvas.greatest, self.reviews.greatest())
+        return number + 1
+
+    def approve(self, plane: tuple[int, ...], box: Box) -> int:
+        """Mark all of a box as right; return how many pixels that are.
+
+        Raises
+        ------
+        CorrectionError
+            If it is too large.
+        """
+        size = (box[0].stop - box[0].start) * (box[1].stop - box[1].start)
+        if size > _MOST:
+            raise CorrectionError(
+                f"The view shows {size / 1e6:.0f} megapixels; nobody sees at that size "
+                f"whether all of it is right. Zoom in to {_MOST / 1e6:.0f} or fewer."
+            )
+        pixels = self.canvas.approve(plane, box)
+        self._on_changed()
+        return pixels
+
+    def clear(self) -> None:
+        """Forget all that was reviewed of this image; its files are put aside.
+
+        Raises
+        ------
+        OutputError
+            If they cannot be moved.
+        """
+        self.project.clear(self.key)
+        self.reviews = self.result.reviews = ImageReviews(self.project, self.key)
+        self.canvas.store = self.reviews
+        self.forget_strokes()
+        self._on_changed()
+
+    def close(self) -> None:
+        """Stop listening, and save what is not saved yet.
+
+        Raises
+        ------
+        UNetError
+            If the disk does not take it.
+        """
+        self._strokes.forget()
+        self._timer.stop()
+        self.result.reviews = None
+        if self.project.unsaved:
+            self._write()
+
+    def _on_painted(self, changes: list[Change]) -> None:
+        self.canvas.paint(changes)  # even while tiles arrive: it is reviewed then
+
+        self._tell_unknown(changes)
+        self._on_changed()
+
+    def _on_passed(self, way: Passed, painted: bool) -> None:
+        plane, box, passed = way
+        self.canvas.confirm(plane, box, passed, painted=painted)
+        self._on_changed()
+
+    def _on_returned(self) -> None:
+        if not self.result.busy and self.canvas.look_again():
+            self._on_changed()
+
+    def _on_changed(self) -> None:
+        now = time.monotonic()
+        self._spent += min(now - self._last, _PAUSE)
+        self._last = now
+        if not self._timer.isActive():
+            self._timer.start(_SAVE)
+        self.changed.emit()
+
+    def _tell_unknown(self, changes: list[Change]) -> None:
+        rules = self.canvas.rules
+        if rules.kind == "classes" and self.canvas.greatest >= len(rules.classes):
+            self.said.emit(
+                f"Label {self.canvas.greatest} is no class of this model, so nothing "
+                "learns from it. Choose a class in the table, or add one."
+            )
+
+    def _save(self) -> None:
+        if self._job is not None:  # a stroke during saving: once more afterwards
+            self._timer.start(_SAVE)
+            return
+        job = self._job = Job(self._saving, self)
+        job.finished.connect(lambda _: self.saved.emit())
+        job.failed.connect(self._on_failed)
+        job.ended.connect(self._on_ended)
+        job.start()
+
+    def _saving(self) -> Generator[None, None, None]:
+        yield
+        self._write()
+
+    def _write(self) -> None:
+        self.project.flush()
+        self.project.update(settings={_SPENT: round(self._spent, 1)})
+
+    def _on_failed(self, sentence: str) -> None:
+        self._timer.start(_AGAIN)
+        self.said.emit(sentence)
+
+    def _on_ended(self) -> None:
+        if self._job is not None:
+            self._job.deleteLater()
+        self._job = None

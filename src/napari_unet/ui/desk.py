@@ -1,0 +1,289 @@
+"""What is being corrected: which subject, in which project, with which model."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from napari.utils.colormaps import DirectLabelColormap
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
+
+from napari_unet.corrections import FOREGROUND
+from napari_unet.errors import CorrectionError, UNetError
+from napari_unet.imagereviews import Count, ImageReviews
+from napari_unet.images import Image
+from napari_unet.options import SegmentOptions
+from napari_unet.project import Project, project_place
+from napari_unet.projectfile import ModelRecord
+
+from .classes import ClassRow
+from .correcting import SPENT_AT, Correcting
+from .curve import Point
+from .history import ModelRow
+from .kinship import name_of
+from .layers import as_image, file_of, looked_at
+from .palette import class_colours
+from .result import Result
+from .segmenting import Request
+from .session import Session
+from .settings import read_settings
+from .subjects import Subject
+
+__all__ = ["Desk"]
+
+_FIRST = "background", "foreground"  # classes of a model that nobody named yet
+
+
+class Desk(QObject):
+    """The subject at hand, its project, and its strokes; no widgets.
+
+    Attributes
+    ----------
+    changed
+        Something was reviewed, or taken back.
+    said
+        A sentence for the user about something that went wrong.
+    names
+        The classes in the table.
+    """
+
+    changed = Signal()
+    said = Signal(str)
+
+    def __init__(self, viewer: Any, session: Session, parent: QObject) -> None:
+        super().__init__(parent)
+        self._viewer, self._session = viewer, session
+        self._folders: WeakKeyDictionary[Any, Path] = WeakKeyDictionary()
+        self.subject: Subject | None = None
+        self.project: Project | None = None
+        self.correcting: Correcting | None = None
+        self.names: tuple[str, ...] = _FIRST
+        self._shown: set[Path] = set()  # projects that this session has a part in
+        self._earlier = False
+
+    @property
+    def result(self) -> Result | None:
+        """The result that is corrected, if it is one."""
+        return None if self.subject is None else self.subject.result
+
+    @property
+    def image_layer(self) -> Any:
+        """The image layer of the subject; None if there is none."""
+        return None if self.subject is None else self.subject.image
+
+    @property
+    def known_as(self) -> str:
+        """How the project calls the model in use."""
+        return "" if self.project is None else name_of(self.project, self.model)
+
+    @property
+    def model(self) -> str:
+        """Name or file of the model in use."""
+        if self.result is not None:
+            return self.result.model
+        project = self.project
+        if project is not None and project.index.active:
+            return str(project.model_file(project.index.active))
+        return read_settings().model
+
+    def take(self, subject: Subject | None) -> None:
+        """Put another subject on the desk; what was there is saved."""
+        self.clear()
+        self.subject = subject
+        if subject is None:
+            return
+        try:
+            self._open(subject)
+            self.bind()
+        except UNetError as error:
+            self.said.emit(str(error))
+
+    def move(self, folder: Path) -> None:
+        """Keep the corrections of this image in another project from now on."""
+        if self.subject is not None:
+            self._folders[self.subject.image] = folder
+            self.take(self.subject)
+
+    def clear(self) -> None:
+        """Save what is on the desk, and leave it."""
+        correcting, self.correcting = self.correcting, None
+        self.project = None
+        self.names = _FIRST
+        if correcting is None:
+            return
+        try:
+            correcting.close()
+        except UNetError as error:
+            self.said.emit(str(error))
+        correcting.deleteLater()
+
+    def bind(self) -> None:
+        """Listen to strokes from now on, if the labels can be painted."""
+        result, project = self.result, self.project
+        if self.correcting is not None or result is None or project is None:
+            return
+        if result.busy or result.rules is None or not result.shown:
+            return
+        correcting = Correcting(self._session, result, self.image(), project, self)
+        correcting.changed.connect(self.changed)
+        correcting.saved.connect(lambda: self._shown.add(project.folder))
+        correcting.said.connect(self.said)
+        self.correcting = correcting
+        self.names = result.rules.classes
+        if result.rules.kind == "objects":
+            self.names = "background", "object"
+        elif result.layer is not None:
+            colours = dict(enumerate(class_colours(len(self.names))))
+            table: Any = {None: "transparent", **colours}
+            result.layer.colormap = DirectLabelColormap(color_dict=table)
+
+    def image(self) -> Image:
+        """Return the image of the subject.
+
+        Raises
+        ------
+        ImageError
+            If its layer cannot be segmented.
+        """
+        layer = self.image_layer
+        if layer is None or layer not in self._viewer.layers:
+            raise UNetError("The image was closed. Open it again to go on.")
+        return as_image(layer, file_of(self._viewer, layer))
+
+    def open_project(self) -> Project:
+        """Return the project.
+
+        Raises
+        ------
+        CorrectionError
+            If there is none.
+        """
+        if self.project is None:
+            raise CorrectionError("There is no project. Choose an image first.")
+        return self.project
+
+    def reviews(self) -> ImageReviews:
+        """Return what was reviewed of the image, though it has no labels yet.
+
+        Raises
+        ------
+        UNetError
+            If there is no project, or the image cannot be read.
+        """
+        if self.correcting is not None:
+            return self.correcting.reviews
+        project = self.open_project()
+        return ImageReviews(project, project.add_image(self.image()))
+
+    def view(self, model: str, result: Result | None = None) -> Request:
+        """Return the request to segment what is in view, into a result or a new one."""
+        settings, image = read_settings(), self.image()
+        seen = looked_at(self._viewer, self.image_layer)
+        kind = None if result is None or result.rules is None else result.rules.kind
+        options = SegmentOptions(
+            output=kind, device=settings.device, diameter=settings.diameter or None
+        )
+        return Request(
+            image,
+            model,
+            options,
+            self._session.models,
+            array=None if result is None else result.array,
+            shown=None if result is None else result.array,
+            reviews=None if self.project is None else self.reviews(),
+            last_id=0 if result is None else result.last_id,
+            view=seen.box,
+            plane=seen.plane,
+            only=True,
+        )
+
+    def hide_others(self, result: Result) -> None:
+        """Hide the other results of the image: two on top of each other confuse."""
+        for other in self._session.results:
+            same = other.source() is result.source()
+            if same and other is not result and other.layer is not None:
+                other.layer.visible = False
+
+    def rows(self) -> list[ClassRow]:
+        """Return what the table of classes shows."""
+        counts: dict[int, Count] = {}
+        if self.correcting is not None:
+            counts = self.correcting.reviews.counts()
+        objects = self.objects
+        if objects:  # whatever is not background is an object
+            rest = (count for value, count in counts.items() if value)
+            counts = {0: counts.get(0, Count()), 1: sum(rest, Count())}
+        counts[1] = counts.get(1, Count()) + counts.pop(FOREGROUND, Count())
+        colours = class_colours(len(self.names))
+        return [
+            ClassRow(value, name, colour, found.strokes, found.pixels)
+            for value, (name, colour) in enumerate(
+                zip(self.names, colours, strict=True)
+            )
+            for found in (counts.get(value, Count()),)
+        ]
+
+    @property
+    def objects(self) -> bool:
+        """Whether objects are painted, rather than classes."""
+        result = self.result
+        rules = None if result is None else result.rules
+        return rules is not None and rules.kind == "objects"
+
+    @property
+    def found(self) -> str:
+        """What was reviewed of this image in an earlier session; empty if nothing."""
+        project = self.project
+        if project is None or not self._earlier:
+            return ""
+        active = project.index.active
+        model = f" and the model {active}" if active else ""
+        return f"There are corrections{model} in {project.folder.name} from before."
+
+    def went_on(self) -> None:
+        """Note that the corrections from an earlier session are shown now."""
+        self._earlier = False
+        if self.project is not None:
+            self._shown.add(self.project.folder)
+
+    @property
+    def record(self) -> ModelRecord | None:
+        """The model in use, if it is one of the project's."""
+        if self.project is None:
+            return None
+        models = self.project.index.models
+        return next((m for m in models if m.name == self.known_as), None)
+
+    def points(self) -> list[Point]:
+        """Return the held-out score of each model, against minutes of annotation."""
+        if self.project is None:
+            return []
+        spent = self.project.index.settings.get(SPENT_AT, {})
+        return [
+            (float(spent.get(m.name, 0)) / 60, m.score, m.name)
+            for m in self.project.index.models
+            if m.score is not None
+        ]
+
+    def models(self) -> Sequence[ModelRow]:
+        """Return what the list of models shows."""
+        if self.project is None:
+            return ()
+        return [
+            ModelRow(m.name, m.time, m.strokes, m.score, Path(m.parent).stem)
+            for m in self.project.index.models
+        ]
+
+    def _open(self, subject: Subject) -> None:
+        folder = self._folders.get(subject.image)
+        if folder is None:
+            file = file_of(self._viewer, subject.image)
+            folder = project_place(file, str(subject.image.name))
+        self.project = Project.open(folder)
+        index = self.project.index
+        known = bool(index.images or index.models)
+        self._earlier = known and folder not in self._shown
+        for note in self.project.notes:
+            self.said.emit(note)
+        if subject.result is None and self.project.index.classes:
+            self.names = self.project.index.classes

@@ -1,0 +1,258 @@
+"""What the thread does when someone clicks Improve; torch is loaded there, not before.
+
+No Qt, no layers: an `ImproveRequest` goes in; `Learned` and `Step` come out, and what
+it came to.
+"""
+
+import threading
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from napari_unet.corrections import Correction
+from napari_unet.errors import CorrectionError
+from napari_unet.options import TrainOptions
+from napari_unet.project import Project
+
+from .kinship import free_name, keep
+from .segmenting import Outcome, Request, Step, load_model, segmenting
+
+if TYPE_CHECKING:
+    from napari_unet.comparison import Compared, Comparing
+    from napari_unet.model import Model
+    from napari_unet.training import Trained, TrainStep
+
+__all__ = ["ImproveRequest", "Improved", "Learned", "improving"]
+
+
+@dataclass(frozen=True, slots=True)
+class ImproveRequest:
+    """What is learned from, and what is shown meanwhile.
+
+    Attributes
+    ----------
+    project
+        Its corrections, of all images, and where the new model is kept.
+    view
+        What is segmented again when there is a better model, and with which one to
+        begin; its ``model`` is the one in use.
+    stop
+        Set by whoever wants the best so far now.
+    """
+
+    project: Project
+    view: Request
+    options: TrainOptions = field(default_factory=TrainOptions)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """How far the training is; see `training.TrainStep`."""
+
+    fraction: float
+    step: int
+    seconds: float
+    loss: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Improved:
+    """What learning came to.
+
+    Attributes
+    ----------
+    name, path
+        Of the model in use now: a new one, or the one before.
+    published
+        Whether it is a new one.
+    rule
+        A sentence: how the two were compared.
+    before, after
+        Their scores, 0 to 1.
+    compared
+        What the new model fixed and broke of each correction.
+    """
+
+    name: str
+    path: str
+    published: bool
+    rule: str
+    before: float
+    after: float
+    steps: int
+    seconds: float
+    compared: list["Compared"]
+
+
+def improving(
+    request: ImproveRequest,
+) -> Generator["Learned | Step | Outcome | Comparing", None, Improved]:
+    """Learn, keep the better model, and segment the view with it."""
+    from napari_unet.threads import spare_cores
+
+    spare_cores()  # the viewer needs one too
+    view = request.view
+    old = load_model(view.model, view.models)
+    corrections = _corrections(request.project)
+    lesson = _Lesson(request, old)
+    trained = yield from lesson.run(corrections)
+    if not trained.published:
+        return _told(trained, old.name, view.model, [])
+    name, path = _keep(request, trained, corrections)
+    new = load_model(path, view.models)
+    compared = yield from _compared(old, new, corrections, request.options)
+    if lesson.shown is not trained.model:
+        yield (yield from segmenting(replace(lesson.view, ready=new)))
+    return _told(trained, name, path, compared)
+
+
+class _Lesson:
+    """A training that shows its first answer, and can be stopped with what it has.
+
+    Attributes
+    ----------
+    shown
+        The model that the view was last segmented with.
+    view
+        How the view is segmented next.
+    """
+
+    def __init__(self, request: ImproveRequest, old: "Model") -> None:
+        self.request, self.old = request, old
+        self.view = request.view
+        self.shown: Model | None = None
+
+    def run(
+        self, corrections: list[Correction]
+    ) -> Generator[Learned | Step | Outcome, None, "Trained"]:
+        """Train; what comes out after a stop is the best so far."""
+        from napari_unet.training import fine_tune
+
+        with closing(fine_tune(self.old, corrections, self.request.options)) as steps:
+            best: TrainStep | None = None
+            last: TrainStep | None = None
+            while not self.request.stop.is_set():
+                try:
+                    last = next(steps)
+                except StopIteration as end:
+                    trained: Trained = end.value
+                    return trained
+                yield Learned(
+                    last.fraction, last.step, last.seconds, last.loss, last.score
+                )
+                if last.model is not None:
+                    best = last
+                    if self.shown is None:
+                        yield from self._show(last.model)
+        return _stopped(self.old, best, last)
+
+    def _show(self, model: "Model") -> Generator[Step | Outcome, None, None]:
+        """Segment the view with the first answer, while the rest is learned."""
+        outcome = yield from segmenting(replace(self.view, ready=model))
+        yield outcome
+        self.shown, self.view = model, _again(self.view, outcome)
+
+
+def _again(view: Request, outcome: Outcome) -> Request:
+    """Return the request to segment a view once more."""
+    return replace(
+        view, array=outcome.array, shown=outcome.array, last_id=outcome.last_id
+    )
+
+
+def _stopped(
+    old: "Model", best: "TrainStep | None", last: "TrainStep | None"
+) -> "Trained":
+    from napari_unet.training import Trained
+
+    model = old if best is None or best.model is None else best.model
+    score = 0.0 if best is None else best.score
+    return Trained(
+        model,
+        model is not old,
+        score,
+        score,
+        "It was stopped; this is the best until then."
+        if model is not old
+        else "It was stopped before there was a better model.",
+        0 if last is None else last.step,
+        0.0 if last is None else last.seconds,
+    )
+
+
+def _corrections(project: Project) -> list[Correction]:
+    """Return what there is to learn from.
+
+    Raises
+    ------
+    CorrectionError
+        If it is too little.
+    """
+    corrections = project.corrections()
+    said = {int(v) for c in corrections for v in set(c.target[c.reviewed].tolist())}
+    if len(said) == 1:
+        value = said.pop()
+        names = project.index.classes
+        name = names[value] if value < len(names) else "object"
+        raise CorrectionError(
+            f"All that was painted so far is {name!r}: that says nothing about what is "
+            "not. Paint a stroke of another class too, or click 'This view is right'."
+        )
+    return corrections
+
+
+def _keep(
+    request: ImproveRequest, trained: "Trained", corrections: list[Correction]
+) -> tuple[str, str]:
+    """Put a new model into the project and in use; return its name and file."""
+    from napari_unet.lesson import describe
+
+    project = request.project
+    name = free_name(project, "v")
+    new = replace(trained.model, card=describe(trained, corrections), name=name)
+    path = keep(
+        project,
+        new,
+        request.view.model,
+        score=trained.score_after,
+        strokes=_strokes(corrections),
+    )
+    return name, path
+
+
+def _strokes(corrections: list[Correction]) -> int:
+    from napari_unet.corrections import strokes
+
+    return sum(strokes(c.target)[1] for c in corrections)
+
+
+def _compared(
+    old: "Model", new: "Model", corrections: list[Correction], options: TrainOptions
+) -> Generator["Comparing", None, list["Compared"]]:
+    """Return what the new model fixed and broke on reviewed pixels."""
+    from napari_unet.comparison import compare
+
+    found: list[Compared] = yield from compare(old, new, corrections, options)
+    return found
+
+
+def _told(
+    trained: "Trained",
+    name: str,
+    path: str,
+    compared: list["Compared"],
+) -> Improved:
+    return Improved(
+        name,
+        path,
+        trained.published,
+        trained.rule,
+        trained.score_before,
+        trained.score_after,
+        trained.steps,
+        trained.seconds,
+        compared,
+    )

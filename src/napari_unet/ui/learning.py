@@ -1,0 +1,138 @@
+"""Improve, Stop, Undo improvement, Save model as...: what happens at their clicks."""
+
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QFileDialog
+
+from napari_unet.errors import UNetError
+from napari_unet.options import TrainOptions
+from napari_unet.safefile import read_whole, write_whole
+
+from .correct_form import CorrectForm
+from .desk import Desk
+from .filler import Filler
+from .improving import Improved, ImproveRequest, Learned, improving
+from .kinship import name_of, source_of
+from .result import Result
+from .said import improved_line
+from .segmenting import Outcome
+from .session import Session
+from .task import Task
+
+__all__ = ["Learning"]
+
+
+class Learning(QObject):
+    """Models of a project: made, taken into use, taken back, saved.
+
+    Attributes
+    ----------
+    wanted
+        The view shall be segmented: what the user reads meanwhile, and the model.
+    compared
+        What the last improvement fixed and broke.
+    """
+
+    wanted = Signal(str, str)
+
+    def __init__(
+        self, viewer: Any, session: Session, form: CorrectForm, desk: Desk, task: Task
+    ) -> None:
+        super().__init__(form)
+        self._viewer, self._session = viewer, session
+        self._form, self._desk, self._task = form, desk, task
+        self.compared: list[Any] = []
+        form.improve.clicked.connect(self._on_improve)
+        form.stop.clicked.connect(task.stop)
+        form.undo.clicked.connect(self._on_undo)
+        form.history.wanted.connect(self._use)
+        form.save.clicked.connect(self._on_save)
+        task.yielded.connect(self._on_event)
+
+    def _on_improve(self) -> None:
+        desk = self._desk
+        result, project = desk.result, desk.project
+        if result is None or project is None:
+            return
+        view = self._task.attempt(lambda: desk.view(desk.model, result))
+        if view is None:
+            return
+        seconds = float(self._form.seconds.value())
+        options = TrainOptions(seconds=seconds, device=view.options.device)
+        request = ImproveRequest(project, view, options)
+        self._form.curve.begin()
+        self._task.start(
+            "Improving",
+            lambda: improving(request),
+            lambda improved: self._on_improved(improved, result),
+            filler=Filler(self._viewer, result, later=True),
+            stop=request.stop.set,
+        )
+
+    def _on_event(self, event: Any) -> None:
+        form, correcting = self._form, self._desk.correcting
+        if isinstance(event, Learned):
+            form.curve.add(event.seconds, event.loss, event.score)
+            left = event.seconds * (1 / max(event.fraction, 1e-3) - 1)
+            left = max(min(left, form.seconds.value() - event.seconds), 0)
+            form.progress.show_fraction("Improving...", event.fraction, left)
+        elif isinstance(event, Outcome) and correcting is not None:
+            correcting.forget_strokes()
+        elif hasattr(event, "fraction"):
+            form.progress.show_fraction(self._task.doing + "...", event.fraction, None)
+
+    def _on_improved(self, improved: Improved, result: Result) -> None:
+        if improved.published:
+            result.rename(improved.path)
+            self.compared = improved.compared
+            if self._desk.correcting is not None:
+                self._desk.correcting.note_model(improved.name)
+            self._session.announce(improved.path)
+        self._form.curve.finish()
+        self._form.progress.say(improved_line(improved))
+
+    def _on_undo(self) -> None:
+        record = self._desk.record
+        if record is not None:
+            self._use(record.parent)
+
+    def _use(self, name: str) -> None:
+        """Use another model of the history, and show what it makes of the view."""
+        project = self._desk.project
+        if project is None or self._desk.result is None or self._task.doing:
+            return
+        source = source_of(project, name)
+        own = name_of(project, source)
+        known = any(m.name == own for m in project.index.models)
+        try:
+            project.activate(own if known else "")
+        except UNetError as error:
+            self._task.fail(str(error))
+            return
+        self.wanted.emit(f"Going back to {Path(name).stem}", source)
+
+    def _on_save(self) -> None:
+        record, project = self._desk.record, self._desk.project
+        if record is None or project is None:
+            return
+        path, _ = QFileDialog.getSaveFileName(
+            self._form,
+            "Save model",
+            f"{record.name}.safetensors",
+            "U-Net (*.safetensors)",
+        )
+        if path:
+            self._copy(project.model_file(record.name), path)
+
+    def _copy(self, file: Path, path: str) -> None:
+        try:
+            write_whole(Path(path), read_whole(file))
+        except (UNetError, FileNotFoundError) as error:
+            self._task.fail(str(error))
+            return
+        self._session.announce(path)
+        self._form.progress.say(
+            f"Saved to {path}. It is in the list of U-Net: Segment, too."
+        )

@@ -1,0 +1,90 @@
+"""How the thread measures the objects of a result, block by block."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.images import Image
+from napari_unet.outputs import LabelArray
+
+__all__ = ["Table", "measuring"]
+
+Box = tuple[slice, slice]
+Table = dict[str, NDArray[Any]]
+
+
+def measuring(
+    image: Image,
+    array: LabelArray,
+    channel: int | str | None,
+    *,
+    plane: tuple[int, ...] | None = None,
+    box: Box | None = None,
+) -> Generator[None, None, Table | None]:
+    """Measure the objects in `array`; None if there are none.
+
+    Parameters
+    ----------
+    channel
+        Whose intensities are measured; all if it is no index.
+    plane, box
+        Where, if not everywhere; rows and columns stay those of the whole plane.
+    """
+    from napari_unet.measures import measure_stack
+
+    channels = [channel] if isinstance(channel, int) else None
+    y, x = box or tuple(slice(0, size) for size in image.plane_shape)
+    part = _Window(array, y.start, x.start, (y.stop - y.start, x.stop - x.start))
+
+    def read(plane: tuple[int, ...], rows: slice, columns: slice) -> NDArray[Any]:
+        return image.read(plane, *part.moved(rows, columns), channels)
+
+    planes = image.planes() if plane is None else [plane]
+    job = measure_stack(part, planes, read, axes=image.plane_axes, **_pixel_size(image))
+    while True:
+        yield
+        try:
+            next(job)
+        except StopIteration as stop:
+            joined: Table = stop.value
+            break
+    if not len(joined["label"]):
+        return None
+    for name, start in (("y", y.start), ("x", x.start)):
+        for column in (f"centroid_{name}", f"bbox_{name}0", f"bbox_{name}1"):
+            joined[column] = joined[column] + start
+    return joined
+
+
+def _pixel_size(image: Image) -> dict[str, Any]:
+    at = [image.axes.index(axis) for axis in "YX"]
+    if any(image.units[i] == "pixel" for i in at):
+        return {}
+    return {"scale": tuple(float(image.scale[i]) for i in at)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """The part of every plane of an array that starts at `y`, `x`."""
+
+    array: LabelArray
+    y: int
+    x: int
+    size: tuple[int, int]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (*self.array.shape[:-2], *self.size)
+
+    def moved(self, rows: slice, columns: slice) -> Box:
+        return (
+            slice(rows.start + self.y, rows.stop + self.y),
+            slice(columns.start + self.x, columns.stop + self.x),
+        )
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        *plane, rows, columns = key
+        return np.asarray(self.array[(*plane, *self.moved(rows, columns))])

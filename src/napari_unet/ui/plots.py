@@ -1,0 +1,219 @@
+"""The two plots in the dock. Only this file knows pyqtgraph; it is imported late."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pyqtgraph as pg
+from qtpy.QtGui import QColor, QPalette
+from qtpy.QtWidgets import QWidget
+
+__all__ = ["HEIGHT", "ModelsPlot", "TrainingPlot", "spread"]
+
+HEIGHT = 120  # pixels
+_DENSE = 2000  # points that are drawn of a long training
+_AXIS = 36  # pixels
+_MARGINS = 6  # pixels beside a name
+# Okabe and Ito's blue and orange (see `palette`), on dark and on light.
+_TONES = {True: ("#56b4e9", "#e69f00"), False: ("#005f96", "#a84300")}
+
+
+class TrainingPlot:
+    """Loss (left) and held-out score (right) against seconds.
+
+    Attributes
+    ----------
+    widget
+        What is seen.
+    """
+
+    def __init__(self) -> None:
+        self.widget = _plot("s")
+        self._item = self.widget.getPlotItem()
+        self._item.showAxis("right")
+        self._right = pg.ViewBox(enableMenu=False, enableMouse=False)
+        self._item.scene().addItem(self._right)
+        self._item.getAxis("right").linkToView(self._right)
+        self._item.getAxis("right").setWidth(_AXIS)  # also without a score
+        self._right.setXLink(self._item.vb)
+        self._item.vb.sigResized.connect(self._follow)
+        self._loss = pg.PlotDataItem(antialias=True)
+        self._score = pg.PlotDataItem(antialias=True, symbol="o", symbolSize=6)
+        self._item.addItem(self._loss)
+        self._right.addItem(self._score)
+        self._colours = _TONES[True]
+
+    def show(
+        self,
+        losses: Sequence[tuple[float, float]],
+        scores: Sequence[tuple[float, float]],
+    ) -> None:
+        """Draw (seconds, loss) and (seconds, score)."""
+        step = 1 + len(losses) // _DENSE
+        self._loss.setData(*_columns(losses[::-step][::-1]))  # the last one, surely
+        self._score.setData(*_columns(scores))
+        last = max((x for x, _ in (*losses[-1:], *scores[-1:])), default=0.0)
+        self._item.setXRange(0, max(1.0, last), padding=0.02)
+        self._item.setYRange(*spread([y for _, y in losses], 0.01), padding=0)
+        self._right.setYRange(*spread([y for _, y in scores], 0.05), padding=0)
+        self._item.getAxis("right").setTicks(None if scores else [])
+
+    def legend(self) -> str:
+        """Return which line is what, and where it is now, as rich text."""
+        losses, scores = self._loss.yData, self._score.yData
+        loss, score = (f"<font color='{colour}'>" for colour in self._colours)
+        now = f" {losses[-1]:.3g}" if losses is not None and len(losses) else ""
+        text = f"{loss}━ loss{now}</font>"
+        if scores is not None and len(scores):
+            text += f" &nbsp; {score}● held-out score {scores[-1]:.3f}</font>"
+        return text
+
+    def recolour(self, widget: QWidget) -> None:
+        """Draw in colours that can be read on `widget`."""
+        self._colours = _tones(widget)
+        loss, score = self._colours
+        _recolour(self.widget, widget)
+        self._item.getAxis("left").setTextPen(loss)
+        self._item.getAxis("right").setTextPen(score)
+        self._loss.setPen(pg.mkPen(loss, width=1.5))
+        self._score.setPen(pg.mkPen(score, width=1.5))
+        self._score.setSymbolBrush(score)
+        self._score.setSymbolPen(None)
+
+    def _follow(self) -> None:
+        self._right.setGeometry(self._item.vb.sceneBoundingRect())
+        self._right.linkedViewChanged(self._item.vb, self._right.XAxis)
+
+
+class ModelsPlot:
+    """Held-out score of each model against minutes of annotation.
+
+    Attributes
+    ----------
+    widget
+        What is seen.
+    """
+
+    def __init__(self) -> None:
+        self.widget = _plot("min")
+        self._item = self.widget.getPlotItem()
+        self._points: tuple[tuple[float, float, str], ...] = ()
+        self._names: list[Any] = []
+        self._line = pg.PlotDataItem(antialias=True)
+        self._dots = pg.ScatterPlotItem(size=8, hoverable=True, tip=_tip)
+        self._item.addItem(self._line)
+        self._item.addItem(self._dots)
+        self._text, self._colours = QColor("gray"), _TONES[True]
+        self._item.vb.sigResized.connect(self._name)
+
+    def show(self, points: Sequence[tuple[float, float, str]]) -> None:
+        """Draw (minutes, score, name) of each model."""
+        self._points = tuple(points)
+        xs, ys = _columns([(x, y) for x, y, _ in points])
+        self._line.setData(xs, ys)
+        self._dots.setData(xs, ys, data=[name for _, _, name in points])
+        last = max(xs, default=0.0)
+        self._item.setXRange(0, max(1.0, last), padding=0.06)
+        self._item.setYRange(*spread(ys, 0.1, above=0.3), padding=0)
+        self._name()
+
+    def legend(self) -> str:
+        """Return what is drawn, as rich text."""
+        score = f"<font color='{self._colours[1]}'>● held-out score</font>"
+        return f"{score} against minutes of annotation"
+
+    def recolour(self, widget: QWidget) -> None:
+        """Draw in colours that can be read on `widget`."""
+        self._text, self._colours = _text(widget), _tones(widget)
+        _recolour(self.widget, widget)
+        self._line.setPen(pg.mkPen(self._colours[1], width=1.5))
+        self._dots.setBrush(self._colours[1])
+        self._dots.setPen(None)
+        self._name()
+
+    def _name(self) -> None:
+        """Write names above the points, the newest first, as far as there is room."""
+        for text in self._names:
+            self._item.removeItem(text)
+        self._names = []
+        per_pixel, free = self._item.vb.viewPixelSize()[0], math.inf
+        for x, y, name in reversed(self._points):
+            text = pg.TextItem(name, color=self._text, anchor=(0.5, 1))
+            half = (text.boundingRect().width() - _MARGINS) / 2 * per_pixel
+            if x + half < free:
+                free = x - half
+                text.setPos(x, y)
+                self._item.addItem(text)
+                self._names.append(text)
+
+
+def spread(
+    values: Sequence[float], least: float, above: float = 0.08
+) -> tuple[float, float]:
+    """Return from where to where an axis goes that shows `values`.
+
+    At least over `least`, so that noise looks like noise; with some room below them and
+    `above` them, a part of the whole.
+
+    >>> spread([0.50, 0.51], 0.1, above=0.0)
+    (0.447, 0.555)
+    """
+    low, high = (min(values), max(values)) if values else (0.0, 1.0)
+    missing = max(0.0, least - (high - low)) / 2
+    low, high = low - missing, high + missing
+    span = high - low
+    return round(low - 0.08 * span, 6), round(high + above * span, 6)
+
+
+class _Axis(pg.AxisItem):  # type: ignore[misc]
+    """An axis with the unit at its numbers, so that it needs no title."""
+
+    unit = ""
+
+    def tickStrings(
+        self, values: Sequence[float], scale: float, spacing: float
+    ) -> list[str]:
+        """Return what stands at the ticks."""
+        strings = super().tickStrings(values, scale, spacing)
+        return [f"{text} {self.unit}" for text in strings]
+
+
+def _plot(unit: str) -> Any:
+    bottom = _Axis("bottom")
+    bottom.unit = unit
+    widget = pg.PlotWidget(axisItems={"bottom": bottom})
+    item = widget.getPlotItem()
+    item.setMenuEnabled(False)
+    item.setMouseEnabled(False, False)
+    item.hideButtons()
+    for side in ("left", "right", "bottom"):
+        item.getAxis(side).setStyle(
+            tickLength=-3, maxTickLevel=0, hideOverlappingLabels=False
+        )
+    return widget
+
+
+def _text(widget: QWidget) -> QColor:
+    return QColor(widget.palette().color(QPalette.ColorRole.WindowText))
+
+
+def _tones(widget: QWidget) -> tuple[str, str]:
+    return _TONES[_text(widget).lightness() > 127]
+
+
+def _recolour(plot: Any, widget: QWidget) -> None:
+    text, faint = _text(widget), _text(widget)
+    faint.setAlpha(90)
+    plot.setBackground(widget.palette().color(QPalette.ColorRole.Window))
+    for side in ("left", "right", "bottom"):
+        axis = plot.getPlotItem().getAxis(side)
+        axis.setPen(faint)
+        axis.setTextPen(text)
+
+
+def _columns(pairs: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    return [x for x, _ in pairs], [y for _, y in pairs]
+
+
+def _tip(x: float, y: float, data: str) -> str:
+    return f"{data}: score {y:.3f} after {x:.1f} min of annotation"

@@ -1,0 +1,44 @@
+"""What the dock U-Net: Correct says when something has ended."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_unet.project import Project
+
+from .beginning import Begun
+from .improving import Improved
+
+if TYPE_CHECKING:
+    from napari_unet.comparison import Compared
+
+__all__ = ["begun_line", "improved_line"]
+
+
+def begun_line(begun: Begun, project: Project | None) -> str:
+    """Return what to do once corrections can be painted."""
+    name = Path(begun.model).stem
+    if begun.rules.kind == "objects":
+        what = "the brush adds to an object, M begins a new one, the eraser removes"
+    else:
+        what = "choose a class in the table, and paint over what is wrong"
+    where = "" if project is None else f" Strokes are kept in {project.folder.name}."
+    return f"{name} is in use. To correct: {what}; then click Improve.{where}"
+
+
+def improved_line(improved: Improved) -> str:
+    """Return what an improvement came to."""
+    if not improved.published:
+        return (
+            f"{improved.name} stays in use: what was learned in "
+            f"{improved.seconds:.0f} s was not better. {improved.rule}"
+        )
+    fixed, broken = _changed(improved.compared)
+    return (
+        f"{improved.name} is in use, after {improved.seconds:.0f} s: it fixed "
+        f"{fixed:,} reviewed pixels and broke {broken:,}. {improved.rule}"
+    )
+
+
+def _changed(compared: list["Compared"]) -> tuple[int, int]:
+    counts = [c.counts for c in compared]
+    return sum(c.fixed for c in counts), sum(c.broken for c in counts)

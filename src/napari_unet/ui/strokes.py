@@ -1,0 +1,226 @@
+"""How napari tells that somebody painted; all that is peculiar about it is known here.
+
+`Labels.events.paint` is emitted once for every step that can be undone, at times before
+the labels change, with a payload that is private and has had two forms: boxes with
+masks (0.9), and lists of indices. Undo and redo emit `set_data`, as many other things
+do. A brush that changes nothing emits nothing: only the mouse tells where it went.
+"""
+
+import functools
+import itertools
+from collections.abc import Callable, Generator, Iterable
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels
+from numpy.typing import NDArray
+from qtpy.QtCore import QTimer
+
+from napari_unet.errors import UNetError
+from napari_unet.painting import Change
+
+__all__ = ["Strokes", "changes"]
+
+Passed = tuple[tuple[int, ...], tuple[slice, slice], NDArray[np.bool_]]
+_BRUSHES = "paint", "erase"
+
+
+class Strokes:
+    """Tells what is painted on a layer until `forget` is called.
+
+    Parameters
+    ----------
+    layer
+        Whose strokes are told.
+    painted
+        Called with the changes of one stroke.
+    passed
+        Called when a brush is lifted: plane, box, the pixels (Y, X) that it passed
+        over and that have its label now, and whether it changed any.
+    returned
+        Called when something may have been undone or redone.
+
+    Raises
+    ------
+    UNetError
+        If this napari tells of strokes in a way that is not known here.
+    """
+
+    def __init__(
+        self,
+        layer: Labels,
+        painted: Callable[[list[Change]], None],
+        passed: Callable[[Passed, bool], None],
+        returned: Callable[[], None],
+    ) -> None:
+        _try_out()
+        self.layer = layer
+        self._painted, self._passed, self._returned = painted, passed, returned
+        self._waiting: list[list[Change]] = []
+        self._ways: list[tuple[NDArray[Any], int]] = []
+        layer.events.paint.connect(self._on_paint)
+        layer.events.set_data.connect(self._on_data)
+        layer.mouse_drag_callbacks.insert(0, self._on_drag)
+
+    def forget(self) -> None:
+        """Tell what waits, and then no more."""
+        self.settle()
+        self.layer.events.paint.disconnect(self._on_paint)
+        self.layer.events.set_data.disconnect(self._on_data)
+        if self._on_drag in self.layer.mouse_drag_callbacks:
+            self.layer.mouse_drag_callbacks.remove(self._on_drag)
+
+    def settle(self) -> None:
+        """Tell what waits until napari has done its part of a stroke."""
+        waiting, self._waiting = self._waiting, []
+        ways, self._ways = self._ways, []
+        for found in waiting:
+            self._painted(found)
+        for path, value in ways:
+            way = _way(self.layer, path, value)
+            if way is not None:
+                self._passed(way, bool(waiting))
+
+    def _on_paint(self, event: Any) -> None:
+        self._waiting.append(changes(event.value, self.layer.data))
+        QTimer.singleShot(0, self.settle)
+
+    def _on_data(self, event: Any) -> None:
+        self._returned()
+
+    def _on_drag(self, layer: Labels, event: Any) -> Generator[None, None, None]:
+        if str(layer.mode) not in _BRUSHES or layer.n_edit_dimensions != 2:
+            return
+        value = 0 if str(layer.mode) == "erase" else int(layer.selected_label)
+        path = [layer.world_to_data(event.position)]
+        yield
+        while event.type == "mouse_move":
+            path.append(layer.world_to_data(event.position))
+            yield
+        self._ways.append((np.array(path), value))
+        QTimer.singleShot(0, self.settle)
+
+
+def changes(payload: Iterable[Any], labels: Any) -> list[Change]:
+    """Return the changes, one per plane, of what `events.paint` carries.
+
+    Raises
+    ------
+    TypeError, ValueError, AttributeError
+        If the payload has a form that is not known here.
+    """
+    steps = [_step(atom) for atom in payload]
+    found = []
+    for plane in dict.fromkeys(plane for key, _, _ in steps for plane in _planes(key)):
+        boxes = [key[-2:] for key, _, _ in steps if plane in _planes(key)]
+        y, x = (
+            slice(min(b[i].start for b in boxes), max(b[i].stop for b in boxes))
+            for i in (0, 1)
+        )
+        before = np.array(labels[(*plane, y, x)])
+        for key, mask, old in reversed(steps):
+            if plane not in _planes(key):
+                continue
+            at = tuple(p - k.start for p, k in zip(plane, key, strict=False))
+            rows = slice(key[-2].start - y.start, key[-2].stop - y.start)
+            columns = slice(key[-1].start - x.start, key[-1].stop - x.start)
+            part = before[rows, columns]
+            part[mask[at]] = old[at][mask[at]]
+        found.append(Change(plane, (y, x), before))
+    return found
+
+
+def _step(atom: Any) -> tuple[tuple[slice, ...], NDArray[np.bool_], NDArray[Any]]:
+    """Return where a step is, which pixels there it changed, and what they were."""
+    if hasattr(atom, "slice_key"):
+        shape = tuple(s.stop - s.start for s in atom.slice_key)
+        mask = np.ones(shape, bool) if atom.mask is None else atom.mask.reshape(shape)
+        old = np.zeros(shape, np.asarray(atom.old_values).dtype)
+        old[mask] = np.asarray(atom.old_values).ravel()
+        return atom.slice_key, mask, old
+    indices, values, _ = atom
+    indices = tuple(np.atleast_1d(np.asarray(i)) for i in indices)
+    key = tuple(slice(int(i.min()), int(i.max()) + 1) for i in indices)
+    inside = tuple(i - k.start for i, k in zip(indices, key, strict=True))
+    mask = np.zeros([k.stop - k.start for k in key], bool)
+    old = np.zeros(mask.shape, np.asarray(values).dtype)
+    mask[inside], old[inside] = True, values
+    return key, mask, old
+
+
+def _planes(key: tuple[slice, ...]) -> list[tuple[int, ...]]:
+    return list(itertools.product(*(range(s.start, s.stop) for s in key[:-2])))
+
+
+def _way(layer: Labels, path: NDArray[Any], value: int) -> Passed | None:
+    """Return where a brush went over pixels that have its label."""
+    shape = layer.data.shape
+    plane = tuple(round(float(at)) for at in path[0][:-2])
+    radius = layer.brush_size // 2 + 0.5
+    margin = int(radius) + 1
+    ends = path[:, -2:]
+    y, x = (
+        slice(
+            max(int(np.floor(ends[:, i].min())) - margin, 0),
+            min(int(np.ceil(ends[:, i].max())) + margin + 1, shape[i - 2]),
+        )
+        for i in (0, 1)
+    )
+    inside = all(0 <= p < n for p, n in zip(plane, shape, strict=False))
+    if not inside or y.stop <= y.start or x.stop <= x.start:
+        return None
+    passed = _thick(
+        ends - (y.start, x.start), radius, (y.stop - y.start, x.stop - x.start)
+    )
+    passed &= np.asarray(layer.data[(*plane, y, x)]) == value
+    return (plane, (y, x), passed) if passed.any() else None
+
+
+def _thick(
+    path: NDArray[Any], radius: float, shape: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Return the pixels that are no further than `radius` from a path."""
+    found = np.zeros(shape, bool)
+    r = int(radius)
+    yy, xx = np.mgrid[-r : r + 1, -r : r + 1]
+    disk = yy**2 + xx**2 <= radius**2
+    lengths = np.hypot(*np.diff(path, axis=0).T) if len(path) > 1 else np.zeros(0)
+    points = [path[:1]]
+    for start, end, length in zip(path[:-1], path[1:], lengths, strict=True):
+        share = np.linspace(0, 1, max(int(length), 1) + 1)[1:, None]
+        points.append(start + share * (end - start))
+    for cy, cx in np.unique(np.round(np.concatenate(points)).astype(int), axis=0):
+        top, left = cy - r, cx - r
+        a, b = max(top, 0), max(left, 0)
+        c, d = min(cy + r + 1, shape[0]), min(cx + r + 1, shape[1])
+        if a < c and b < d:
+            found[a:c, b:d] |= disk[a - top : c - top, b - left : d - left]
+    return found
+
+
+def _try_out() -> None:
+    """Paint on a small layer of our own and see whether it is understood."""
+    if not _understood():
+        import napari
+
+        raise UNetError(
+            f"napari {napari.__version__} tells of strokes in a way that this version "
+            "of napari-unet does not know: what you paint could be lost. Update "
+            "napari-unet, or use napari 0.9."
+        )
+
+
+@functools.cache
+def _understood() -> bool:
+    layer = Labels(np.full((8, 8), 3, np.uint8))
+    found: list[Change] = []
+    layer.events.paint.connect(
+        lambda event: found.extend(changes(event.value, layer.data))
+    )
+    try:
+        layer.paint((4, 4), 1)
+        layer.data_setitem((np.array([4]), np.array([4])), 3)
+    except (TypeError, ValueError, AttributeError, IndexError):
+        return False
+    first, second = (list(np.unique(change.before)) for change in found)
+    return (first, second) == ([3], [1])

@@ -1,0 +1,36 @@
+"""Docks of ours share one place, as tabs: stacked, each would be too low to be used."""
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
+
+__all__ = ["join_tabs"]
+
+_OURS = "U-Net: "
+
+
+def join_tabs(widget: QWidget) -> None:
+    """Put the dock of `widget` on top of another dock of ours, if one is beside it."""
+    dock = _dock_of(widget)
+    window = None if dock is None else dock.parentWidget()
+    if dock is None or not isinstance(window, QMainWindow) or dock.isFloating():
+        return
+    area = window.dockWidgetArea(dock)
+    if area not in (
+        Qt.DockWidgetArea.RightDockWidgetArea,
+        Qt.DockWidgetArea.LeftDockWidgetArea,
+    ):
+        return
+    for other in window.findChildren(QDockWidget):
+        title = str(other.objectName() or other.windowTitle())
+        beside = other is not dock and not other.isHidden() and not other.isFloating()
+        if beside and title.startswith(_OURS) and window.dockWidgetArea(other) == area:
+            window.tabifyDockWidget(other, dock)
+            dock.raise_()
+            return
+
+
+def _dock_of(widget: QWidget) -> QDockWidget | None:
+    parent = widget.parentWidget()
+    while parent is not None and not isinstance(parent, QDockWidget):
+        parent = parent.parentWidget()
+    return parent

@@ -1,0 +1,104 @@
+"""Next uncertain: one place after the other, the camera goes there."""
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.imagereviews import ImageReviews
+
+from .segmenting import Request, load_model
+
+if TYPE_CHECKING:
+    from napari_unet.places import Place
+    from napari_unet.uncertainty import Scanned
+
+__all__ = ["Tour", "go_to", "looking", "seeing"]
+
+_ACROSS = 12  # radii of a place that are in view when the camera is there
+
+
+@dataclass(slots=True)
+class Tour:
+    """The places that one model is least sure of, and which of them were visited.
+
+    Attributes
+    ----------
+    model
+        Whose places they are: another model is unsure of others.
+    waiting
+        Best first.
+    """
+
+    model: str = ""
+    waiting: list["Place"] = field(default_factory=list)
+    visited: list["Place"] = field(default_factory=list)
+
+    def begin(self, model: str, places: list["Place"]) -> None:
+        """Take the places that were found."""
+        if model != self.model:
+            self.visited = []
+        self.model, self.waiting = model, list(places)
+
+    def next(self, model: str, reviews: ImageReviews) -> "Place | None":
+        """Return the next place that nobody reviewed since; None if there is none."""
+        while model == self.model and self.waiting:
+            place = self.waiting.pop(0)
+            self.visited.append(place)
+            y, x = slice(place.y, place.y + 1), slice(place.x, place.x + 1)
+            if not reviews.reviewed(place.plane, (y, x)).any():
+                return place
+        return None
+
+
+def looking(
+    view: Request, reviews: ImageReviews, visited: list["Place"]
+) -> Generator["Scanned", None, list["Place"]]:
+    """Look for uncertain places in the thread, those near the view first."""
+    from napari_unet.threads import spare_cores
+    from napari_unet.uncertainty import find_uncertain
+
+    spare_cores()
+    centre = None
+    if view.view is not None:
+        y, x = view.view
+        centre = ((y.start + y.stop) // 2, (x.start + x.stop) // 2)
+    return (
+        yield from find_uncertain(
+            load_model(view.model, view.models),
+            view.image,
+            view.options,
+            start=view.plane,
+            reviewed=reviews.reviewed,
+            found=visited,
+            centre=centre,
+        )
+    )
+
+
+def seeing(view: Request) -> Generator[None, None, NDArray[np.float32]]:
+    """Return how undecided the model is in view, 0 to 1 (Y, X)."""
+    from napari_unet.threads import spare_cores
+    from napari_unet.uncertainty import margin
+
+    spare_cores()
+    yield
+    model = load_model(view.model, view.models)
+    whole = tuple(slice(0, n) for n in view.image.plane_shape)
+    box: Any = view.view or whole
+    return 1 - margin(model, view.image, view.options, view.plane, box)
+
+
+def go_to(viewer: Any, layer: Any, place: "Place") -> None:
+    """Bring a place of a labels layer into the middle of the canvas."""
+    point = np.asarray(layer.data_to_world((*place.plane, place.y, place.x)))
+    step = np.asarray(viewer.dims.point)
+    step[-len(point) :] = point
+    viewer.dims.point = tuple(step)
+    camera = viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
+    camera.center = (0.0, *point[-2:])
+    across = _ACROSS * place.radius * float(np.abs(np.asarray(layer.scale))[-1])
+    side = min(viewer._canvas_size) if hasattr(viewer, "_canvas_size") else 600
+    camera.zoom = min(max(side / max(across, 1e-9), 1e-6), 1e6)

@@ -1,0 +1,307 @@
+"""The curves: drawn late and seldom, readable in every theme, and what they say."""
+
+import math
+import subprocess
+import sys
+import time
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
+
+from napari_unet.ui.curve import Curve, verdict
+
+LEFT = Qt.MouseButton.LeftButton
+THEMES = {"dark": ("#23242b", "#f0f1f2"), "light": ("#ebe7e6", "#1e1e21")}  # napari's
+POINTS = [(2.0, 0.7, "v1"), (4.0, 0.8, "v2"), (7.5, 0.803, "v3")]
+
+
+def style(theme):
+    background, text = THEMES[theme]
+    return f"QWidget {{ background-color: {background}; color: {text}; }}"
+
+
+@pytest.fixture
+def curve(qtbot):
+    curve = Curve()
+    qtbot.addWidget(curve)
+    curve.setStyleSheet(style("dark"))
+    curve.resize(352, 240)
+    curve.show()
+    return curve
+
+
+def drawn(curve):
+    """Return the seconds and scores in the plot of the training."""
+    plot = curve._plots[0]
+    seconds, scores = plot._loss.getData()[0], plot._score.getData()[1]
+    return tuple([] if data is None else list(data) for data in (seconds, scores))
+
+
+def picture(widget):
+    """Return the pixels (Y, X, 3) of a widget as it is on screen."""
+    image = widget.grab().toImage()
+    image = image.convertToFormat(image.Format.Format_RGB888)
+    data = image.constBits().asarray(image.sizeInBytes())
+    rows = np.array(data, np.uint8).reshape(image.height(), image.bytesPerLine())
+    return rows[:, : 3 * image.width()].reshape(image.height(), image.width(), 3)
+
+
+def click_tab(curve, index):
+    QTest.mouseClick(curve.tabs, LEFT, pos=curve.tabs.tabRect(index).center())
+
+
+def test_nothing_is_loaded_or_takes_room_before_a_training():
+    code = (
+        "import sys, time; from qtpy.QtWidgets import QApplication"
+        "; a = QApplication([])"
+        "; t = time.perf_counter(); from napari_unet.ui.curve import Curve; c = Curve()"
+        "; c.set_models([]); s = time.perf_counter() - t"
+        "; assert c.sizeHint().height() < 40 and s < 1, (c.sizeHint(), s)"
+        "; assert not {'pyqtgraph', 'torch', 'napari'} & set(sys.modules)"
+        "; c.begin(); assert 'pyqtgraph' in sys.modules"
+        "; assert c.sizeHint().height() > 120"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_before_a_training_a_line_says_so(curve):
+    assert "No training yet" in curve.line.text()
+    assert not curve.tabs.isVisible()
+
+
+def test_steps_are_drawn_when_the_training_is_over(curve):
+    curve.begin()
+    curve.add(0.5, 1.0, None)
+    curve.add(1.0, 0.8, 0.6)
+    curve.add(1.5, 0.7)
+    curve.add(2.0, 0.5, 0.75)
+    curve.finish()
+    assert drawn(curve) == ([0.5, 1.0, 1.5, 2.0], [0.6, 0.75])
+    assert "loss 0.5" in curve.legend.text()
+    assert "held-out score 0.750" in curve.legend.text()
+
+
+def test_redraws_at_most_five_times_a_second(curve):
+    curve.begin()
+    redraws = []
+    curve._plots[0]._loss.sigPlotChanged.connect(lambda _: redraws.append(1))
+    begun, steps = time.monotonic(), 0
+    while (passed := time.monotonic() - begun) < 1:
+        steps += 1
+        curve.add(passed, 1 / steps)
+        QApplication.processEvents()
+    assert 1 <= len(redraws) <= 5
+    assert steps > 100
+
+
+def test_training_without_a_score_has_no_axis_for_it(curve):
+    curve.begin()
+    curve.add(1.0, 0.5)
+    curve.finish()
+    assert curve._plots[0]._item.getAxis("right")._tickLevels == []
+    assert "score" not in curve.legend.text()
+    curve.add(2.0, 0.4, 0.9)
+    curve.finish()
+    assert curve._plots[0]._item.getAxis("right")._tickLevels is None
+    assert "score 0.900" in curve.legend.text()
+
+
+def test_what_was_added_last_is_drawn_without_finish(curve, qtbot):
+    curve.begin()
+    curve.add(1.0, 0.5, 0.9)
+    qtbot.waitUntil(lambda: drawn(curve) == ([1.0], [0.9]))
+
+
+def test_begin_forgets_the_last_training(curve):
+    curve.begin()
+    curve.add(1.0, 0.5, 0.9)
+    curve.finish()
+    click_tab(curve, 1)
+    curve.begin()
+    assert curve.tabs.currentIndex() == 0
+    curve.add(0.1, 2.0)
+    curve.finish()
+    assert drawn(curve) == ([0.1], [])
+
+
+def test_numbers_that_are_none_are_left_out(curve):
+    curve.begin()
+    curve.add(0.5, math.nan, math.inf)
+    curve.add(1.0, 0.5, math.nan)
+    curve.finish()
+    assert drawn(curve) == ([1.0], [])
+
+
+def test_long_training_is_drawn_fast_to_its_last_step(curve):
+    curve.begin()
+    for step in range(60_000):
+        curve.add(step / 100, 1.0 + step % 7)
+    begun = time.perf_counter()
+    curve.finish()
+    assert time.perf_counter() - begun < 0.2
+    xs, _ = drawn(curve)
+    assert len(xs) <= 4000
+    assert xs[-1] == pytest.approx(599.99)
+
+
+def test_axes_show_all_that_was_drawn(curve):
+    curve.begin()
+    for step in range(50):
+        curve.add(step, 3.0 - step / 20, 0.4 + step / 100)
+    curve.finish()
+    plot = curve._plots[0]
+    (x0, x1), (y0, y1) = plot._item.vb.viewRange()
+    assert x0 <= 0 < 49 <= x1
+    assert y0 <= 0.55 < 3.0 <= y1
+    (x2, x3), (y2, y3) = plot._right.viewRange()
+    assert (x2, x3) == pytest.approx((x0, x1), abs=0.5)
+    assert y2 <= 0.4 < 0.89 <= y3
+
+
+def test_a_steady_score_does_not_look_like_a_mountain(curve):
+    curve.set_models([(i, 0.8 + 0.001 * (i % 2), f"v{i}") for i in range(6)])
+    low, high = curve._plots[1]._item.vb.viewRange()[1]
+    assert high - low > 0.1
+
+
+def test_tabs_turn_by_mouse_and_keyboard(curve):
+    curve.begin()
+    curve.set_models(POINTS)
+    assert curve.pages.currentIndex() == 0
+    click_tab(curve, 1)
+    assert curve.pages.currentIndex() == 1
+    assert "minutes of annotation" in curve.legend.text()
+    QTest.keyClick(curve.tabs, Qt.Key.Key_Left)
+    assert curve.pages.currentIndex() == 0
+    assert "loss" in curve.legend.text()
+
+
+def test_models_have_their_names_and_a_verdict(curve):
+    curve.set_models(POINTS)
+    click_tab(curve, 1)
+    QApplication.processEvents()
+    plot = curve._plots[1]
+    assert list(plot._dots.getData()[1]) == [0.7, 0.8, 0.803]
+    assert [text.toPlainText() for text in plot._names] == ["v3", "v2", "v1"]
+    assert curve.line.text() == verdict(POINTS)
+    curve.set_models([])
+    assert plot._names == []
+    assert curve.line.text() == verdict([])
+
+
+def test_names_that_would_lie_on_each_other_are_left_out_the_newest_first(curve):
+    curve.set_models([(i / 10, 0.5 + i / 100, f"model {i}") for i in range(40)])
+    click_tab(curve, 1)
+    QApplication.processEvents()
+    plot = curve._plots[1]
+    names = [text.toPlainText() for text in plot._names]
+    assert names[0] == "model 39"
+    assert 2 <= len(names) < 10
+    places = sorted(
+        (text.mapRectToScene(text.boundingRect()) for text in plot._names),
+        key=lambda rect: rect.left(),
+    )
+    for one, two in pairwise(places):
+        assert one.right() < two.left() + 8  # of which 6 are empty
+
+
+@pytest.mark.parametrize("first", THEMES)
+def test_curves_stand_out_when_the_theme_changes(curve, first):
+    curve.setStyleSheet(style(first))
+    curve.begin()
+    for step in range(30):
+        curve.add(step, 1 / (1 + step), 0.5 + step / 100)
+    curve.finish()
+    for theme in (first, *(name for name in THEMES if name != first)):
+        curve.setStyleSheet(style(theme))
+        QApplication.processEvents()
+        pixels = picture(curve._plots[0].widget).reshape(-1, 3)
+        background = tuple(int(THEMES[theme][0][i : i + 2], 16) for i in (1, 3, 5))
+        assert (pixels == background).all(axis=1).mean() > 0.7
+        for colour in curve._plots[0]._colours:
+            rgb = tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5))
+            assert (pixels == rgb).all(axis=1).sum() > 20
+            assert contrast(rgb, background) > 4.5
+
+
+def contrast(one, two):
+    """Return the contrast of WCAG 2: text needs 4.5."""
+    high, low = sorted((luminance(one), luminance(two)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def luminance(rgb):
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+        for c in (value / 255 for value in rgb)
+    ]
+    return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_everything_explains_itself(curve):
+    curve.begin()
+    for widget in (curve.tabs, *(plot.widget for plot in curve._plots)):
+        assert widget.accessibleName()
+    assert curve.tabs.tabToolTip(0)
+    assert curve.tabs.tabToolTip(1)
+    assert curve.line.toolTip()
+
+
+def scores(*values, minutes=2.0):
+    return [(minutes * i, score, f"v{i}") for i, score in enumerate(values, 1)]
+
+
+LITTLE = "more strokes of this kind change little."
+FALL = "look at the last strokes again, or go back to v2."
+
+
+@pytest.mark.parametrize(
+    ("points", "text"),
+    [
+        ((), "Too early to say when to stop: 0 of the 3 scored models that it takes."),
+        (
+            scores(0.8, 0.9),
+            "Too early to say when to stop: 2 of the 3 scored models that it takes.",
+        ),
+        (
+            scores(0.8, 0.803, 0.806),
+            f"The last two improvements gained 0.3 % each: {LITTLE}",
+        ),
+        (
+            scores(0.8, 0.804, 0.805),
+            f"The last two improvements gained 0.4 % and 0.1 %: {LITTLE}",
+        ),
+        (
+            scores(0.8, 0.8, 0.8),
+            f"The last two improvements gained nothing: {LITTLE}",
+        ),
+        (
+            scores(0.8, 0.795, 0.803),
+            f"The last two improvements gained nothing and 0.3 %: {LITTLE}",
+        ),
+        (scores(0.6, 0.7, 0.81), "v3 gained 11.0 % in 2 min of annotation: go on."),
+        (
+            scores(0.6, 0.7, 0.81, minutes=0.5),
+            "v3 gained 11.0 % in 30 s of annotation: go on.",
+        ),
+        (scores(0.6, 0.7, 0.81, minutes=0), "v3 gained 11.0 %: go on."),
+        (
+            scores(0.7, 0.8, 0.802),
+            "v3 gained 0.2 %: another round will tell whether that is all.",
+        ),
+        (
+            scores(0.7, 0.8, 0.795),
+            "v3 gained nothing: another round will tell whether that is all.",
+        ),
+        (
+            scores(0.7, 0.85, 0.82),
+            f"v3 scores 3.0 % less than v2: {FALL}",
+        ),
+    ],
+)
+def test_verdict_says_whether_more_strokes_are_worth_it(points, text):
+    assert verdict(points) == text
