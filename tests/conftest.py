@@ -4,14 +4,16 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
+    from window import Window
+
     from napari_unet.model import Model
 
 THREADS = int(os.environ.setdefault("OMP_NUM_THREADS", "2"))
@@ -71,3 +73,27 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the real images of {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def nets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with nets of which every weight is known."""
+    from window import make_nets
+
+    return make_nets(tmp_path_factory.mktemp("nets"))
+
+
+@pytest.fixture
+def window(
+    make_napari_viewer: Callable[..., Any],
+    qtbot: Any,
+    nets: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> "Window":
+    """Return a real window with U-Net: Segment and U-Net: Correct."""
+    from window import Window
+
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    return Window(make_napari_viewer(show=True), qtbot, nets, tmp_path)

@@ -121,7 +121,8 @@ print(script.load().__module__)
     assert Path(lines[0]) == installed / "napari_unet" / "__init__.py"
     assert Path(lines[1]).is_relative_to(installed)
     assert Path(lines[1]).is_file()
-    assert lines[2:] == ["3", "U-Net ['U-Net: Segment', 'U-Net: Correct']", "napari_unet.cli"]
+    docks = "U-Net ['U-Net: Segment', 'U-Net: Correct']"
+    assert lines[2:] == ["3", docks, "napari_unet.cli"]
 
 
 def test_version_is_the_one_that_the_metadata_states(installed: Path) -> None:

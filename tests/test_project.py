@@ -106,7 +106,9 @@ def test_corrections_hold_the_image_around_them(saved, image) -> None:
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (0, 5, 10, 19)
     assert lower.corner == (96, 0)
     assert lower.target.shape == (44, 256)
+    assert (upper.place, lower.place) == (((), (0, 0)), ((), (256, 0)))
     assert (upper.source, upper.model) == ("cells", "v1")
+    assert upper.key == Project.open(saved).add_image(image)
     assert upper.time.endswith("+00:00")
 
 
@@ -157,6 +159,7 @@ def test_one_project_keeps_many_images_and_planes(tmp_path, image) -> None:
     np.testing.assert_array_equal(
         stored.read((), whole, whole), stack.read((1, 3), whole, whole)
     )
+    assert found["stack"].place == ((1, 3), (0, 0))
     assert (found["stack"].target == 2).all()
     assert found["stack"].target.shape == (60, 70)
 
@@ -202,11 +205,49 @@ def test_image_that_was_moved_is_known_by_its_pixels(saved, image, tmp_path) -> 
     assert [r.name for r in project.index.images] == ["renamed"]
 
 
+def test_image_whose_old_place_cannot_be_looked_at_was_moved(saved, image) -> None:
+    file = saved / "project.json"
+    stored = json.loads(file.read_text())
+    stored["images"][0]["path"] = "/" + 300 * "x"  # no system looks this one up
+    file.write_text(json.dumps(stored))
+    project = Project.open(saved)
+    assert (project.read(project.add_image(image), (), BOX)[0] == 1).all()
+
+
 def test_equal_images_in_two_files_are_two_images(saved, image, tmp_path) -> None:
     project = Project.open(saved)
     copy = write_image(tmp_path / "other")
     assert project.add_image(copy) != project.add_image(image)
     assert (project.read(project.add_image(copy), (), BOX)[0] == IGNORE).all()
+
+
+def test_image_that_takes_the_place_of_a_moved_one_is_another(
+    saved, image, tmp_path
+) -> None:
+    image.source.rename(tmp_path / "moved.tif")
+    project = Project.open(saved)
+    moved = project.add_image(open_image(tmp_path / "moved.tif"))
+    again = write_image(image.source.parent)  # the same pixels at the old place
+    assert project.add_image(again) != moved
+    assert (project.read(project.add_image(again), (), BOX)[0] == IGNORE).all()
+    assert (project.read(moved, (), BOX)[0] == 1).all()
+    assert len({record.key for record in project.index.images}) == 2
+
+
+def test_images_that_are_mostly_black_are_not_the_same(tmp_path) -> None:
+    """Where one looks for a fingerprint there may be nothing to see."""
+    project = Project.open(tmp_path / "a.unet")
+    samples = {}
+    for name, gain in (("dim", 1), ("light", 50)):
+        pixels = np.zeros((5, 700, 900), np.uint16)
+        pixels[1, 30:60, 800:850] = gain * np.arange(1, 51)
+        pixels[4, 600:640, 20:70] = gain
+        image = Image(name, pixels, "ZYX")
+        samples[name] = image.sample()
+        paint(project, project.add_image(image), 1, BOX, (1,))
+    project.flush()
+    for found in Project.open(project.folder).corrections():
+        np.testing.assert_array_equal(found.sample, samples[found.source])
 
 
 def test_layers_without_a_file_are_known_by_name_and_pixels(tmp_path) -> None:
@@ -306,8 +347,11 @@ def test_one_wrong_byte_is_damage_or_changes_nothing(at, bits) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\xff{", b"[]", b"{}", b'{"version": "1"}', b'{"version": 1, "images": 3}'],
-    ids=["empty", "no text", "list", "nothing", "text", "number"],
+    [
+        *(b"", b"\xff{", b"[]", b"{}", b'{"version": "1"}', b"[" * 100_000),
+        b'{"version": 1, "images": 3}',
+    ],
+    ids=["empty", "no text", "list", "nothing", "text", "deep", "number"],
 )
 def test_damaged_index_is_made_again(saved, content) -> None:
     (saved / "project.json").write_bytes(content)
@@ -356,6 +400,19 @@ def test_lost_sample_is_taken_again_from_the_image(saved, image, damaged) -> Non
     assert len(project.corrections()) == 2
     project.flush()
     assert len(Project.open(saved).corrections()) == 2
+
+
+def test_lost_sample_is_saved_as_soon_as_the_image_is_open(saved, image) -> None:
+    """A program that was killed just before it wrote the sample owes it still."""
+    (sample,) = saved.glob("samples/*.npz")
+    sample.unlink()
+    project = Project.open(saved)
+    project.add_image(image)
+    assert project.unsaved
+    project.flush()
+    again = Project.open(saved)
+    assert len(again.corrections()) == 2
+    assert not again.notes
 
 
 class Drive:
@@ -411,6 +468,25 @@ def test_folder_of_other_files_is_no_project(tmp_path) -> None:
         Project.open(tmp_path)
     with pytest.raises(CorrectionError, match="cannot be opened as a project"):
         Project.open(tmp_path / "letter.txt")
+
+
+@pytest.mark.parametrize("name", ["models", "samples", "corrections"])
+def test_folder_of_another_program_is_no_project(tmp_path, name) -> None:
+    """One name in common with a project does not make it one."""
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "thesis.docx").write_text("Dear")
+    (tmp_path / "letter.txt").write_text("Dear")
+    with pytest.raises(CorrectionError, match="holds other files"):
+        Project.open(tmp_path)
+
+
+def test_other_files_in_a_project_do_no_harm(saved) -> None:
+    (saved / "notes.txt").write_text("first try")
+    assert len(Project.open(saved).corrections()) == 2
+    (saved / "project.json").unlink()
+    assert len(Project.open(saved).corrections()) == 2
+    (saved / "project.json").write_text("broken")
+    assert len(Project.open(saved).corrections()) == 2
 
 
 def test_names_of_models(saved) -> None:
@@ -591,6 +667,103 @@ def test_place_that_takes_no_file_is_said(saved, image) -> None:
     with pytest.raises(OutputError, match="could not be saved"):
         project.flush()
     assert project.unsaved
+
+
+# --- two programs in one project ---------------------------------------------------
+
+
+def test_models_and_settings_of_two_programs_are_all_kept(saved) -> None:
+    one, two = Project.open(saved), Project.open(saved)
+    one.add_model("v3", b"three")
+    two.update(settings={"brush": 9})
+    two.add_model("w", b"four")
+    one.activate("v3")
+    two.update(settings={"diameter": 15})
+    one.update(("background", "worm"))
+    index = Project.open(saved).index
+    assert [m.name for m in index.models] == ["v1", "v2", "v3", "w"]
+    assert index.settings == {"brush": 9, "diameter": 15}
+    assert index.active == "v3"
+    assert index.classes == ("background", "worm")
+
+
+def test_name_that_another_program_gave_is_taken(saved) -> None:
+    one, two = Project.open(saved), Project.open(saved)
+    one.add_model("v3", b"three")
+    with pytest.raises(CorrectionError, match="'v3': the name is taken"):
+        two.add_model("v3", b"another")
+    assert two.model_file("v3").read_bytes() == b"three"
+
+
+def test_images_of_two_programs_are_all_kept(saved, tmp_path) -> None:
+    one, two = Project.open(saved), Project.open(saved)
+    for project, name in ((one, "a"), (two, "b")):
+        image = Image(name, noise(40, 50, seed=len(name)), "YX")
+        paint(project, project.add_image(image), 1, (slice(0, 5), slice(0, 5)))
+        project.flush()
+    assert {r.name for r in Project.open(saved).index.images} == {"cells", "a", "b"}
+    assert len(Project.open(saved).corrections()) == 4
+
+
+def test_strokes_of_two_programs_on_one_block_are_all_kept(saved, image) -> None:
+    one, two = Project.open(saved), Project.open(saved)
+    keys = [project.add_image(image) for project in (one, two)]
+    left, middle, right = ((slice(10, 20), slice(x, x + 10)) for x in (100, 105, 130))
+    paint(two, keys[1], 2, right)  # in its memory now, as it was on the disk
+    paint(one, keys[0], 3, left)
+    one.flush()
+    two.flush()
+    paint(one, keys[0], 4, middle)
+    one.flush()
+    target, _ = Project.open(saved).read(keys[0], (), (slice(15, 16), slice(95, 145)))
+    wanted = [IGNORE] * 5 + [3] * 5 + [4] * 10 + [IGNORE] * 15 + [2] * 10 + [IGNORE] * 5
+    assert target[0].tolist() == wanted
+    assert (one.read(keys[0], (), right)[0] == 2).all()
+
+
+def test_block_that_somebody_deleted_is_written_again(saved, image) -> None:
+    """Rather too much than too little: what is in memory is not lost with the file."""
+    project = Project.open(saved)
+    key = project.add_image(image)
+    project.read(key, (), BOX)
+    for block in saved.glob("corrections/*/*.npz"):
+        block.unlink()
+    paint(project, key, 0, (slice(100, 110), slice(100, 110)))
+    project.flush()
+    assert (Project.open(saved).read(key, (), BOX)[0][:6] == 1).all()
+
+
+def test_newer_program_in_the_same_project_is_not_written_over(saved, image) -> None:
+    project = Project.open(saved)
+    newer = json.dumps({"version": 99})
+    (saved / "project.json").write_text(newer)
+    paint(project, project.add_image(image), 0)
+    project.flush()  # the strokes are saved all the same
+    with pytest.raises(OutputError, match="newer version"):
+        project.activate("v2")
+    assert (saved / "project.json").read_text() == newer
+    other = Image("other", noise(40, 50), "YX")
+    paint(project, project.add_image(other), 1, (slice(0, 5), slice(0, 5)))
+    with pytest.raises(OutputError, match="newer version"):
+        project.flush()
+    assert project.unsaved
+
+
+def test_newer_block_is_not_written_over(saved, image) -> None:
+    project = Project.open(saved)
+    key = project.add_image(image)
+    paint(project, key, 0)
+    block = min(saved.glob("corrections/*/*.npz"))
+    arrays = unpack(block.read_bytes())
+    about = json.loads(arrays["about"].tobytes()) | {"version": 99}
+    arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    newer = pack(**arrays)
+    block.write_bytes(newer)
+    with pytest.raises(OutputError, match="newer version"):
+        project.flush()
+    assert block.read_bytes() == newer
+    with pytest.raises(CorrectionError, match="newer version"):
+        Project.open(saved).corrections()
 
 
 def test_project_lies_beside_its_image(tmp_path) -> None:

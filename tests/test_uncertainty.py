@@ -1,6 +1,7 @@
 """Uncertain places: where they are, which are one, what was looked at, what it says."""
 
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -151,6 +152,28 @@ def test_reviewed_pixels_are_no_place(model) -> None:
     assert look(model, pixels, reviewed=lambda plane, box: seen[box])[1] == []
 
 
+def test_middle_of_a_place_was_not_reviewed(model) -> None:
+    pixels = picture(300, 400)
+    spot(pixels, 100, 80)
+    seen = np.zeros((300, 400), np.bool_)
+    seen[100] = True  # a thin stroke through the middle
+    _, places = look(model, pixels, reviewed=lambda plane, box: seen[box])
+    assert places
+    assert not any(seen[place.y, place.x] for place in places)
+
+
+def test_reviewed_pixels_count_as_sure(model) -> None:
+    pixels = picture(300, 400)
+    spot(pixels, 100, 80, value=HALF)
+    spot(pixels, 200, 300)
+    seen = np.zeros((300, 400), np.bool_)
+    seen[92:104] = True  # most of the first spot
+    _, places = look(model, pixels, reviewed=lambda plane, box: seen[box])
+    assert where(places)[0] == (200, 300)
+    assert places[1].y > 103
+    assert places[1].score < 0.5
+
+
 def test_what_was_visited_is_not_found_again(model) -> None:
     pixels = picture(5, 120, 160)
     for z in range(5):
@@ -254,8 +277,6 @@ def test_closing_ends_the_search_at_once(model) -> None:
 
 
 def test_probabilities_of_a_large_stack_are_never_all_in_memory(model) -> None:
-    import tracemalloc
-
     class Planes:
         """A stack of 2,000 planes that is nowhere."""
 
@@ -328,11 +349,16 @@ def test_little_is_done_between_two_events(model) -> None:
     rng = np.random.default_rng(0)
     image = Image("large", rng.integers(0, 999, (3000, 3000)).astype(np.uint16), "YX")
     job = find_uncertain(model, image, CPU, start=(), reviewed=nobody, seconds=4)
+    next(job)
     gaps, began = [], time.thread_time()  # others do not make it slower
+    tracemalloc.start()
     for event in job:
         now = time.thread_time()
         gaps.append(now - began)
         began = now
         assert event.looked < 0.15 * len(gaps)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
     assert len(gaps) > 3
     assert max(gaps) < 2
+    assert peak < 30e6  # the plane itself, as the net sees it, is 36 MB

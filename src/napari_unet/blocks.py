@@ -1,84 +1,37 @@
 """Where reviewed pixels are kept: squares of a plane, each in a file of its own.
 
-Only this file knows the grid of squares, and what such a file holds.
+Only this file knows the grid of squares, and how those in memory and those on the disk
+come together, where another program may write too.
 """
 
-import json
 import os
-import re
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .blockfile import (
+    SIDE,
+    Block,
+    Pixels,
+    Place,
+    find_blocks,
+    pack_block,
+    read_block,
+)
 from .corrections import IGNORE
 from .errors import CorrectionError, OutputError
-from .safefile import pack, read_whole, set_aside, unpack, write_whole
+from .safefile import set_aside, write_whole
 from .tiling import Box, cut, shifted
 
 __all__ = ["SIDE", "Block", "Blocks", "Pixels", "Place"]
 
-SIDE = 256  # pixels; a stroke touches few squares, and one is written in milliseconds
-_VERSION = 1  # of the files; a newer one is left alone
 _KEPT = 64  # squares in memory that are on the disk too
-_NAME = re.compile(r"plane((?:-\d+)*)_(\d+)_(\d+)\.npz")
 
-Pixels = tuple[NDArray[np.uint8], NDArray[np.int32]]  # target and shown, (Y, X) each
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a block lies: which image, which plane, its first row and column."""
-
-    image: str
-    plane: tuple[int, ...]
-    y: int
-    x: int
-
-    @property
-    def file(self) -> str:
-        """Path of the block's file in the folder of all blocks."""
-        plane = "".join(f"-{i}" for i in self.plane)
-        return f"{self.image}/plane{plane}_{self.y}_{self.x}.npz"
-
-    @property
-    def box(self) -> Box:
-        """(Y, X) slices of the plane; they may reach beyond its end."""
-        return slice(self.y, self.y + SIDE), slice(self.x, self.x + SIDE)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Block:
-    """What the file of a block holds.
-
-    Attributes
-    ----------
-    target
-        (256, 256) uint8; see `corrections.Correction`.
-    shown
-        (256, 256) int32: the labels that people decided on, objects or classes.
-    raw
-        (C, Y, X) pixels of the image, with context around the block; without pixels
-        when the image could not be read any more.
-    about
-        Where it came from, fit for JSON.
-    """
-
-    target: NDArray[np.uint8]
-    shown: NDArray[np.int32]
-    raw: NDArray[Any]
-    about: dict[str, Any]
-
-    def __post_init__(self) -> None:
-        for array, kind in ((self.target, np.uint8), (self.shown, np.int32)):
-            if array.shape != (SIDE, SIDE) or array.dtype != kind:
-                raise ValueError(f"pixels of {array.shape}, {array.dtype}")
-        if self.raw.ndim != 3:
-            raise ValueError(f"pixels of {self.raw.shape}")
+_Stamp = tuple[int, int, int]  # changes whenever a file is written
 
 
 class Blocks:
@@ -96,9 +49,11 @@ class Blocks:
 
     def __init__(self, folder: Path, notes: list[str]) -> None:
         self.folder, self.notes = folder, notes
-        self._stored = set(_list(folder))
+        self._stored = set(find_blocks(folder))
         self._cache: dict[Place, Pixels] = {}  # what was not used for long comes first
         self._dirty: dict[Place, object] = {}  # another object after every change
+        self._painted: dict[Place, NDArray[np.bool_]] = {}  # which pixels changed
+        self._stamps: dict[Place, _Stamp | None] = {}  # of the files that are in memory
         self._lock = threading.RLock()
         self._saving = threading.Lock()
 
@@ -141,6 +96,8 @@ class Blocks:
                     found = self._cache[place] = _nothing(SIDE, SIDE)
                 found[0][there], found[1][there] = pixels[0][here], pixels[1][here]
                 self._dirty[place] = object()
+                nowhere = np.zeros((SIDE, SIDE), np.bool_)
+                self._painted.setdefault(place, nowhere)[there] = True
 
     def flush(self, describe: Callable[[Place], tuple[NDArray[Any], Any]]) -> None:
         """Write what changed, block by block; what fails stays dirty.
@@ -160,6 +117,7 @@ class Blocks:
                 changes = dict(self._dirty)
             for place, change in changes.items():
                 with self._lock:
+                    self._merge(place)
                     target, shown = self._cache[place]
                     target, shown = target.copy(), shown.copy()
                 if (target == IGNORE).all():
@@ -167,8 +125,9 @@ class Blocks:
                 else:
                     self._save(place, Block(target, shown, *describe(place)))
                 with self._lock:
+                    self._stamps[place] = _stamp(self.folder / place.file)
                     if self._dirty.get(place) is change:  # and no newer one
-                        del self._dirty[place]
+                        del self._dirty[place], self._painted[place]
 
     def stored(self, place: Place) -> Block | None:
         """Return what is on the disk; None if nothing is, or it is damaged.
@@ -182,20 +141,13 @@ class Blocks:
             return None
         path = self.folder / place.file
         try:
-            arrays = unpack(read_whole(path))
-            about = json.loads(arrays["about"].tobytes())
-            if about["version"] <= _VERSION:
-                return Block(arrays["target"], arrays["shown"], arrays["raw"], about)
+            return read_block(path)
         except FileNotFoundError:  # somebody else removed it
             self._mark(place, stored=False)
-            return None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             self.notes.append(set_aside(path, error))
             self._mark(place, stored=False)
-            return None
-        raise CorrectionError(
-            f"'{path}' was written by a newer version of napari-unet. Update it first."
-        )
+        return None
 
     def clear(self, image: str, away: Path) -> None:
         """Forget an image, and move all files of it to the folder `away` at once.
@@ -220,17 +172,29 @@ class Blocks:
                 self._stored.discard(place)
                 self._cache.pop(place, None)
                 self._dirty.pop(place, None)
+                self._painted.pop(place, None)
+
+    def _merge(self, place: Place) -> None:
+        """Take over what another program saved where nothing was painted here since."""
+        stamp = _stamp(self.folder / place.file)
+        if stamp is None or stamp == self._stamps.get(place):
+            return
+        self._mark(place, stored=True)
+        try:
+            theirs = self.stored(place)
+        except CorrectionError as error:
+            raise OutputError(
+                f"What was painted on block {place.file} could not be saved, since "
+                f"there is another file now. {error}"
+            ) from error
+        if theirs is not None:
+            target, shown = self._cache[place]
+            kept = self._painted[place]
+            np.copyto(target, theirs.target, where=~kept)
+            np.copyto(shown, theirs.shown, where=~kept)
 
     def _save(self, place: Place, block: Block) -> None:
-        about = json.dumps({**block.about, "version": _VERSION}).encode()
-        data = pack(
-            {"raw"},
-            target=block.target,
-            shown=block.shown,
-            raw=block.raw,
-            about=np.frombuffer(about, np.uint8),
-        )
-        write_whole(self.folder / place.file, data)
+        write_whole(self.folder / place.file, pack_block(block))
         self._mark(place, stored=True)
 
     def _remove(self, place: Place) -> None:
@@ -252,6 +216,7 @@ class Blocks:
     def _load(self, place: Place) -> Pixels | None:
         found = self._cache.pop(place, None)
         if found is None:
+            self._stamps[place] = _stamp(self.folder / place.file)
             block = self.stored(place)
             if block is None:
                 return None
@@ -285,9 +250,9 @@ def _overlaps(
             yield place, shifted(common, -y, -x), here
 
 
-def _list(folder: Path) -> Iterator[Place]:
-    for path in folder.glob("*/*.npz"):
-        found = _NAME.fullmatch(path.name)
-        if found:
-            plane = tuple(int(i) for i in found[1].split("-")[1:])
-            yield Place(path.parent.name, plane, int(found[2]), int(found[3]))
+def _stamp(path: Path) -> _Stamp | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size

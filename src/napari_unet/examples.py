@@ -1,7 +1,6 @@
 """Corrections as tensors: what a net is shown, and how much every pixel of it counts.
 
 A stroke is one statement, however long: its weight grows with the root of its pixels.
-All strokes of a class together weigh the same as those of any other class.
 """
 
 import itertools
@@ -21,9 +20,22 @@ from .model import Model
 from .options import SegmentOptions
 from .tiling import Box
 
-__all__ = ["Example", "Piece", "Views", "read_examples"]
+__all__ = [
+    "Example",
+    "Piece",
+    "View",
+    "Views",
+    "altered_view",
+    "read_examples",
+    "set_apart",
+]
 
 _SIDE = 1024  # pixels along the side of an example; a larger plane is cut
+_PLACE = 256  # side of a place; of five, one is held out
+_PLACES = 5
+_GAIN, _SHIFT = 0.2, 0.06  # how much brighter or darker, on images from 0 to 1
+
+View = tuple[Tensor, Tensor, Tensor]  # image (C, Y, X), target and weight (Y, X)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +59,11 @@ class Piece:
         """How much the whole piece counts."""
         return math.sqrt(len(self.rows))
 
+    def somewhere(self, random: np.random.Generator) -> tuple[int, int]:
+        """Return row and column of one of its pixels."""
+        at = int(random.integers(len(self.rows)))
+        return int(self.rows[at]), int(self.columns[at])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
@@ -59,8 +76,7 @@ class Example:
     target
         (Y, X) uint8: what `Correction.target` says.
     weight
-        (Y, X) float32, 0 where nobody looked; over all examples, those of a class sum
-        to one.
+        (Y, X) float32, 0 where nobody looked; they sum to one over all examples.
     pieces
         What `target` consists of.
     """
@@ -69,6 +85,25 @@ class Example:
     target: Tensor
     weight: Tensor
     pieces: tuple[Piece, ...]
+
+    def cut(self, box: Box) -> View:
+        """Return image, target and weight of a part."""
+        return self.image[:, *box], self.target[box], self.weight[box]
+
+    def only(self, where: NDArray[np.bool_]) -> "Example":
+        """Return the same image, as if nobody had looked anywhere but there."""
+        mask = torch.from_numpy(where)
+        kept = ((piece, where[piece.rows, piece.columns]) for piece in self.pieces)
+        return Example(
+            self.image,
+            torch.where(mask, self.target, IGNORE),
+            self.weight * mask,
+            tuple(
+                Piece(piece.value, piece.rows[m], piece.columns[m])
+                for piece, m in kept
+                if m.any()
+            ),
+        )
 
 
 def read_examples(
@@ -88,14 +123,12 @@ def read_examples(
         for window, target in _crops(model, correction, options)
     ]
     pieces = [tuple(_pieces(target)) for _, target in crops]
-    totals: dict[int, float] = {}
-    for piece in (p for found in pieces for p in found):
-        totals[piece.value] = totals.get(piece.value, 0.0) + piece.weight
+    total = sum(piece.weight for found in pieces for piece in found)
     return [
         Example(
             torch.from_numpy(window),
             torch.from_numpy(target),
-            torch.from_numpy(_weights(target.shape, found, totals)),
+            torch.from_numpy(_weights(target.shape, found, total)),
             found,
         )
         for (window, target), found in zip(crops, pieces, strict=True)
@@ -166,13 +199,47 @@ def _pieces(target: NDArray[np.uint8]) -> Iterator[Piece]:
 
 
 def _weights(
-    shape: tuple[int, ...], pieces: Sequence[Piece], totals: dict[int, float]
+    shape: tuple[int, ...], pieces: Sequence[Piece], total: float
 ) -> NDArray[np.float32]:
     weights = np.zeros(shape, np.float32)
     for piece in pieces:
-        each = piece.weight / len(piece.rows) / totals[piece.value]
+        each = piece.weight / len(piece.rows) / total
         weights[piece.rows, piece.columns] = each
     return weights
+
+
+def set_apart(
+    examples: Sequence[Example], seed: int
+) -> tuple[list[Example], list[Example]]:
+    """Return what to learn from, and a fifth of the places, held out to judge by.
+
+    A place is an example, or where there are fewer than five, a square of one. Nothing
+    is held out where there are fewer than five places that somebody looked at, or where
+    a class would be left of which nothing is known.
+    """
+    whole = len(examples) >= _PLACES
+    grids = [_places(e, None if whole else _PLACE) for e in examples]
+    seen = [(i, int(n)) for i, e in enumerate(examples) for n in _seen(grids[i], e)]
+    random = np.random.default_rng(seed)
+    chosen = random.permutation(len(seen))[: len(seen) // _PLACES]
+    out = {seen[number] for number in chosen}
+    masks = [np.isin(g, [n for j, n in out if j == i]) for i, g in enumerate(grids)]
+    pairs = list(zip(examples, masks, strict=True))
+    learn, held = [e.only(~m) for e, m in pairs], [e.only(m) for e, m in pairs]
+    known = [{p.value for e in part for p in e.pieces} for part in (examples, learn)]
+    if not chosen.size or known[0] != known[1]:
+        return list(examples), []
+    return learn, [e for e in held if e.pieces]
+
+
+def _places(example: Example, side: int | None) -> NDArray[np.intp]:
+    """Return the number (Y, X) of the square that every pixel lies in."""
+    y, x = np.indices(example.target.shape)
+    return np.zeros_like(y) if side is None else y // side * 2**16 + x // side
+
+
+def _seen(places: NDArray[np.intp], example: Example) -> NDArray[np.intp]:
+    return np.unique(places[example.target.numpy() != IGNORE])
 
 
 # --- what a step of training is shown ----------------------------------------------
@@ -187,21 +254,20 @@ class Views:
 
     def __init__(self, examples: Sequence[Example], size: int, seed: int) -> None:
         self.examples, self.size = examples, size
-        self.random = np.random.default_rng(seed)
+        self.restart(seed)
         self.strokes = [(e, piece) for e in examples for piece in e.pieces]
-        values = sorted({piece.value for _, piece in self.strokes})
-        self.of_value = [
-            [i for i, (_, p) in enumerate(self.strokes) if p.value == value]
-            for value in values
-        ]
 
-    def batch(self, around: int, anywhere: int) -> tuple[Tensor, Tensor, Tensor]:
+    def restart(self, seed: int) -> None:
+        """Draw from here on as this seed says."""
+        self.random = np.random.default_rng(seed)
+
+    def batch(self, around: int, anywhere: int) -> View:
         """Return images (N, C, S, S), targets and weights (N, S, S).
 
         Parameters
         ----------
         around
-            Views with a stroke in them; every class as often as any other.
+            Views with a stroke in them.
         anywhere
             Views from all over the examples.
         """
@@ -210,19 +276,17 @@ class Views:
         images, targets, weights = map(torch.stack, zip(*views, strict=True))
         return images, targets, weights
 
-    def _around(self) -> tuple[Tensor, Tensor, Tensor]:
-        own = self.of_value[self.random.integers(len(self.of_value))]
-        example, piece = self.strokes[own[self.random.integers(len(own))]]
-        at = self.random.integers(len(piece.rows))
-        return self._view(example, int(piece.rows[at]), int(piece.columns[at]))
+    def _around(self) -> View:
+        example, piece = self.strokes[int(self.random.integers(len(self.strokes)))]
+        return self._view(example, *piece.somewhere(self.random))
 
-    def _anywhere(self) -> tuple[Tensor, Tensor, Tensor]:
+    def _anywhere(self) -> View:
         example = self.examples[int(self.random.integers(len(self.examples)))]
         height, width = example.target.shape
         y, x = self.random.integers(height), self.random.integers(width)
         return self._view(example, int(y), int(x))
 
-    def _view(self, example: Example, y: int, x: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _view(self, example: Example, y: int, x: int) -> View:
         """Cut a square with (y, x) in its middle half, padded where there is less."""
         slices = []
         for at, length in zip((y, x), example.target.shape, strict=True):
@@ -230,24 +294,22 @@ class Views:
             start = at - int(self.random.integers(side // 4, side - side // 4))
             start = min(max(start, 0), length - side)
             slices.append(slice(start, start + side))
-        rows, columns = slices
-        image = example.image[:, rows, columns]
-        target, weight = example.target[rows, columns], example.weight[rows, columns]
+        image, target, weight = example.cut((slices[0], slices[1]))
         lack = (0, self.size - target.shape[1], 0, self.size - target.shape[0])
         if any(lack):
             image, weight = F.pad(image, lack), F.pad(weight, lack)
             target = F.pad(target, lack, value=IGNORE)
-        turns, flip = int(self.random.integers(4)), bool(self.random.integers(2))
-        image, target, weight = (
-            torch.rot90(t.flip(-1) if flip else t, turns, (-2, -1))
-            for t in (image, target, weight)
-        )
-        return self._tinted(image), target, weight
+        return altered_view((image, target, weight), self.random)
 
-    def _tinted(self, image: Tensor) -> Tensor:
-        """Make all channels brighter or darker, and each by itself."""
-        own = (image.shape[0], 1, 1)
-        gain = self.random.normal(0, 0.1) + self.random.normal(0, 0.1, own)
-        shift = self.random.normal(0, 0.03) + self.random.normal(0, 0.03, own)
-        gains, shifts = (torch.from_numpy(a).float() for a in (np.exp(gain), shift))
-        return image * gains + shifts
+
+def altered_view(view: View, random: np.random.Generator) -> View:
+    """Turn a view, flip it, and make all channels brighter or darker, and each."""
+    turns, flip = int(random.integers(4)), bool(random.integers(2))
+    image, target, weight = (
+        torch.rot90(t.flip(-1) if flip else t, turns, (-2, -1)) for t in view
+    )
+    own = (image.shape[0], 1, 1)
+    gain = random.normal(0, _GAIN) + random.normal(0, _GAIN, own)
+    shift = random.normal(0, _SHIFT) + random.normal(0, _SHIFT, own)
+    gains, shifts = (torch.from_numpy(a).float() for a in (np.exp(gain), shift))
+    return image * gains + shifts, target, weight

@@ -9,7 +9,7 @@ classes.
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -19,18 +19,43 @@ from .autocast import mean_weights
 from .corrections import IGNORE
 from .examples import Example
 from .hypercolumn import Hypercolumn
-from .losses import distance, evenly, pixel_loss, right
+from .losses import Belief, believe, distance, evenly, pixel_loss, right
 from .pixels import Pixels, read_pixels
 from .unet import UNet
 
-__all__ = ["fit_head", "with_hypercolumn"]
+__all__ = ["Fit", "fit_head", "with_hypercolumn"]
 
 _HIDDEN = 32
-_TRUST = 0.3  # weight of what the model said before, next to 1 for what people said
 _STEPS = 100
 _RATE, _AGAIN = 1e-2, 3e-3  # of a new head, and of one that was fitted before
 _DECAY = 1e-3
 _DROPOUT = 0.2
+_CAUTION = 3  # power: how little of a change is made to a model that is good already
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What came of fitting a head.
+
+    Attributes
+    ----------
+    loss
+        Of the last step.
+    before, after
+        Which share of the reviewed pixels the net was, and is, right about.
+    belief
+        How far the net was right before.
+    """
+
+    loss: float
+    before: float
+    after: float
+    belief: Belief
+
+    @property
+    def keep(self) -> float:
+        """Which share of the weights stays as it was."""
+        return self.belief.agreement**_CAUTION
 
 
 def with_hypercolumn(net: UNet) -> UNet:
@@ -45,14 +70,10 @@ def with_hypercolumn(net: UNet) -> UNet:
     return student.to(next(net.parameters()).device).eval()
 
 
-def fit_head(net: UNet, examples: Sequence[Example]) -> tuple[float, float, float]:
-    """Fit the hypercolumn of `net` to the examples; nothing else of it is changed.
-
-    Returns the last loss, and which share of the reviewed pixels the net was right
-    about before and is right about now.
-    """
+def fit_head(net: UNet, examples: Sequence[Example], seed: int) -> Fit:
+    """Fit the hypercolumn of `net` to the examples; nothing else of it is changed."""
     head = net.hypercolumn.requires_grad_(True)
-    pixels = read_pixels(net, examples)
+    pixels = read_pixels(net, examples, seed)
     old = copy.deepcopy(head)
     new = not bool(head.out.weight.any())
     with torch.no_grad():
@@ -62,16 +83,27 @@ def fit_head(net: UNet, examples: Sequence[Example]) -> tuple[float, float, floa
             )
         standard = zip(pixels.columns, head.mean, head.gain, strict=True)
         features = torch.cat([(c - m) * g for c, m, g in standard], 1)
-        was = _score(pixels.before, pixels)
-    loss = _descend(head, features, pixels, _RATE if new else _AGAIN)
+        was = _logits(head, features, pixels)
+    belief = believe(was, pixels.target, pixels.weight, pixels.reviewed)
+    loss = _descend(head, features, pixels, (was, belief), _RATE if new else _AGAIN)
+    fit = Fit(loss, _score(was, pixels), 0.0, belief)
     with torch.no_grad():
-        mean_weights(head, old)
-        return loss, was, _score(_logits(head, features, pixels), pixels)
+        mean_weights(head, old, fit.keep)
+        return replace(fit, after=_score(_logits(head, features, pixels), pixels))
 
 
-def _descend(head: Hypercolumn, features: Tensor, pixels: Pixels, rate: float) -> float:
+def _descend(
+    head: Hypercolumn,
+    features: Tensor,
+    pixels: Pixels,
+    teacher: tuple[Tensor, Belief],
+    rate: float,
+) -> float:
     """Fit the head to standardised features (P, F) of all levels."""
-    trust = _TRUST * evenly(pixels.before, pixels.target == IGNORE)
+    logits, belief = teacher
+    before = logits.softmax(1)
+    trust = belief.trust * evenly(before, pixels.target == IGNORE)
+    weight = belief.weigh(logits, pixels.target, pixels.weight)
     optimiser = torch.optim.AdamW(head.parameters(), weight_decay=_DECAY)
     loss = torch.zeros(())
     for step in range(_STEPS):
@@ -80,8 +112,8 @@ def _descend(head: Hypercolumn, features: Tensor, pixels: Pixels, rate: float) -
         # All pixels lose the same features: one mask is cheaper than one for each.
         seen = F.dropout(torch.ones_like(features[0]), _DROPOUT)
         logits = _logits(head, features, pixels, seen)
-        told = (pixel_loss(logits, pixels.target) * pixels.weight).sum()
-        kept = (distance(logits, pixels.before) * trust).sum()
+        told = (pixel_loss(logits, pixels.target) * weight).sum()
+        kept = (distance(logits, before) * trust).sum()
         loss = told + kept
         optimiser.zero_grad()
         torch.autograd.backward(loss)

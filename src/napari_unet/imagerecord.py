@@ -137,7 +137,14 @@ def same_image(old: ImageRecord, new: ImageRecord) -> bool:
     pixels = old.fingerprint == new.fingerprint
     if old.path == new.path:
         return bool(new.path) or (pixels and old.name == new.name)
-    return pixels and bool(old.path) and not Path(old.path).exists()
+    return pixels and bool(old.path) and not _exists(Path(old.path))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # in the folder of somebody else, or on a drive that is gone
+        return False
 
 
 def check_shape(image: Image, new: ImageRecord, old: ImageRecord) -> None:

@@ -1,5 +1,6 @@
 """The reviewed pixels of one image, and how many there are of every class."""
 
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +44,7 @@ class ImageReviews:
         self._counts: dict[_Place, dict[int, Count]] = {}
         self._greatest: dict[_Place, int] = {}
         self._changed: set[_Place] = set()
+        self._lock = threading.Lock()
         for plane, box in project.reviewed(key):
             self._changed |= _places(plane, box)
 
@@ -74,7 +76,8 @@ class ImageReviews:
     def greatest(self) -> int:
         """Return the greatest number that people gave an object; 0 if none."""
         self._counted()
-        return max(self._greatest.values(), default=0)
+        with self._lock:
+            return max(self._greatest.values(), default=0)
 
     def counts(self) -> dict[int, Count]:
         """Return what was said of every class; `FOREGROUND` stands for any but 0."""
@@ -89,14 +92,15 @@ class ImageReviews:
         return np.not_equal(self.read(plane, box)[0], IGNORE)
 
     def _counted(self) -> dict[_Place, dict[int, Count]]:
-        while self._changed:
-            place = self._changed.pop()
-            plane, y, x = place
-            block = slice(y, y + SIDE), slice(x, x + SIDE)
-            target, shown = self.read(plane, block)
-            self._counts[place] = _count(target)
-            self._greatest[place] = int(shown[target != IGNORE].max(initial=0))
-        return self._counts
+        with self._lock:  # the viewer and a job may ask at once
+            while self._changed:
+                place = self._changed.pop()
+                plane, y, x = place
+                block = slice(y, y + SIDE), slice(x, x + SIDE)
+                target, shown = self.read(plane, block)
+                self._counts[place] = _count(target)
+                self._greatest[place] = int(shown[target != IGNORE].max(initial=0))
+            return dict(self._counts)
 
 
 def _count(target: NDArray[np.uint8]) -> dict[int, Count]:

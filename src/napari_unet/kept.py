@@ -163,7 +163,8 @@ def rejoin(before: Seen, kept: Kept, first: int) -> int:
     A predicted object of which most lies in one from before takes its number: colours
     stay, and what was selected. Of several that lie in one object only the largest
     does, unless somebody touched that object: two that were painted into one stay one.
-    One that was cut in two keeps its number in the larger piece.
+    One that was cut in two keeps its number in the larger piece, though the net may see
+    one object still.
 
     Parameters
     ----------
@@ -195,6 +196,9 @@ def rejoin(before: Seen, kept: Kept, first: int) -> int:
             now[(now == old) & ~seen] = numbers[piece]
     table = np.zeros(pieces.max() + 1, np.int32)
     table[list(numbers)] = list(numbers.values())
+    for old in _divided(predicted, pieces, seen) - beyond:
+        inside = (predicted == old) & ~seen & (pieces > 0)
+        now[inside] = table[pieces[inside]]
     own = seen & (pieces > 0)
     shown = shown.copy()
     shown[own] = now[own] = table[pieces[own]]
@@ -249,6 +253,17 @@ def _heirs(
             found[old] = piece
             claimed.add(piece)
     return found
+
+
+def _divided(
+    predicted: NDArray[np.int32], pieces: NDArray[np.int32], seen: NDArray[np.bool_]
+) -> set[int]:
+    """Return the predicted objects in which somebody drew several."""
+    both = seen & (predicted > 0) & (pieces > 0)
+    width = int(pieces.max(initial=0)) + 1
+    pairs = np.unique(predicted[both].astype(np.int64) * width + pieces[both])
+    found, counts = np.unique(pairs // width, return_counts=True)
+    return set(found[counts > 1].tolist())
 
 
 def _cut_off(

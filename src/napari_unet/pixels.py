@@ -10,15 +10,16 @@ from torch.nn import functional as F
 
 from .autocast import fast_dtype
 from .corrections import IGNORE
-from .examples import Example
+from .examples import Example, Piece, View, altered_view
 from .inference import fold
 from .tiling import Box
 from .unet import UNet
 
 __all__ = ["Pixels", "read_pixels"]
 
-_REVIEWED, _OTHER = 6000, 3000  # pixels that are read
-_MOST = 3_000_000  # pixels that are computed for them: some seconds on a processor
+_REVIEWED, _OTHER = 4000, 4000  # pixels that are read, and as many of altered images
+_MOST = 1_500_000  # pixels that are computed for them: a second or two on a processor
+_ALTERED = 1_000_000  # and of altered images
 _WINDOW = 384  # side of the windows that are chosen where there are more
 
 
@@ -36,67 +37,88 @@ class Pixels:
         (P,): how much each counts, all together 1.
     first
         (P, K): the logits of the first head.
-    before
-        (P, K): the probabilities of both heads, as they are.
+    reviewed
+        Share of the examples' pixels that somebody looked at.
     """
 
     columns: list[Tensor]
     target: Tensor
     weight: Tensor
     first: Tensor
-    before: Tensor
+    reviewed: float
 
 
 @torch.no_grad()
-def read_pixels(net: UNet, examples: Sequence[Example]) -> Pixels:
-    """Compute the features of a net with a hypercolumn at pixels of the examples."""
-    total = sum(int((e.target != IGNORE).sum()) for e in examples)
-    random = np.random.default_rng(total)
-    windows = list(_windows(examples, random))
-    share = sum(int((t != IGNORE).sum()) for _, t, _ in windows)
-    keep = _REVIEWED / max(share, 1)
-    backbone = fold(net)
+def read_pixels(net: UNet, examples: Sequence[Example], seed: int) -> Pixels:
+    """Compute the features of a net with a hypercolumn at pixels of the examples.
+
+    Half of them are those of altered images: turned, and brighter or darker. What is
+    learned from one image must leave alone what looks different.
+    """
+    random = np.random.default_rng(seed)
     device = next(net.parameters()).device
-    backbone = backbone.to(fast_dtype(device))
+    backbone = fold(net).to(fast_dtype(device))
+    strokes = [(e, piece) for e in examples for piece in e.pieces]
+    plain = list(_windows(examples, strokes, random))
+    altered = [altered_view(w, random) for w in _spread(strokes, random)]
     parts = []
-    for image, target, weight in windows:
-        at = _choose(target, keep, _OTHER // len(windows), random)
-        columns, first = _read(backbone, net, image.to(device), at)
-        parts.append((columns, target[at].to(device), weight[at].to(device), first))
-    columns = [torch.cat(level) for level in zip(*(p[0] for p in parts), strict=True)]
-    target = torch.cat([p[1] for p in parts])
+    for windows in (plain, altered):
+        share = sum(int((t != IGNORE).sum()) for _, t, _ in windows)
+        for image, target, weight in windows:
+            at = _choose(
+                target, _REVIEWED / max(share, 1), _OTHER // len(windows), random
+            )
+            columns, first = _read(backbone, net, image.to(device), at)
+            parts.append((columns, target[at].to(device), weight[at].to(device), first))
     weight = torch.cat([p[2] for p in parts])
-    first = torch.cat([p[3] for p in parts])
-    before = (first + net.hypercolumn.at(columns)).softmax(1)
-    return Pixels(columns, target, weight / weight.sum(), first, before)
+    total = sum(e.target.numel() for e in examples)
+    return Pixels(
+        [torch.cat(level) for level in zip(*(p[0] for p in parts), strict=True)],
+        torch.cat([p[1] for p in parts]),
+        weight / weight.sum().clamp_min(1e-12),
+        torch.cat([p[3] for p in parts]),
+        sum(len(piece.rows) for _, piece in strokes) / total,
+    )
 
 
 def _windows(
-    examples: Sequence[Example], random: np.random.Generator
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    examples: Sequence[Example],
+    strokes: Sequence[tuple[Example, Piece]],
+    random: np.random.Generator,
+) -> Iterator[View]:
     """Yield image, target and weight of what is computed: all, or around strokes."""
     if sum(e.target.numel() for e in examples) <= _MOST:
         yield from ((e.image, e.target, e.weight) for e in examples)
         return
-    strokes = [(i, p) for i, e in enumerate(examples) for p in e.pieces]
-    taken: list[tuple[int, Box]] = []
+    taken: list[tuple[Example, Box]] = []
     for number in random.permutation(len(strokes)):
-        i, piece = strokes[number]
-        at = int(random.integers(len(piece.rows)))
-        y, x = int(piece.rows[at]), int(piece.columns[at])
-        if any(i == j and _inside(y, x, box) for j, box in taken):
+        example, piece = strokes[number]
+        y, x = piece.somewhere(random)
+        if any(example is other and _inside(y, x, box) for other, box in taken):
             continue
-        example = examples[i]
-        height, width = example.target.shape
-        rows, columns = _around(y, height), _around(x, width)
-        taken.append((i, (rows, columns)))
-        yield (
-            example.image[:, rows, columns],
-            example.target[rows, columns],
-            example.weight[rows, columns],
-        )
+        taken.append((example, _box(example, y, x)))
+        yield example.cut(taken[-1][1])
         if len(taken) * _WINDOW**2 >= _MOST:
             return
+
+
+def _spread(
+    strokes: Sequence[tuple[Example, Piece]], random: np.random.Generator
+) -> Iterator[View]:
+    """Yield a window around a stroke of every example, of as many as there is time."""
+    left, seen = _ALTERED, set()
+    for number in random.permutation(len(strokes)):
+        example, piece = strokes[number]
+        if left > 0 and id(example) not in seen:
+            seen.add(id(example))
+            view = example.cut(_box(example, *piece.somewhere(random)))
+            left -= view[1].numel()
+            yield view
+
+
+def _box(example: Example, y: int, x: int) -> Box:
+    height, width = example.target.shape
+    return _around(y, height), _around(x, width)
 
 
 def _around(at: int, length: int) -> slice:

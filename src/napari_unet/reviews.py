@@ -48,6 +48,9 @@ class Reviews:
         """Say where the pixels of an image can be had."""
         self._images[record.key] = record, image
         self._samples.open(record.fingerprint, image)
+        # A program that was killed between block and sample left them without one.
+        if any(place.image == record.key for place in self.blocks.places()):
+            self._samples.owe(record.fingerprint)
 
     def read(self, key: str, plane: tuple[int, ...], box: Box) -> Pixels:
         """Return what people said about a box: target and shown, (Y, X) each.
@@ -84,7 +87,7 @@ class Reviews:
                 f"{image.plane_shape}. Was another image loaded into its layer?"
             )
         self.blocks.write(key, plane, box, pixels)
-        self._samples.owed.add(record.fingerprint)
+        self._samples.owe(record.fingerprint)
 
     def flush(self, origin: Mapping[str, Any]) -> None:
         """Write what changed; what fails is tried again next time.
@@ -175,6 +178,11 @@ class Samples:
         """Say where the pixels of an image can be had."""
         self._images[mark] = image
 
+    def owe(self, mark: str) -> None:
+        """See to it that the pixels of an image are written, unless they were."""
+        if not self._file(mark).exists():
+            self.owed.add(mark)
+
     def read(self, mark: str) -> NDArray[Any]:
         """Return the pixels of an image.
 
@@ -201,12 +209,10 @@ class Samples:
             If the disk does not take it; it is still owed then.
         """
         for mark in tuple(self.owed):
-            file = self._file(mark)
-            if not file.exists():
-                try:
-                    write_whole(file, pack(pixels=self.read(mark)))
-                except ImageError as error:
-                    self.notes.append(str(error))
+            try:
+                write_whole(self._file(mark), pack(pixels=self.read(mark)))
+            except ImageError as error:
+                self.notes.append(str(error))
             self.owed.discard(mark)
 
     def _file(self, mark: str) -> Path:

@@ -2,97 +2,52 @@
 
 The model in use is never touched. A copy learns, and replaces it only if it is no worse
 on what people said. What keeps it from getting worse elsewhere is that the model in use
-is its teacher on all pixels that nobody looked at.
+is its teacher on all pixels that nobody looked at, and the more so the better it is.
 """
 
-import copy
 import math
-import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from .autocast import forward, mean_weights
-from .corrections import IGNORE, Correction
+from .autocast import mean_weights
+from .checkpoint import read_checkpoint, task, write_checkpoint
+from .contest import Contest, Trained, TrainStep, copied
+from .corrections import Correction
+from .course import Course, Pace, score
 from .errors import CorrectionError
-from .examples import Example, Views, read_examples
-from .headfit import fit_head, with_hypercolumn
-from .losses import distance, evenly, pixel_loss, right
+from .examples import Example, read_examples, set_apart
+from .headfit import Fit, fit_head, with_hypercolumn
 from .model import Model, best_device
 from .options import TrainOptions
 from .unet import UNet
 
 __all__ = ["TrainStep", "Trained", "fine_tune"]
 
-_VIEW = 160  # pixels along the side of what a step is shown
-_AROUND, _ANYWHERE = 2, 2  # views in a step: with a stroke, and from all over
 _STEPS, _EACH = 40, 500  # steps at most, and one more for so many reviewed pixels
 _RATE, _MANY = 3e-4, 32  # learning rate; strokes for which it is not too high
-_DECAY = 1e-3  # of weights
 _WARM = 5  # steps until the rate is reached
-_EMA = 0.99
-_TRUST = 1.0  # in the teacher, on pixels that nobody looked at
-_JUDGED = 6  # batches of views that a score is made of
+_DENSE = 0.2  # share of reviewed pixels from which they are taken for the images'
+_DENSE_RATE = 1e-3
+_LEARNING = 0.85  # of the time; the rest is for judging what came of it
+_CHECK = 50  # steps between two looks at what was held out
 
-
-@dataclass(frozen=True, slots=True)
-class TrainStep:
-    """What has been reached so far.
-
-    Attributes
-    ----------
-    fraction
-        How much of the time or the steps has passed, 0 to 1.
-    step, seconds, loss
-        Steps done, seconds since the beginning, loss of the last step.
-    score
-        Share of reviewed pixels that the best model so far is right about.
-    model
-        A better model than before, when there is a new one.
-    """
-
-    fraction: float
-    step: int
-    seconds: float
-    loss: float
-    score: float
-    model: Model | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """How training ended.
-
-    Attributes
-    ----------
-    model
-        The champion: a new model, or the one that it began with.
-    published
-        Whether it is a new one.
-    score_before, score_after
-        Share of reviewed pixels that each was right about, classes and strokes being
-        balanced: of the model it began with, and of the challenger.
-    rule
-        A sentence: how the two were compared.
-    steps, seconds
-        How long it took.
-    """
-
-    model: Model
-    published: bool
-    score_before: float
-    score_after: float
-    rule: str
-    steps: int
-    seconds: float
+_ALL = (
+    "The new model had to be right on as much of all that was painted, or more: now "
+    "{now:.0%}, before {was:.0%}."
+)
+_HELD = (
+    "One place of five was held out: the best model is right on {now:.1%} of what is "
+    "labelled there, the model before on {was:.1%}."
+)
 
 
 def fine_tune(
     model: Model,
     corrections: Sequence[Correction],
     options: TrainOptions | None = None,
+    resume: Path | None = None,
 ) -> Generator[TrainStep, None, Trained]:
     """Learn from corrections; yield what is reached, return the better model.
 
@@ -104,6 +59,10 @@ def fine_tune(
         The model so far.
     corrections
         All there are, old ones too: what is not repeated is forgotten.
+    resume
+        A file in which long training keeps where it stands, to go on after it was
+        broken off; it is removed at the end. What another model, other corrections or
+        other options left there is not used. None: nothing is kept.
 
     Raises
     ------
@@ -111,146 +70,171 @@ def fine_tune(
         If there is nothing to learn from.
     ImageError
         If an image does not fit the model, or cannot be read.
+    OutputError
+        If `resume` cannot be written.
     """
-    options = options or TrainOptions()
-    began = time.perf_counter()
-    device, _ = best_device(options.device)
-    examples = read_examples(model, corrections, options.channel)
-    if not any(example.pieces for example in examples):
-        raise CorrectionError(
-            "There are no corrections to learn from. Paint over what is wrong first: a "
-            "stroke on what was missed, and one on what was taken for something else."
-        )
-    torch.manual_seed(options.seed)
-    teacher = _copy(model.net, torch.channels_last).to(device)
-    student = _copy(with_hypercolumn(teacher), torch.channels_last)
-    anchor = _copy(student, torch.channels_last)
-    loss, before, after = fit_head(student, examples)
-    first = _publish(model, student)
-    champion, best = (first, after) if after >= before else (model, before)
-    spent = time.perf_counter() - began
-    yield TrainStep(0.0, 0, spent, loss, best, None if champion is model else first)
-    course = _Course(student, teacher, examples, options, device)
-    step = 0
-    for step, fraction, loss in course.run(began):
-        yield TrainStep(fraction, step, time.perf_counter() - began, loss, best)
-    if step:
-        mean_weights(course.mean, anchor)
-        final, was = (
-            _score(net, Views(examples, _VIEW, options.seed), device)
-            for net in (course.mean, teacher)
-        )
-        if final >= was:
-            champion, best = _publish(model, course.mean), final
-    return Trained(
-        champion,
-        champion is not model,
-        round(before, 4),
-        round(best, 4),
-        "It is no worse on all pixels that somebody looked at.",
-        step,
-        time.perf_counter() - began,
-    )
+    lesson = _Lesson(model, corrections, options or TrainOptions(), resume)
+    return (yield from lesson.dense() if lesson.is_dense else lesson.sparse())
 
 
-def _publish(parent: Model, net: UNet) -> Model:
-    """Return a model of the net as it is now."""
-    found = _copy(net, torch.contiguous_format).cpu().requires_grad_(False)
-    return replace(parent, net=found)
-
-
-def _copy(net: UNet, layout: torch.memory_format) -> UNet:
-    found: UNet = copy.deepcopy(net).eval()
-    return found.to(memory_format=layout)  # type: ignore[call-overload, no-any-return]
-
-
-class _Course:
-    """Training the whole net, step by step.
-
-    Attributes
-    ----------
-    mean
-        The running mean of the weights: steadier than the weights themselves.
-    """
+class _Lesson:
+    """One run of `fine_tune`: what is learned from, and who is best so far."""
 
     def __init__(
         self,
-        student: UNet,
-        teacher: UNet,
-        examples: Sequence[Example],
+        model: Model,
+        corrections: Sequence[Correction],
         options: TrainOptions,
-        device: torch.device,
+        resume: Path | None,
     ) -> None:
-        self.net = student
-        self.teacher, self.options, self.device = teacher, options, device
-        self.mean = copy.deepcopy(student)
-        self.views = Views(examples, _VIEW, options.seed)
-        # BatchNorm keeps its statistics: those of a few strokes are not the image's.
-        self.learnt = list(student.requires_grad_(True).parameters())
-        self.optimiser = torch.optim.AdamW(
-            self.learnt, weight_decay=_DECAY, betas=(0.9, 0.99)
-        )
-        reviewed = sum(int((e.target != IGNORE).sum()) for e in examples)
-        self.steps = _STEPS + reviewed // _EACH
-        strokes = sum(len(example.pieces) for example in examples)
-        self.rate = _RATE * min(1.0, strokes / _MANY)
-        self.usual = 0.0  # weight of the reviewed pixels in a step
+        self.contest = Contest(model)
+        self.model, self.corrections, self.options = model, corrections, options
+        self.resume = resume
+        self.examples = read_examples(model, corrections, options.channel)
+        pieces = [piece for e in self.examples for piece in e.pieces]
+        if not pieces:
+            raise CorrectionError(
+                "There are no corrections to learn from. Paint over what is wrong "
+                "first: a stroke on what was missed, and one on what was taken for "
+                "something else."
+            )
+        self.strokes = len(pieces)
+        self.reviewed = sum(len(piece.rows) for piece in pieces)
+        self.learn, self.held = set_apart(self.examples, options.seed)
+        pixels = sum(e.target.numel() for e in self.examples)
+        self.is_dense = bool(self.held) and self.reviewed >= _DENSE * pixels
+        self.seed = options.seed + self.reviewed  # each round looks elsewhere
+        torch.manual_seed(self.seed)
+        device, _ = best_device(options.device)
+        self.teacher = copied(model.net).to(device)
 
-    def run(self, began: float) -> Iterator[tuple[int, float, float]]:
-        """Yield step, fraction and loss until time or steps are used up."""
-        fraction, step = self._fraction(0, began), 0
+    # --- strokes ------------------------------------------------------------------
+
+    def sparse(self) -> Generator[TrainStep, None, Trained]:
+        """Learn from strokes: few of all pixels, and most of them drawn on mistakes."""
+        contest = self.contest
+        student, fit = self._fit(self.examples)
+        first = copied(student)
+        contest.begin(fit.before)
+        if fit.after >= fit.before:
+            contest.promote(first, fit.after)
+        yield contest.event(0.0, fit.loss, new=contest.won)
+        course = self._course(student, self.examples, fit, dense=False)
+        rate = _RATE * min(1.0, self.strokes / _MANY)
+        limit = _STEPS + self.reviewed // _EACH
+        for fraction, loss in self._timed(course, rate, limit):
+            yield contest.event(fraction, loss)
+        if course.step:
+            mean_weights(course.mean, first, fit.keep)
+            self._compare(course.mean)
+        return contest.end(_ALL.format(now=contest.best, was=contest.before))
+
+    def _compare(self, net: UNet) -> None:
+        """Promote a net that is no worse than the model before on all that was said."""
+        seed = self.options.seed
+        now, was = (score(n, self.examples, seed) for n in (net, self.teacher))
+        if now >= was:
+            self.contest.promote(net, now)
+
+    # --- whole images -------------------------------------------------------------
+
+    def dense(self) -> Generator[TrainStep, None, Trained]:
+        """Learn from images in which most is labelled; judged by what is held out."""
+        contest = self.contest
+        student, fit = self._fit(self.learn)
+        contest.begin(score(self.teacher, self.held, self.options.seed))
+        new = self._judge(student)
+        yield contest.event(0.0, fit.loss, new=new)
+        course = self._course(student, self.learn, fit, dense=True)
+        if self.options.seconds is None:
+            yield from self._settle(course)
+        else:
+            for fraction, loss in self._timed(course, _DENSE_RATE, math.inf):
+                look = course.step % _CHECK == 0 or fraction == 1
+                new = look and self._judge(course.mean)
+                yield contest.event(fraction, loss, new=new)
+        return contest.end(_HELD.format(now=contest.best, was=contest.before))
+
+    def _settle(self, course: Course) -> Iterator[TrainStep]:
+        """Go on until what is held out gets no better, however small the steps."""
+        pace = self._recall(course) or Pace(_DENSE_RATE)
+        while not pace.over:
+            loss = self._advance(course, pace.rate)
+            new = False
+            if course.step % _CHECK == 0:
+                new = self._judge(course.mean)
+                pace.look(better=new)
+                self._remember(course, pace)
+            yield self.contest.event(pace.fraction, loss, new=new)
+        if self.resume:
+            self.resume.unlink(missing_ok=True)
+
+    def _judge(self, net: UNet) -> bool:
+        """Promote a net that is better on what was held out; return whether it is."""
+        now = score(net, self.held, self.options.seed)
+        if better := now > self.contest.best:
+            self.contest.promote(net, now)
+        return better
+
+    def _remember(self, course: Course, pace: Pace) -> None:
+        if self.resume is None:
+            return
+        state = course.state()
+        numbers = {"step": course.step, "stale": pace.stale, "cuts": pace.cuts}
+        if self.contest.won:
+            best = self.contest.champion.net.state_dict()
+            state |= {f"best/{name}": tensor for name, tensor in best.items()}
+        write_checkpoint(self.resume, self._task(), numbers, state)
+
+    def _recall(self, course: Course) -> Pace | None:
+        found = self.resume and read_checkpoint(self.resume, self._task())
+        if not found:
+            return None
+        numbers, state = found
+        best = {k.removeprefix("best/"): t for k, t in state.items() if "/" in k}
+        course.restore(
+            {k: t for k, t in state.items() if "/" not in k}, numbers["step"]
+        )
+        if best:
+            net = copied(course.mean)
+            net.load_state_dict(best)
+            self._judge(net)
+        return Pace(_DENSE_RATE, numbers["stale"], numbers["cuts"])
+
+    def _task(self) -> str:
+        return task(self.model, self.corrections, self.options)
+
+    # --- both ---------------------------------------------------------------------
+
+    def _course(
+        self, net: UNet, examples: Sequence[Example], fit: Fit, *, dense: bool
+    ) -> Course:
+        seed = self.options.seed
+        return Course(net, self.teacher, examples, fit.belief, dense=dense, seed=seed)
+
+    def _fit(self, examples: Sequence[Example]) -> tuple[UNet, Fit]:
+        student = with_hypercolumn(self.teacher)
+        return student, fit_head(student, examples, self.seed)
+
+    def _advance(self, course: Course, rate: float) -> float:
+        loss = course.advance(rate * min(1.0, (course.step + 1) / _WARM))
+        self.contest.steps = course.step
+        return loss
+
+    def _timed(
+        self, course: Course, rate: float, limit: float
+    ) -> Iterator[tuple[float, float]]:
+        """Yield fraction and loss until time or steps are used up."""
+        fraction = self._fraction(course.step / limit)
         while fraction < 1:
-            rate = self.rate * min(1.0, (step + 1) / _WARM)
-            rate *= 0.5 + 0.5 * math.cos(math.pi * fraction)
-            loss = self._step(rate, step)
-            step += 1
-            fraction = self._fraction(step, began)
-            yield step, min(fraction, 1.0), loss
+            falling = 0.5 + 0.5 * math.cos(math.pi * fraction)
+            loss = self._advance(course, rate * falling)
+            fraction = self._fraction(course.step / limit)
+            yield fraction, loss
 
-    def _fraction(self, step: int, began: float) -> float:
-        passed = time.perf_counter() - began
-        limit = self.options.seconds
-        return max(
-            step / self.steps, 0.0 if limit is None else passed / max(limit, 1e-9)
-        )
-
-    def _step(self, rate: float, step: int) -> float:
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        image, target, weight = (
-            t.to(self.device) for t in self.views.batch(_AROUND, _ANYWHERE)
-        )
-        logits = forward(self.net, image)
-        loss = self._told(logits, target, weight)
-        with torch.no_grad():
-            before = forward(self.teacher, image).softmax(1)
-            trust = _TRUST * evenly(before, target == IGNORE)
-        loss = loss + (distance(logits, before) * trust).sum()
-        self.optimiser.zero_grad()
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(self.learnt, 1.0)
-        self.optimiser.step()
-        keep = min(_EMA, (step + 1) / (step + 6))
-        with torch.no_grad():
-            for mean, now in zip(
-                self.mean.parameters(), self.net.parameters(), strict=True
-            ):
-                mean.lerp_(now, 1 - keep)
-        return loss.item()
-
-    def _told(self, logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-        """Return the loss on reviewed pixels, as large as if all were seen."""
-        here = float(weight.sum())
-        self.usual = 0.8 * self.usual + 0.2 * here if self.usual else here
-        return (pixel_loss(logits, target) * weight).sum() / max(self.usual, 1e-12)
-
-
-@torch.no_grad()
-def _score(net: UNet, views: Views, device: torch.device) -> float:
-    """Return the weighted share of reviewed pixels that a net is right about."""
-    good = total = 0.0
-    for _ in range(_JUDGED):
-        image, target, weight = (t.to(device) for t in views.batch(4, 0))
-        good += float((weight * right(forward(net, image), target)).sum())
-        total += float(weight.sum())
-    return good / max(total, 1e-12)
+    def _fraction(self, steps: float) -> float:
+        """Return how much of the steps or of the time is used up, 0 to 1."""
+        limit, passed = self.options.seconds, 0.0
+        if limit is not None:
+            passed = self.contest.seconds / max(_LEARNING * limit, 1e-9)
+        return min(1.0, max(steps, passed))

@@ -11,13 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.corrections import FOREGROUND, IGNORE
 from napari_unet.errors import CorrectionError
 from napari_unet.imagereviews import ImageReviews
+from napari_unet.images import Image
 from napari_unet.outputs import LabelArray, create_labels
 from napari_unet.painting import Canvas, Rules
 from napari_unet.project import Project
+from napari_unet.tiling import cut
 
-from .kinship import free_name, keep
+from .kinship import agree, free_name, keep, kind_of, meaning
 from .segmenting import Outcome, Request, Step, load_model, segmenting
 
 __all__ = ["Begun", "beginning_with", "from_labels", "going_on", "new_classes"]
@@ -68,23 +71,37 @@ def new_classes(
 ) -> Generator[Step, None, Begun]:
     """Make a model for other classes, keep it in the project, and begin with it.
 
+    Objects that were corrected before count as what is not background.
+
     Parameters
     ----------
     view
         Its ``model`` is the parent.
     empty
         Whether the labels begin with nothing in them, or with what the new model says.
+
+    Raises
+    ------
+    CorrectionError
+        If the project holds objects of other images, too.
     """
     from napari_unet.transfer import new_model
+    from napari_unet.unet import BOUNDARY
 
     parent = load_model(view.model, view.models)
     image, options = view.image, view.options
     channels = 1 if options.channel is not None else image.channels
     name = free_name(project, "new")
     made = new_model(parent, classes, channels=channels, name=name)
-    path = keep(project, made, view.model)
-    project.update(classes=made.spec.classes)
     rules = Rules("classes", made.spec.classes)
+    objects = kind_of(project) == "objects"
+    if objects:
+        _only_this(project, view)
+    path = keep(project, made, view.model)
+    if objects and view.reviews is not None:
+        unknown = BOUNDARY in project.index.classes and len(made.spec.classes) > 2
+        _as_classes(view.reviews, view.image, FOREGROUND if unknown else 1)
+    project.update(made.spec.classes, meaning(rules))
     view = replace(view, model=path, array=None, shown=None)
     view = replace(view, options=replace(options, output="classes"), ready=made)
     if not empty:
@@ -112,6 +129,7 @@ def from_labels(
     model = load_model(view.model, view.models)
     kind = "classes" if model.spec.boundary is None else "objects"
     rules = Rules(kind, model.spec.classes, model.spec.boundary)  # type: ignore[arg-type]
+    agree(reviews.project, rules)
     if tuple(labels.shape) != view.image.label_shape:
         raise CorrectionError(
             f"The labels have shape {tuple(labels.shape)}; {view.image.title} needs "
@@ -142,6 +160,28 @@ def beginning_with(view: Request, array: LabelArray) -> Generator[None, None, Be
     kind = "objects" if array.dtype == np.int32 else "classes"
     rules = Rules(kind, model.spec.classes, model.spec.boundary)  # type: ignore[arg-type]
     return Begun(view.model, rules, array, None)
+
+
+def _only_this(project: Project, view: Request) -> None:
+    own = None if view.reviews is None else view.reviews.key
+    for record in project.index.images:
+        if record.key != own and project.reviewed(record.key):
+            raise CorrectionError(
+                f"{project.folder.name} holds corrected objects of {record.name}, too, "
+                "and their classes are not known. Choose another project for the new "
+                "classes with 'Open...'."
+            )
+
+
+def _as_classes(reviews: ImageReviews, image: Image, value: int) -> None:
+    """Let objects that were reviewed be pixels of a class."""
+    height, width = image.plane_shape
+    for plane, block in reviews.places():
+        box = cut(block, (slice(0, height), slice(0, width)))
+        target, _ = reviews.read(plane, box)
+        thing = (target != IGNORE) & (target > 0)
+        target = np.where(thing, value, target).astype(np.uint8)
+        reviews.write(plane, box, (target, thing.astype(np.int32)))
 
 
 def _check(numbers: NDArray[Any], rules: Rules) -> None:

@@ -8,6 +8,8 @@ from napari.layers import Image as ImageLayer
 from qtpy.QtCore import QSignalBlocker, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QComboBox, QFileDialog, QWidget
 
+from .layers import OVERLAY
+
 __all__ = ["LayerChooser", "ModelChooser", "shipped_models"]
 
 
@@ -49,7 +51,7 @@ class LayerChooser(QComboBox):
         with QSignalBlocker(self):
             self.clear()
             for layer in reversed(self._viewer.layers):  # as in the layer list
-                if isinstance(layer, ImageLayer):
+                if isinstance(layer, ImageLayer) and not layer.metadata.get(OVERLAY):
                     self.addItem(layer.name, layer)
                     layer.events.name.connect(self._fill)
             self._choose(before)

@@ -199,6 +199,8 @@ class ClassTable(QWidget):
         return None
 
     def _on_given(self, index: int, name: str) -> None:
+        if index >= len(self._rows):  # another table came while it was typed
+            return
         row = self._rows[index]
         if name != row.name:
             new = ClassRow(row.value, name, row.colour, row.strokes, row.pixels)

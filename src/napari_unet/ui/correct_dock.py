@@ -11,13 +11,14 @@ from .beginning import Begun, from_labels, going_on, new_classes
 from .correct_form import CorrectForm
 from .desk import Desk
 from .filler import Filler
-from .glasses import KEY, Glasses
+from .glasses import Glasses
 from .job import Verb
-from .kinship import source_of
+from .kinship import source_of, use
 from .layers import looked_at
 from .learning import Learning
 from .result import Result
 from .said import begun_line
+from .segmenting import Request
 from .session import session_of
 from .tabs import join_tabs
 from .task import Task
@@ -72,27 +73,32 @@ class CorrectDock(QWidget):
         form.from_nothing.clicked.connect(lambda: self._make_model(empty=True))
         form.new_classes.clicked.connect(lambda: self._make_model(empty=False))
         form.right.clicked.connect(self._on_right)
+        form.withdraw.clicked.connect(self._on_withdraw)
         form.classes.chosen.connect(self._on_class)
         form.classes.renamed.connect(self._on_names)
         form.classes.added.connect(self._on_names)
         desk.changed.connect(self._on_reviewed)
         desk.said.connect(task.fail)
         task.changed.connect(self._show_state)
+        self._session.on_start.append(self._show_state)
         self.learning.wanted.connect(self._segment_view)
         self._session.on_end.append(self._on_session)
-        self._viewer.bind_key(KEY, lambda _: self.glasses.go_on(), overwrite=True)
         self.destroyed.connect(self._leaving())
 
     def _leaving(self) -> Callable[[], None]:
         """Return what lets go of the viewer when the dock is gone."""
-        viewer, session, told = self._viewer, self._session, self._on_session
-        desk, chooser = self.desk, self.form.subject
+        session, desk = self._session, self.desk
+        ended, began = self._on_session, self._show_state
 
-        def leave() -> None:
+        def leave() -> None:  # a method would be disconnected by then
+            session.on_end.remove(ended)
+            session.on_start.remove(began)
+            self.form.subject.forget()
+            self.glasses.forget()
+            desk.said.disconnect()  # nobody reads it any more
             desk.clear()
-            chooser.forget()
-            session.on_end.remove(told)
-            viewer.bind_key(KEY, None, overwrite=True)
+            self.task.leave()
+            session.tell()  # another dock may want the result
 
         return leave
 
@@ -108,10 +114,10 @@ class CorrectDock(QWidget):
         subject, desk = self.form.subject.subject(), self.desk
         if subject is None or not subject.same(desk.subject):
             return
-        if desk.correcting is not None:
-            desk.correcting.forget_strokes()
-        elif subject.result is not None and subject.result.rules is not None:
+        result = subject.result
+        if desk.correcting is None and result is not None and result.rules is not None:
             desk.take(subject)
+        desk.tell()
         self._show_all()
 
     def _on_open(self) -> None:
@@ -122,6 +128,7 @@ class CorrectDock(QWidget):
 
     def _on_names(self) -> None:
         self.desk.names = self.form.classes.names()
+        self.desk.colour()
         self._show_state()
 
     def _on_class(self, value: int) -> None:
@@ -138,7 +145,7 @@ class CorrectDock(QWidget):
         correcting = self.desk.correcting
         view = looked_at(self._viewer, self.desk.image_layer)
         plane, box = view.plane, view.box
-        if correcting is None:
+        if correcting is None or correcting.result.busy:
             return
         if box is None:
             self.task.fail("Look at a plane (not in 3D) to say that it is right.")
@@ -146,6 +153,17 @@ class CorrectDock(QWidget):
         pixels = self.task.attempt(lambda: correcting.approve(plane, box))
         if pixels is not None:
             self.form.progress.say(f"{pixels:,} pixels in view are marked as right.")
+
+    def _on_withdraw(self) -> None:
+        correcting = self.desk.correcting
+        view = looked_at(self._viewer, self.desk.image_layer)
+        if correcting is None or correcting.result.busy:
+            return
+        if view.box is None:
+            self.task.fail("Look at a plane (not in 3D) to forget what is in view.")
+            return
+        pixels = correcting.withdraw(view.plane, view.box)
+        self.form.progress.say(f"{pixels:,} pixels in view count as not reviewed.")
 
     def _on_reviewed(self) -> None:
         self.form.classes.set_rows(self.desk.rows())
@@ -167,10 +185,12 @@ class CorrectDock(QWidget):
         view = self.task.attempt(lambda: desk.view(model, result))
         if view is not None:
             target = result or self._session.new_result(desk.image_layer, model)
-            self._begin(doing, lambda: going_on(view, rules), target)
+            self._begin(doing, lambda: going_on(view, rules), target, view)
 
     def _make_model(self, *, empty: bool) -> None:
         desk, names = self.desk, self.form.classes.names()
+        if desk.correcting is not None:
+            self.task.attempt(desk.correcting.save)
         project = self.task.attempt(desk.open_project)
         view = self.task.attempt(lambda: desk.view(desk.model))
         if project is None or view is None:
@@ -179,6 +199,7 @@ class CorrectDock(QWidget):
             "Making a model",
             lambda: new_classes(project, names, view, empty=empty),
             self._session.new_result(desk.image_layer, "new"),
+            view,
         )
 
     def _on_from_labels(self) -> None:
@@ -192,31 +213,43 @@ class CorrectDock(QWidget):
             "Taking the labels",
             lambda: from_labels(reviews, labels, view, dense=dense),
             self._session.new_result(desk.image_layer, desk.model),
+            view,
         )
 
-    def _begin(self, doing: str, verb: Verb, result: Result) -> None:
-        filler = Filler(self._viewer, result)
+    def _begin(self, doing: str, verb: Verb, result: Result, view: Request) -> None:
+        filler, project = Filler(self._viewer, result), self.desk.project
+        result.options = view.options
 
         def done(begun: Begun) -> None:
-            self._on_begun(begun, filler)
+            self._fill(begun, filler)
+            if project is not None:
+                self.task.attempt(lambda: use(project, begun.model))
+            self._on_begun(begun, result)
 
         self.task.start(doing, verb, done, filler=filler)
 
-    def _on_begun(self, begun: Begun, filler: Filler) -> None:
-        result, subject = filler.result, self.form.subject
+    def _fill(self, begun: Begun, filler: Filler) -> None:
+        result = filler.result
         result.show(self._viewer, begun.array)
         result.rename(begun.model)
         result.rules, result.output = begun.rules, begun.rules.kind
         if begun.outcome is not None:
             filler.finish(begun.outcome)
         filler.release()
-        self.desk.went_on()
-        self.desk.hide_others(result)
+
+    def _on_begun(self, begun: Begun, result: Result) -> None:
+        """Let the user paint, unless the image was left meanwhile."""
+        desk, chooser = self.desk, self.form.subject
         self._session.announce(begun.model)
-        self.form.progress.say(begun_line(begun, self.desk.project))
-        subject.fill()
-        subject.choose(result.layer)
+        if not result.shown or desk.image_layer is not result.source():
+            self.form.progress.say(f"{result.name} is not there: it was closed.")
+            return
+        chooser.fill()
+        chooser.choose(result.layer)
+        desk.went_on()
+        desk.hide_others(result)
         self._viewer.layers.selection.active = result.layer
+        self.form.progress.say(begun_line(begun, desk.project))
 
     # --- how it looks -----------------------------------------------------------------
 

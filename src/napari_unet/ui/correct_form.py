@@ -48,6 +48,7 @@ class CorrectForm(QWidget):
         self.classes = ClassTable()
         self.new_classes = QPushButton("New model for my classes")
         self.right = QPushButton("This view is right")
+        self.withdraw = QPushButton("Forget this view")
         self.next = QPushButton("Next uncertain")
         self.show_reviewed = QCheckBox("Reviewed")
         self.show_uncertain = QCheckBox("Uncertainty")
@@ -72,12 +73,12 @@ class CorrectForm(QWidget):
         """Let the buttons follow what is on the desk, and what runs."""
         subject, result = desk.subject, desk.result
         bound, idle = desk.correcting is not None, not doing
-        busy = result is not None and result.busy
+        busy = result is not None and result.taken
         found = desk.found
         self.offer.setText(found)
         self.offer.setVisible(bool(found))
         kind = None if subject is None else subject.kind
-        waiting = result is not None and not bound and not busy
+        waiting = result is not None and not bound and not busy and not desk.elsewhere
         self.go_on.setVisible(bool(found) or waiting)
         self.from_labels.setVisible(kind == "labels")
         self.zero.setVisible(kind == "labels")
@@ -89,13 +90,14 @@ class CorrectForm(QWidget):
             button.setEnabled(idle and not busy and desk.project is not None)
         self.open.setEnabled(idle and subject is not None)
         self.new_classes.setEnabled(idle and subject is not None and new)
-        for button in (self.right, self.next):
-            button.setEnabled(idle and bound and not busy)
+        for button in (self.right, self.withdraw):
+            button.setEnabled(bound and result is not None and not result.busy)
+        self.next.setEnabled(idle and bound and not busy)
         self._follow_learning(desk, doing, stopping)
 
     def _follow_learning(self, desk: Desk, doing: str, stopping: bool) -> None:
         result = desk.result
-        busy = result is not None and result.busy
+        busy = result is not None and result.taken
         record = desk.record
         ready = not doing and desk.correcting is not None and not busy
         self.improve.setEnabled(ready)
@@ -116,7 +118,7 @@ class CorrectForm(QWidget):
         for text, dense in _ZERO.items():
             self.zero.addItem(text, dense)
         self.offer.setWordWrap(True)
-        self.seconds.setRange(5, 86_400)
+        self.seconds.setRange(1, 86_400)
         self.seconds.setValue(_SECONDS)
         self.seconds.setSuffix(" s")
         self.progress.save.hide()
@@ -136,6 +138,15 @@ class CorrectForm(QWidget):
                 "Begin a model for the classes in the table, with what the present one "
                 "has learned about images. No other training images are needed."
             ),
+            self.right: (
+                "All that you see of this plane is as it should be: the model learns "
+                "that, and no segmentation changes it."
+            ),
+            self.withdraw: (
+                "Take back what was reviewed in this view: strokes, and what you said "
+                "is right. The labels stay until the next segmentation."
+            ),
+            self.next: "Go where the model is least sure (key N).",
             self.show_reviewed: "Colour the pixels that somebody looked at.",
             self.show_uncertain: "Show where in this view the model is undecided.",
             self.show_changed: (
@@ -160,7 +171,7 @@ class CorrectForm(QWidget):
         layout.addWidget(self.zero)
         self.classes.bar.addWidget(self.new_classes)
         layout.addWidget(self.classes)
-        layout.addWidget(_row(self.right, self.next))
+        layout.addWidget(_row(self.right, self.withdraw, self.next))
         layout.addWidget(
             _row(self.show_reviewed, self.show_uncertain, self.show_changed)
         )
@@ -187,6 +198,8 @@ def _why_not(desk: Desk, doing: str, busy: bool) -> str:
         return f"{doing}: wait until that has ended."
     if busy:
         return "The result is being segmented: wait until that has ended."
+    if desk.elsewhere:
+        return "The other dock U-Net: Correct has this result."
     if desk.correcting is None:
         return "Segment an image first, or start from labels or from nothing."
     return "Learn from all that was painted. The model in use stays if it is better."

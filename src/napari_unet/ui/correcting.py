@@ -3,27 +3,30 @@
 import time
 from collections.abc import Generator
 
+import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
+from napari_unet.corrections import IGNORE
 from napari_unet.errors import CorrectionError
-from napari_unet.imagereviews import ImageReviews
 from napari_unet.images import Image
 from napari_unet.painting import Canvas, Change
 from napari_unet.project import Project
-from napari_unet.tiling import Box
+from napari_unet.tiling import Box, cut
 
 from .job import Job
+from .kinship import agree, meaning
 from .result import Result
 from .session import Session
 from .strokes import Passed, Strokes
 
-__all__ = ["SPENT_AT", "Correcting"]
+__all__ = ["SEEN", "SPENT_AT", "Correcting", "note_model"]
 
 _SAVE = 500  # ms from a stroke to the disk: a crash loses less than 2 s
 _AGAIN = 5000  # ms until a disk that was full is tried again
 _PAUSE = 30.0  # seconds without a stroke that still count as work
-_MOST = 16_000_000  # pixels that are marked as right at once
+_MOST = 5_000_000  # pixels that are marked as right at once
 _SPENT = "annotation_s"  # in the project's settings
+SEEN = "seen"  # the same: how each image is shown to the model
 SPENT_AT = "annotation_s_at"  # the same, by model
 
 
@@ -36,19 +39,16 @@ class Correcting(QObject):
         Something was reviewed, or taken back.
     said
         A sentence for the user: something could not be kept.
-    saved
-        All is on the disk.
 
     Raises
     ------
     UNetError
-        If the image is not the one that was corrected, or napari tells of strokes in a
-        way that is not known.
+        If the image is not the one that was corrected, its labels meant something
+        else then, or napari tells of strokes in a way that is not known.
     """
 
     changed = Signal()
     said = Signal(str)
-    saved = Signal()
 
     def __init__(
         self,
@@ -65,16 +65,19 @@ class Correcting(QObject):
             )
         self._session, self.result, self.image = session, result, image
         self.project = project
+        self._new = agree(project, result.rules)
         self.key = project.add_image(image)
-        self.reviews = ImageReviews(project, self.key)
+        self.reviews = session.reviews_of(project, self.key)
         self.canvas = Canvas(result.array, self.reviews, result.rules)
         self._strokes = Strokes(
             result.layer, self._on_painted, self._on_passed, self._on_returned
         )
         result.reviews = self.reviews
+        result.on_forget.append(self.forget_strokes)
         self._spent = float(project.index.settings.get(_SPENT, 0.0))
         self._last = time.monotonic()
         self._job: Job | None = None
+        self._failed = False  # the last time that it was saved
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._save)
@@ -86,15 +89,13 @@ class Correcting(QObject):
 
     def forget_strokes(self) -> None:
         """Take the labels as they are now: earlier strokes can no longer be undone."""
+        self._strokes.settle()
         result = self.result
         if result.array is not None and result.rules is not None:
             self.canvas.labels, self.canvas.rules = result.array, result.rules
         self.canvas.forget()
-
-    def note_model(self, name: str) -> None:
-        """Remember how long people had painted when a model was made."""
-        known = dict(self.project.index.settings.get(SPENT_AT, {}))
-        self.project.update(settings={SPENT_AT: {**known, name: round(self._spent, 1)}})
+        if self.project.unsaved and not self._timer.isActive():
+            self._timer.start(_SAVE)  # objects that were reviewed have new numbers
 
     def new_number(self) -> int:
         """Return a number that no object has yet."""
@@ -119,19 +120,20 @@ class Correcting(QObject):
         self._on_changed()
         return pixels
 
-    def clear(self) -> None:
-        """Forget all that was reviewed of this image; its files are put aside.
-
-        Raises
-        ------
-        OutputError
-            If they cannot be moved.
-        """
-        self.project.clear(self.key)
-        self.reviews = self.result.reviews = ImageReviews(self.project, self.key)
-        self.canvas.store = self.reviews
-        self.forget_strokes()
+    def withdraw(self, plane: tuple[int, ...], box: Box) -> int:
+        """Forget all that was reviewed in a box; return how many pixels that were."""
+        pixels = 0
+        for block in self.reviews.boxes(plane):
+            part = cut(block, box)
+            if any(side.stop <= side.start for side in part):
+                continue
+            target, shown = self.reviews.read(plane, part)
+            pixels += int((target != IGNORE).sum())
+            nothing = np.full_like(target, IGNORE), np.zeros_like(shown)
+            self.reviews.write(plane, part, nothing)
+        self.result.forget_strokes()  # undoing one would bring back what it replaced
         self._on_changed()
+        return pixels
 
     def close(self) -> None:
         """Stop listening, and save what is not saved yet.
@@ -143,13 +145,22 @@ class Correcting(QObject):
         """
         self._strokes.forget()
         self._timer.stop()
-        self.result.reviews = None
+        self.result.on_forget.remove(self.forget_strokes)
+        self.save()
+
+    def save(self) -> None:
+        """Save what is not saved yet.
+
+        Raises
+        ------
+        UNetError
+            If the disk does not take it.
+        """
         if self.project.unsaved:
             self._write()
 
     def _on_painted(self, changes: list[Change]) -> None:
         self.canvas.paint(changes)  # even while tiles arrive: it is reviewed then
-
         self._tell_unknown(changes)
         self._on_changed()
 
@@ -172,18 +183,25 @@ class Correcting(QObject):
 
     def _tell_unknown(self, changes: list[Change]) -> None:
         rules = self.canvas.rules
-        if rules.kind == "classes" and self.canvas.greatest >= len(rules.classes):
-            self.said.emit(
-                f"Label {self.canvas.greatest} is no class of this model, so nothing "
-                "learns from it. Choose a class in the table, or add one."
-            )
+        if rules.kind != "classes":
+            return
+        for change in changes:
+            now = np.asarray(self.canvas.labels[(*change.plane, *change.box)])
+            most = int(now[now != change.before].max(initial=0))
+            if most >= len(rules.classes):
+                self.said.emit(
+                    f"Label {most} is no class of this model, so nothing learns from "
+                    "it. Choose a class in the table; if you added one, click 'New "
+                    "model for my classes'."
+                )
+                return
 
     def _save(self) -> None:
         if self._job is not None:  # a stroke during saving: once more afterwards
             self._timer.start(_SAVE)
             return
         job = self._job = Job(self._saving, self)
-        job.finished.connect(lambda _: self.saved.emit())
+        job.finished.connect(self._on_saved)
         job.failed.connect(self._on_failed)
         job.ended.connect(self._on_ended)
         job.start()
@@ -193,14 +211,43 @@ class Correcting(QObject):
         self._write()
 
     def _write(self) -> None:
+        rules, options = self.canvas.rules, self.result.options
+        seen = dict(self.project.index.settings.get(SEEN, {}))
+        if options is not None:
+            seen[self.key] = {
+                "channel": options.channel, "diameter": options.diameter
+            }  # fmt: skip
+        spent = {_SPENT: round(self._spent, 1), SEEN: seen}
+        if self._new:  # later ones are for `beginning.new_classes` to say
+            self.project.update(rules.classes, {**spent, **meaning(rules)})
+            self._new = False
+        else:
+            self.project.update(settings=spent)
         self.project.flush()
-        self.project.update(settings={_SPENT: round(self._spent, 1)})
+
+    def _on_saved(self, _: object) -> None:
+        self._failed = False
 
     def _on_failed(self, sentence: str) -> None:
         self._timer.start(_AGAIN)
-        self.said.emit(sentence)
+        if not self._failed:  # once is enough
+            self.said.emit(sentence)
+        self._failed = True
 
     def _on_ended(self) -> None:
         if self._job is not None:
             self._job.deleteLater()
         self._job = None
+
+
+def note_model(project: Project, name: str) -> None:
+    """Remember how long people had painted when a model was made.
+
+    Raises
+    ------
+    OutputError
+        If the disk does not take it.
+    """
+    settings = project.index.settings
+    spent = {**settings.get(SPENT_AT, {}), name: settings.get(_SPENT, 0.0)}
+    project.update(settings={SPENT_AT: spent})

@@ -1,6 +1,7 @@
 """What is being corrected: which subject, in which project, with which model."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -15,12 +16,13 @@ from napari_unet.images import Image
 from napari_unet.options import SegmentOptions
 from napari_unet.project import Project, project_place
 from napari_unet.projectfile import ModelRecord
+from napari_unet.tiling import Box
 
 from .classes import ClassRow
-from .correcting import SPENT_AT, Correcting
+from .correcting import SEEN, SPENT_AT, Correcting
 from .curve import Point
 from .history import ModelRow
-from .kinship import name_of
+from .kinship import kind_of, name_of
 from .layers import as_image, file_of, looked_at
 from .palette import class_colours
 from .result import Result
@@ -31,6 +33,7 @@ from .subjects import Subject
 
 __all__ = ["Desk"]
 
+_SIDE = 4096  # pixels of a view that are segmented at once: seconds, not minutes
 _FIRST = "background", "foreground"  # classes of a model that nobody named yet
 
 
@@ -97,12 +100,29 @@ class Desk(QObject):
             self.bind()
         except UNetError as error:
             self.said.emit(str(error))
+        self.tell()
+
+    def tell(self) -> None:
+        """Say what the project has to say about its pieces, once."""
+        if self.project is not None and self.project.notes:
+            notes = " ".join(self.project.notes)
+            self.project.notes.clear()
+            self.said.emit(notes)
 
     def move(self, folder: Path) -> None:
-        """Keep the corrections of this image in another project from now on."""
-        if self.subject is not None:
-            self._folders[self.subject.image] = folder
-            self.take(self.subject)
+        """Keep the corrections of this image in another project from now on.
+
+        If the folder cannot be one, those stay where they are.
+        """
+        subject = self.subject
+        if subject is None:
+            return
+        before = self._folders.get(subject.image)
+        self._folders[subject.image] = folder
+        self.take(subject)
+        if self.project is None and before is not None:
+            self._folders[subject.image] = before
+            self.take(subject)
 
     def clear(self) -> None:
         """Save what is on the desk, and leave it."""
@@ -118,24 +138,43 @@ class Desk(QObject):
         correcting.deleteLater()
 
     def bind(self) -> None:
-        """Listen to strokes from now on, if the labels can be painted."""
+        """Listen to strokes from now on, if the labels can be painted.
+
+        Raises
+        ------
+        UNetError
+            If these labels are not those that were corrected before.
+        """
         result, project = self.result, self.project
         if self.correcting is not None or result is None or project is None:
             return
-        if result.busy or result.rules is None or not result.shown:
+        if result.busy or result.rules is None or not result.shown or self.elsewhere:
             return
         correcting = Correcting(self._session, result, self.image(), project, self)
         correcting.changed.connect(self.changed)
-        correcting.saved.connect(lambda: self._shown.add(project.folder))
+        correcting.changed.connect(self._on_reviewed)
         correcting.said.connect(self.said)
         self.correcting = correcting
         self.names = result.rules.classes
         if result.rules.kind == "objects":
             self.names = "background", "object"
-        elif result.layer is not None:
-            colours = dict(enumerate(class_colours(len(self.names))))
-            table: Any = {None: "transparent", **colours}
-            result.layer.colormap = DirectLabelColormap(color_dict=table)
+        else:
+            self.colour()
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether another dock has the result."""
+        result = self.result
+        return self.correcting is None and result is not None and result.corrected
+
+    def colour(self) -> None:
+        """Let the layer show the classes in the colours of the table."""
+        result = self.result
+        if result is None or result.layer is None or self.objects:
+            return
+        colours = dict(enumerate(class_colours(len(self.names))))
+        table: Any = {None: "transparent", **colours}
+        result.layer.colormap = DirectLabelColormap(color_dict=table)
 
     def image(self) -> Image:
         """Return the image of the subject.
@@ -173,28 +212,49 @@ class Desk(QObject):
         if self.correcting is not None:
             return self.correcting.reviews
         project = self.open_project()
-        return ImageReviews(project, project.add_image(self.image()))
+        return self._session.reviews_of(project, project.add_image(self.image()))
 
     def view(self, model: str, result: Result | None = None) -> Request:
-        """Return the request to segment what is in view, into a result or a new one."""
-        settings, image = read_settings(), self.image()
+        """Return the request to segment what is in view, into a result or a new one.
+
+        Raises
+        ------
+        UNetError
+            If the image cannot be read, or is not the one that was corrected.
+        """
+        image, reviews = self.image(), self.reviews()
         seen = looked_at(self._viewer, self.image_layer)
-        kind = None if result is None or result.rules is None else result.rules.kind
-        options = SegmentOptions(
-            output=kind, device=settings.device, diameter=settings.diameter or None
-        )
         return Request(
             image,
             model,
-            options,
+            self._options(reviews, result),
             self._session.models,
             array=None if result is None else result.array,
             shown=None if result is None else result.array,
-            reviews=None if self.project is None else self.reviews(),
+            reviews=reviews,
             last_id=0 if result is None else result.last_id,
-            view=seen.box,
+            view=_middle(seen.box or _whole(image)),
             plane=seen.plane,
             only=True,
+        )
+
+    def _options(self, reviews: ImageReviews, result: Result | None) -> SegmentOptions:
+        """Return how the image is shown to the model: as it was the last time."""
+        kind = kind_of(reviews.project)
+        if result is not None and result.rules is not None:
+            kind = result.rules.kind
+        last = self.result if result is None else result
+        if last is not None and last.options is not None:
+            return replace(last.options, output=kind)
+        settings = read_settings()
+        known = reviews.project.index.settings.get(SEEN, {}).get(reviews.key)
+        if not isinstance(known, dict):
+            known = {"diameter": settings.diameter or None}
+        return SegmentOptions(
+            output=kind,
+            device=settings.device,
+            channel=known.get("channel"),
+            diameter=known.get("diameter"),
         )
 
     def hide_others(self, result: Result) -> None:
@@ -274,16 +334,35 @@ class Desk(QObject):
             for m in self.project.index.models
         ]
 
+    def _on_reviewed(self) -> None:
+        if self.project is not None and not self._earlier:
+            self._shown.add(self.project.folder)
+
     def _open(self, subject: Subject) -> None:
         folder = self._folders.get(subject.image)
-        if folder is None:
+        if folder is None:  # it stays there, whatever the layer is called later
             file = file_of(self._viewer, subject.image)
             folder = project_place(file, str(subject.image.name))
-        self.project = Project.open(folder)
-        index = self.project.index
-        known = bool(index.images or index.models)
-        self._earlier = known and folder not in self._shown
-        for note in self.project.notes:
-            self.said.emit(note)
+            self._folders[subject.image] = folder
+        self.project = self._session.open_project(folder)
+        project, index = self.project, self.project.index
+        known = index.models or any(project.reviewed(i.key) for i in index.images)
+        self._earlier = bool(known) and folder not in self._shown
         if subject.result is None and self.project.index.classes:
             self.names = self.project.index.classes
+
+
+def _middle(box: Box) -> Box:
+    """Return what is in the middle of a view that is enormous; else all of it."""
+    y, x = (_short(side) for side in box)
+    return y, x
+
+
+def _short(side: slice) -> slice:
+    cut = max(side.stop - side.start - _SIDE, 0) // 2
+    return slice(side.start + cut, min(side.start + cut + _SIDE, side.stop))
+
+
+def _whole(image: Image) -> Box:
+    height, width = image.plane_shape
+    return slice(0, height), slice(0, width)

@@ -19,9 +19,10 @@ class Filler:
     """
 
     def __init__(self, viewer: Any, result: Result, *, later: bool = False) -> None:
-        """Lock the result at once, or `later`, when the first step comes."""
+        """Take the result; lock it at once, or `later`, when the first step comes."""
         self._viewer, self.result = viewer, result
         self.step: Step | None = None
+        result.taken = True
         if not later:
             self._lock()
 
@@ -49,7 +50,8 @@ class Filler:
             self.result.stopped(self.step.last_id)
 
     def release(self) -> None:
-        """Let the user paint again, however the run ended."""
+        """Let go of the result, however the run ended."""
+        self.result.taken = False
         if self.result.busy:
             self._unlock()
 

@@ -26,21 +26,55 @@ class Glasses(QObject):
         self._viewer, self._form = viewer, form
         self._desk, self._task, self._learning = desk, task, learning
         self._overlays, self._tour = Overlays(viewer), Tour()
+        self._asked = ""  # the model that was asked how sure it is
         form.show_reviewed.toggled.connect(self._show_reviewed)
         form.show_changed.toggled.connect(self._show_changed)
         form.show_uncertain.toggled.connect(self._on_uncertain)
         form.next.clicked.connect(self.go_on)
+        viewer.layers.events.removed.connect(self._on_removed)
+        viewer.bind_key(KEY, self._on_key, overwrite=True)
         desk.changed.connect(lambda: self._overlays.refresh("reviewed"))
 
     def follow(self) -> None:
         """Show what belongs to the subject that is on the desk now."""
-        self._show_reviewed(self._form.show_reviewed.isChecked())
-        self._show_changed(self._form.show_changed.isChecked())
+        form, bound = self._form, self._desk.correcting is not None
+        form.show_reviewed.setEnabled(bound)
+        form.show_changed.setEnabled(bool(self._changed()))
+        self._show_reviewed(form.show_reviewed.isChecked())
+        self._show_changed(form.show_changed.isChecked())
+        if self._asked != self._desk.model:  # another model is unsure of others
+            form.show_uncertain.setChecked(False)
+        asking = form.show_uncertain.isChecked()
+        form.show_uncertain.setEnabled(asking or (bound and not self._task.doing))
 
     def take_off(self) -> None:
         """Remove all overlays."""
         for name in ("reviewed", "changed", "uncertain"):
             self._overlays.drop(name)
+        self._form.show_uncertain.setChecked(False)
+
+    def forget(self) -> None:
+        """Listen to the viewer no more, and leave nothing there."""
+        for name in ("reviewed", "changed", "uncertain"):
+            self._overlays.drop(name)
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
+        if self._viewer.keymap.get(KEY) == self._on_key:  # another dock may have it
+            self._viewer.bind_key(KEY, None, overwrite=True)
+
+    def _on_key(self, _: Any) -> None:
+        self.go_on()
+
+    def _on_removed(self, event: Any) -> None:
+        """Let a box follow an overlay that somebody deleted."""
+        form = self._form
+        boxes = {
+            "reviewed": form.show_reviewed,
+            "changed": form.show_changed,
+            "uncertain": form.show_uncertain,
+        }
+        name = self._overlays.name_of(event.value)
+        if name is not None:
+            boxes[name].setChecked(False)
 
     def go_on(self) -> None:
         """Go to the next uncertain place; look for more when there is none left."""
@@ -87,17 +121,28 @@ class Glasses(QObject):
             self._overlays.show_reviewed(layer, correcting.reviews, shape)
 
     def _show_changed(self, wanted: bool) -> None:
-        correcting, layer = self._desk.correcting, self._desk.image_layer
+        correcting, layer, own = (
+            self._desk.correcting,
+            self._desk.image_layer,
+            self._changed(),
+        )
         self._overlays.drop("changed")
-        if wanted and correcting is not None and layer is not None:
-            own = [c for c in self._learning.compared if c.key == correcting.key]
+        if wanted and own and correcting is not None and layer is not None:
             self._overlays.show_changed(layer, own, correcting.image.label_shape)
+
+    def _changed(self) -> list[Any]:
+        """Return what the last improvement changed in the image on the desk."""
+        correcting, learning = self._desk.correcting, self._learning
+        if correcting is None or correcting.project is not learning.compared_in:
+            return []
+        return [c for c in learning.compared if c.key == correcting.key]
 
     def _on_uncertain(self, wanted: bool) -> None:
         desk = self._desk
         self._overlays.drop("uncertain")
         if not wanted or desk.result is None or self._task.doing:
             return
+        self._asked = desk.model
         view = self._task.attempt(lambda: desk.view(desk.model))
         if view is None:
             return
@@ -111,5 +156,9 @@ class Glasses(QObject):
         )
 
     def _on_seen(self, layer: Any, place: Any, unsure: Any) -> None:
+        asked = self._form.show_uncertain.isChecked()
+        if not asked or layer not in self._viewer.layers:
+            self._form.progress.say("")
+            return
         self._overlays.show_uncertain(layer, place, unsure)
         self._form.progress.say("Bright: the model is undecided between two classes.")

@@ -5,12 +5,26 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_unet.errors import CorrectionError
+from napari_unet.options import Output
+from napari_unet.painting import Rules
 from napari_unet.project import Project
 
 if TYPE_CHECKING:
     from napari_unet.model import Model
 
-__all__ = ["free_name", "keep", "name_of", "source_of"]
+__all__ = [
+    "agree",
+    "free_name",
+    "keep",
+    "kind_of",
+    "meaning",
+    "name_of",
+    "source_of",
+    "use",
+]
+
+_KIND = "labels"  # in the project's settings
 
 
 def free_name(project: Project, stem: str) -> str:
@@ -54,6 +68,62 @@ def keep(
         )
     project.activate(model.name)
     return str(project.model_file(model.name))
+
+
+def use(project: Project, source: str) -> None:
+    """Remember which model is in use, by name or file.
+
+    Raises
+    ------
+    OutputError
+        If the disk does not take it.
+    """
+    name = name_of(project, source)
+    own = any(record.name == name for record in project.index.models)
+    if project.index.active != (name if own else ""):
+        project.activate(name if own else "")
+
+
+def meaning(rules: Rules) -> dict[str, str]:
+    """Return the settings of a project in which labels mean what `rules` say."""
+    return {_KIND: rules.kind}
+
+
+def kind_of(project: Project) -> Output | None:
+    """Return what the labels in a project stand for; None if there are none."""
+    kind: Output | None = project.index.settings.get(_KIND)
+    return kind if kind in ("objects", "classes") else None
+
+
+def agree(project: Project, rules: Rules) -> bool:
+    """See to it that labels mean the same as those that are in a project.
+
+    Returns
+    -------
+    bool
+        Whether the project does not say yet what its labels mean.
+
+    Raises
+    ------
+    CorrectionError
+        If they do not.
+    """
+    index = project.index
+    if not any(project.reviewed(record.key) for record in index.images):
+        return True
+    known = kind_of(project)
+    kind = known or rules.kind
+    if kind == rules.kind and index.classes in ((), rules.classes):
+        return known is None or not index.classes
+    raise CorrectionError(
+        f"{project.folder.name} holds corrections of {_listed(kind, index.classes)}; "
+        f"here it is {_listed(rules.kind, rules.classes)}. Correct a result of the "
+        "kind that it holds, or choose another project with 'Open...'."
+    )
+
+
+def _listed(kind: str, classes: tuple[str, ...]) -> str:
+    return f"{kind} ({', '.join(classes)})"
 
 
 def name_of(project: Project, source: str) -> str:

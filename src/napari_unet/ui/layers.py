@@ -16,6 +16,7 @@ from napari_unet.errors import ImageError
 from napari_unet.images import Image
 
 __all__ = [
+    "OVERLAY",
     "View",
     "as_image",
     "axes_of",
@@ -25,6 +26,8 @@ __all__ = [
     "looked_at",
     "named_axes",
 ]
+
+OVERLAY = "napari_unet_overlay"  # in the metadata of layers that only show something
 
 _WORDS = {
     "T": "T", "TIME": "T", "C": "C", "CHANNEL": "C", "CHANNELS": "C",

@@ -8,16 +8,17 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_unet.errors import UNetError
 from napari_unet.options import TrainOptions
+from napari_unet.project import Project
 from napari_unet.safefile import read_whole, write_whole
 
 from .correct_form import CorrectForm
+from .correcting import note_model
 from .desk import Desk
 from .filler import Filler
 from .improving import Improved, ImproveRequest, Learned, improving
-from .kinship import name_of, source_of
+from .kinship import source_of
 from .result import Result
 from .said import improved_line
-from .segmenting import Outcome
 from .session import Session
 from .task import Task
 
@@ -31,8 +32,8 @@ class Learning(QObject):
     ----------
     wanted
         The view shall be segmented: what the user reads meanwhile, and the model.
-    compared
-        What the last improvement fixed and broke.
+    compared, compared_in
+        What the last improvement fixed and broke, and in which project.
     """
 
     wanted = Signal(str, str)
@@ -44,6 +45,7 @@ class Learning(QObject):
         self._viewer, self._session = viewer, session
         self._form, self._desk, self._task = form, desk, task
         self.compared: list[Any] = []
+        self.compared_in: Project | None = None
         form.improve.clicked.connect(self._on_improve)
         form.stop.clicked.connect(task.stop)
         form.undo.clicked.connect(self._on_undo)
@@ -60,38 +62,38 @@ class Learning(QObject):
         if view is None:
             return
         seconds = float(self._form.seconds.value())
-        options = TrainOptions(seconds=seconds, device=view.options.device)
+        seen = view.options
+        options = TrainOptions(seconds, seen.device, seen.channel)
         request = ImproveRequest(project, view, options)
         self._form.curve.begin()
         self._task.start(
             "Improving",
             lambda: improving(request),
-            lambda improved: self._on_improved(improved, result),
+            lambda improved: self._on_improved(improved, result, project),
             filler=Filler(self._viewer, result, later=True),
             stop=request.stop.set,
         )
 
     def _on_event(self, event: Any) -> None:
-        form, correcting = self._form, self._desk.correcting
+        form = self._form
         if isinstance(event, Learned):
             form.curve.add(event.seconds, event.loss, event.score)
             left = event.seconds * (1 / max(event.fraction, 1e-3) - 1)
             left = max(min(left, form.seconds.value() - event.seconds), 0)
             form.progress.show_fraction("Improving...", event.fraction, left)
-        elif isinstance(event, Outcome) and correcting is not None:
-            correcting.forget_strokes()
         elif hasattr(event, "fraction"):
             form.progress.show_fraction(self._task.doing + "...", event.fraction, None)
 
-    def _on_improved(self, improved: Improved, result: Result) -> None:
-        if improved.published:
-            result.rename(improved.path)
-            self.compared = improved.compared
-            if self._desk.correcting is not None:
-                self._desk.correcting.note_model(improved.name)
-            self._session.announce(improved.path)
+    def _on_improved(
+        self, improved: Improved, result: Result, project: Project
+    ) -> None:
         self._form.curve.finish()
         self._form.progress.say(improved_line(improved))
+        if improved.published:
+            result.rename(improved.path)
+            self.compared, self.compared_in = improved.compared, project
+            self._session.announce(improved.path)
+            self._task.attempt(lambda: note_model(project, improved.name))
 
     def _on_undo(self) -> None:
         record = self._desk.record
@@ -104,13 +106,6 @@ class Learning(QObject):
         if project is None or self._desk.result is None or self._task.doing:
             return
         source = source_of(project, name)
-        own = name_of(project, source)
-        known = any(m.name == own for m in project.index.models)
-        try:
-            project.activate(own if known else "")
-        except UNetError as error:
-            self._task.fail(str(error))
-            return
         self.wanted.emit(f"Going back to {Path(name).stem}", source)
 
     def _on_save(self) -> None:
@@ -124,7 +119,8 @@ class Learning(QObject):
             "U-Net (*.safetensors)",
         )
         if path:
-            self._copy(project.model_file(record.name), path)
+            suffix = "" if path.endswith(".safetensors") else ".safetensors"
+            self._copy(project.model_file(record.name), path + suffix)
 
     def _copy(self, file: Path, path: str) -> None:
         try:

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from napari_unet.corrections import IGNORE
 from napari_unet.imagereviews import ImageReviews
 
-from .layers import geometry
-from .subjects import OVERLAY
+from .layers import OVERLAY, geometry
 
 if TYPE_CHECKING:
     from napari_unet.comparison import Compared
@@ -41,6 +40,11 @@ class Overlays:
     def has(self, name: str) -> bool:
         """Whether an overlay is there."""
         return self._layers.get(name) in self._viewer.layers
+
+    def name_of(self, layer: Any) -> str | None:
+        """Return which overlay a layer is; None if it is none, or was dropped."""
+        names = (name for name, own in self._layers.items() if own is layer)
+        return next(names, None)
 
     def drop(self, name: str) -> None:
         """Remove an overlay, if it is there."""

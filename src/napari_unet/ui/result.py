@@ -3,6 +3,7 @@
 import contextlib
 import os
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from napari.layers import Labels
 
 from napari_unet.errors import OutputError
 from napari_unet.imagereviews import ImageReviews
+from napari_unet.options import SegmentOptions
 from napari_unet.outputs import LabelArray
 from napari_unet.painting import Rules
 
@@ -35,9 +37,13 @@ class Result:
     rules
         What its numbers mean to the model; None until a run was finished.
     reviews
-        Keeps what is painted, while the dock U-Net: Correct has this result.
-    busy
-        Whether a job fills it now.
+        What was painted, once the dock U-Net: Correct had this result.
+    options
+        How it was segmented last; None before that.
+    taken, busy
+        Whether a job has it, and whether tiles arrive in it now.
+    on_forget
+        Called when strokes can no longer be undone.
     """
 
     def __init__(self, source: Any, model: str) -> None:
@@ -47,19 +53,15 @@ class Result:
         self.output: str | None = None
         self.rules: Rules | None = None
         self.reviews: ImageReviews | None = None
-        self.painted = self.busy = False
+        self.options: SegmentOptions | None = None
+        self.on_forget: list[Callable[[], None]] = []
+        self.painted = self.taken = self.busy = False
+        self._mode = "pan_zoom"  # the tool that the user had before `lock`
         self.last_id = 0  # the greatest one that was given to an object
         self._array: LabelArray | None = None
         self._layers: weakref.ref[Any] | None = None
         self.layer: Labels | None = None
         self._waiting: list[Key] = []
-
-    @property
-    def _origin(self) -> Any:
-        source = self.source()
-        if source is None:
-            raise OutputError(f"The image of {self.name} was closed meanwhile.")
-        return source
 
     @property
     def usable(self) -> bool:
@@ -70,6 +72,11 @@ class Result:
             return True
         own = self.shown and self.layer.data is self._array
         return own and (self.reviews is not None or not self.painted)
+
+    @property
+    def corrected(self) -> bool:
+        """Whether a dock U-Net: Correct listens to strokes on it now."""
+        return bool(self.on_forget)
 
     @property
     def shown(self) -> bool:
@@ -83,15 +90,20 @@ class Result:
         return self._array
 
     def show(self, viewer: Any, array: LabelArray) -> None:
-        """Let the layer show `array`; the layer is made if there is none."""
+        """Let the layer show `array`; the layer is made if there is none.
+
+        An image that was closed meanwhile gets no new layer.
+        """
         if array is self._array:
             return
         self._array = array
+        source = self.source()
+        where = {} if source not in viewer.layers else geometry(source)
         if self.layer is None:
+            if not where:
+                return
             # Only the first array makes a layer: one that was removed stays away.
-            self.layer = Labels(
-                array, name=_free_name(viewer, self.name), **geometry(self._origin)
-            )
+            self.layer = Labels(array, name=_free_name(viewer, self.name), **where)
             self._layers = weakref.ref(viewer.layers)
             active = viewer.layers.selection.active
             viewer.layers.append(self.layer)
@@ -100,7 +112,7 @@ class Result:
             self.layer.events.paint.connect(self._on_paint)
         else:
             self.layer.data = array
-            for name, value in geometry(self._origin).items():
+            for name, value in where.items():
                 setattr(self.layer, name, value)
             self.forget_strokes()
         self.layer.features = {}
@@ -116,13 +128,25 @@ class Result:
 
     def forget_strokes(self) -> None:
         """Let nobody undo strokes that were made on other labels than there are now."""
-        if self.layer is not None:
-            self.layer._reset_history()
+        if self.layer is None:
+            return
+        with contextlib.suppress(AttributeError):  # a stroke that is being drawn
+            self.layer._commit_staged_history()
+        self.layer._reset_history()
+        for told in tuple(self.on_forget):
+            told()
 
     def lock(self, locked: bool) -> None:
         """Keep the user from painting while tiles that would hide it arrive."""
-        if self.layer is not None and self.layer.editable == locked:
-            self.layer.editable = not locked
+        if self.layer is None or self.layer.editable != locked:
+            return
+        if locked:
+            self.forget_strokes()  # before napari does, which would not tell of them
+            self._mode = str(self.layer.mode)
+            self.layer.editable = False
+        else:
+            self.layer.editable = True
+            self.layer.mode = self._mode  # napari puts the brush away when it locks
 
     def add(self, key: Key) -> None:
         """Note that the pixels `key` of the array changed."""

@@ -1,5 +1,6 @@
 """The dock U-Net: Segment. It only translates: form, options, job, event, layer."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
@@ -61,14 +62,21 @@ class SegmentDock(QWidget):
         form.changed.connect(self._show_state)
         advanced.line_wanted.connect(self._on_line_wanted)
         advanced.result_wanted.connect(self._on_result_wanted)
-        chooser, told = form.image, self._session.on_model
-        told.append(form.model.add)
+        self._session.on_model.append(form.model.add)
+        self.destroyed.connect(self._leaving())
 
-        def leave() -> None:
-            chooser.forget()
-            told.remove(form.model.add)
+    def _leaving(self) -> Callable[[], None]:
+        """Return what lets go of the viewer when the dock is gone."""
 
-        self.destroyed.connect(leave)
+        def leave() -> None:  # a method would be disconnected by then
+            self.form.image.forget()
+            self._session.on_model.remove(self.form.model.add)
+            if self._filler is not None:
+                self._filler.release()
+            if self._job is not None:  # it is cancelled with the dock
+                self._session.forget(self._job)
+
+        return leave
 
     def _on_button(self) -> None:
         if self._job is None:
@@ -101,13 +109,15 @@ class SegmentDock(QWidget):
         image = as_image(layer)
         options = self.form.options()
         result = self._session.result_for(
-            layer, self.form.model.source(), options.output if only else None
+            layer, self.form.model.source(), options.output, only=only
         )
-        if result.busy:
+        if result.taken:
             raise UNetError(
-                f"{result.name} is being filled already. Wait until that has ended."
+                f"U-Net: Correct works on {result.name} now. Wait until that has "
+                "ended, or click Stop there."
             )
         self._filler = Filler(self._viewer, result)
+        result.options = options
         return Request(
             image,
             self.form.model.source(),

@@ -2,8 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
+
+from napari_unet.imagereviews import ImageReviews
+from napari_unet.project import Project
 
 from .job import Job
 from .result import Result
@@ -23,8 +27,13 @@ class Session:
         The layers that models of this session filled.
     models
         Loaded models by where they came from.
-    on_end
-        Called when a job has ended.
+    projects
+        Those that somebody has open, by their folders: two of one folder would
+        overwrite each other.
+    reviews
+        Those of its images that somebody has open, by folder and key.
+    on_start, on_end
+        Called when a job has begun, and when it has ended.
     on_model
         Called with the file of a model that is new, or in use again.
     """
@@ -32,6 +41,13 @@ class Session:
     jobs: list[Job] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     models: dict[Any, Any] = field(default_factory=dict)
+    projects: WeakValueDictionary[Path, Project] = field(
+        default_factory=WeakValueDictionary
+    )
+    reviews: WeakValueDictionary[tuple[Path, str], ImageReviews] = field(
+        default_factory=WeakValueDictionary
+    )
+    on_start: list[Callable[[], None]] = field(default_factory=list)
     on_end: list[Callable[[], None]] = field(default_factory=list)
     on_model: list[Callable[[str], None]] = field(default_factory=list)
 
@@ -40,6 +56,34 @@ class Session:
         self.jobs.append(job)
         job.ended.connect(lambda: self._end(job))
         job.start()
+        for told in tuple(self.on_start):
+            told()
+
+    def forget(self, job: Job) -> None:
+        """Remember a job no longer whose dock is gone: it cannot tell that it ends."""
+        if job in self.jobs:
+            self._end(job)
+
+    def open_project(self, folder: Path) -> Project:
+        """Return the project of a folder; the same one while somebody has it.
+
+        Raises
+        ------
+        CorrectionError
+            If it cannot be one, may not be read, or a newer version wrote it.
+        """
+        project = self.projects.get(folder)
+        if project is None:
+            project = self.projects[folder] = Project.open(folder)
+        return project
+
+    def reviews_of(self, project: Project, key: str) -> ImageReviews:
+        """Return what was reviewed of an image; the same while somebody has it."""
+        place = project.folder, key
+        found = self.reviews.get(place)
+        if found is None or found.project is not project:
+            found = self.reviews[place] = ImageReviews(project, key)
+        return found
 
     def announce(self, model: str) -> None:
         """Tell all docks of a model file."""
@@ -52,23 +96,30 @@ class Session:
         self.results.append(result)
         return result
 
-    def result_for(self, source: Any, model: str, output: str | None = None) -> Result:
+    def result_for(
+        self, source: Any, model: str, output: str | None, *, only: bool
+    ) -> Result:
         """Return the result of `model` on the layer `source`; a new one if need be.
 
-        One that the user painted on, or removed, is left alone; and with `output`, one
-        that holds another kind of output.
+        One that the user painted on, or removed, is left alone; and, if `only` a part
+        is filled or strokes on it are kept, one that holds another kind of output.
         """
-        self.results = [result for result in self.results if result.usable]
+        self.results = [r for r in self.results if r.shown or r.layer is None]
         for result in self.results:
-            same = result.source() is source and result.model == model
-            if same and (output is None or result.output in (None, output)):
+            same = result.source() is source and result.model == model and result.usable
+            kept = only or result.reviews is not None
+            if same and (not kept or result.output in (None, output)):
                 return result
         return self.new_result(source, model)
 
-    def _end(self, job: Job) -> None:
-        self.jobs.remove(job)
+    def tell(self) -> None:
+        """Tell all docks to look again at what there is."""
         for told in tuple(self.on_end):
             told()
+
+    def _end(self, job: Job) -> None:
+        self.jobs.remove(job)
+        self.tell()
 
 
 _sessions: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()

@@ -82,6 +82,7 @@ class Strokes:
                 self._passed(way, bool(waiting))
 
     def _on_paint(self, event: Any) -> None:
+        _put_back(event.value, self.layer.data)
         self._waiting.append(changes(event.value, self.layer.data))
         QTimer.singleShot(0, self.settle)
 
@@ -89,7 +90,9 @@ class Strokes:
         self._returned()
 
     def _on_drag(self, layer: Labels, event: Any) -> Generator[None, None, None]:
-        if str(layer.mode) not in _BRUSHES or layer.n_edit_dimensions != 2:
+        last = len(event.position)  # a brush is a disk in Y and X, or not for us
+        flat = list(event.dims_displayed) == [last - 2, last - 1]
+        if str(layer.mode) not in _BRUSHES or layer.n_edit_dimensions != 2 or not flat:
             return
         value = 0 if str(layer.mode) == "erase" else int(layer.selected_label)
         path = [layer.world_to_data(event.position)]
@@ -99,6 +102,17 @@ class Strokes:
             yield
         self._ways.append((np.array(path), value))
         QTimer.singleShot(0, self.settle)
+
+
+def _put_back(payload: Iterable[Any], labels: Any) -> None:
+    """Paint again where a tile arrived under the brush."""
+    for atom in payload:
+        if hasattr(atom, "slice_key"):
+            part = np.array(labels[atom.slice_key])
+            mask = ... if atom.mask is None else atom.mask.reshape(part.shape)
+            if (part[mask] != atom.new_value).any():
+                part[mask] = atom.new_value
+                labels[atom.slice_key] = part
 
 
 def changes(payload: Iterable[Any], labels: Any) -> list[Change]:

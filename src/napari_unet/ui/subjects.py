@@ -10,13 +10,11 @@ from qtpy.QtWidgets import QComboBox, QWidget
 
 from napari_unet.errors import ImageError
 
-from .layers import axes_of
+from .layers import OVERLAY, axes_of
 from .result import Result
 from .session import Session
 
-__all__ = ["OVERLAY", "Subject", "SubjectChooser"]
-
-OVERLAY = "napari_unet_overlay"  # in the metadata of layers that only show something
+__all__ = ["Subject", "SubjectChooser"]
 
 _TIP = (
     "What to correct: the result of a model, labels that you have already, or an image "
@@ -38,12 +36,15 @@ class Subject:
         The labels layer; the image's own for a bare image.
     result
         The result, if it is one.
+    several
+        Whether the labels fit other images, too.
     """
 
     kind: Literal["result", "labels", "image"]
     image: Any
     layer: Any
     result: Result | None = None
+    several: bool = False
 
     @property
     def title(self) -> str:
@@ -51,13 +52,15 @@ class Subject:
         if self.kind == "result":
             return str(self.layer.name)
         what = "your labels" if self.kind == "labels" else "nothing painted yet"
-        return f"{self.layer.name}: {what}"
+        whose = f", of {self.image.name}" if self.several else ""
+        return f"{self.layer.name}: {what}{whose}"
 
     def same(self, other: "Subject | None") -> bool:
         """Whether it is about the same layer in the same way."""
-        return other is not None and (self.kind, self.layer) == (
+        return other is not None and (self.kind, self.layer, self.image) == (
             other.kind,
             other.layer,
+            other.image,
         )
 
 
@@ -91,16 +94,17 @@ class SubjectChooser(QComboBox):
     def choose(self, layer: Any) -> None:
         """Choose what is about a layer; nothing happens if there is none.
 
-        Of an image that is what there is of it already, results first.
+        Of an image that is what there is of it already, results first; of labels that
+        fit several images, those of the image that was chosen last.
         """
         now = self.subject()
         if now is not None and layer in (now.layer, now.image):
             return
-        for index in range(self.count()):
-            subject = self.itemData(index)
-            if layer in (subject.layer, subject.image):
-                self.setCurrentIndex(index)
-                return
+        subjects: list[Subject] = [self.itemData(i) for i in range(self.count())]
+        fit = [s for s in subjects if layer in (s.layer, s.image)]
+        last = [s for s in fit if now is not None and s.image is now.image]
+        if fit:
+            self.setCurrentIndex(subjects.index((last or fit)[0]))
 
     def forget(self) -> None:
         """Listen to the viewer no more."""
@@ -118,7 +122,8 @@ class SubjectChooser(QComboBox):
             self.clear()
             for subject in self._subjects():
                 self.addItem(subject.title, subject)
-                subject.layer.events.name.connect(self.fill)
+                for layer in (subject.layer, subject.image):
+                    layer.events.name.connect(self.fill)
             self.setCurrentIndex(self._again(before))
         now = self.subject()
         if not (now is before is None or (now is not None and now.same(before))):
@@ -146,9 +151,9 @@ class SubjectChooser(QComboBox):
                 and layer not in taken
                 and not layer.multiscale
             ):
-                image = next((i for i in images if _fits(layer, i)), None)
-                if image is not None:
-                    found.append(Subject("labels", image, layer))
+                fit = [image for image in images if _fits(layer, image)]
+                several = len(fit) > 1
+                found += [Subject("labels", i, layer, None, several) for i in fit]
         found += [Subject("image", image, image) for image in images]
         return found
 
@@ -157,6 +162,8 @@ class SubjectChooser(QComboBox):
 
 
 def _usable(layer: Any) -> bool:
+    if layer.metadata.get(OVERLAY):
+        return False
     try:
         axes_of(layer)
     except ImageError:

@@ -86,6 +86,14 @@ class Task(QObject):
             (self._stop or self._job.cancel)()
             self.changed.emit()
 
+    def leave(self) -> None:
+        """Let go of everything: the dock is gone, and with it what runs."""
+        job, filler, self._job, self._filler = self._job, self._filler, None, None
+        if filler is not None:
+            filler.release()
+        if job is not None:
+            self._session.forget(job)
+
     def attempt(self, prepare: Callable[[], _T]) -> _T | None:
         """Return what `prepare` returns; None, and its sentence, if it cannot."""
         try:

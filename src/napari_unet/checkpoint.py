@@ -1,0 +1,57 @@
+"""Where long training stands, in a file: no pickle, whole or not at all."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from .corrections import Correction
+from .model import Model
+from .options import TrainOptions
+from .safefile import write_whole
+
+__all__ = ["read_checkpoint", "task", "write_checkpoint"]
+
+_KEY = "napari-unet training"
+
+
+def task(model: Model, corrections: Sequence[Correction], options: TrainOptions) -> str:
+    """Return what tells this training from any other: 64 hexadecimal digits."""
+    digest = hashlib.sha256(model.checksum().encode())
+    digest.update(json.dumps(asdict(options)).encode())
+    for c in corrections:
+        digest.update(f"{c.image.title} {c.plane} {c.corner} {c.target.shape}".encode())
+        digest.update(c.target.tobytes())
+    return digest.hexdigest()
+
+
+def write_checkpoint(
+    path: Path, of: str, numbers: dict[str, int], state: dict[str, Tensor]
+) -> None:
+    """Write where the training called `of` stands.
+
+    Raises
+    ------
+    OutputError
+        If the disk does not take it.
+    """
+    about = {_KEY: json.dumps({"task": of, "numbers": numbers})}
+    write_whole(path, safetensors.torch.save(state, about))
+
+
+def read_checkpoint(
+    path: Path, of: str
+) -> tuple[dict[str, int], dict[str, Tensor]] | None:
+    """Return where it stands, or None: no such file, damaged, or of other training."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {})[_KEY])
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, safetensors.SafetensorError, KeyError, ValueError):
+        return None
+    return (about["numbers"], state) if about["task"] == of else None

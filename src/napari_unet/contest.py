@@ -1,0 +1,128 @@
+"""Who is best so far: what training tells while it runs, and how it ends."""
+
+import copy
+import time
+from dataclasses import dataclass, replace
+
+import torch
+
+from .model import Model
+from .unet import UNet
+
+__all__ = ["Contest", "TrainStep", "Trained", "copied"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainStep:
+    """What has been reached so far.
+
+    Attributes
+    ----------
+    fraction
+        How much of the time or the steps has passed, 0 to 1; of training without an
+        end, how near it is.
+    step, seconds, loss
+        Steps done, seconds since the beginning, loss of the last step.
+    score
+        Share of the pixels it is judged by (see `Trained.rule`) that the best model so
+        far is right about.
+    model
+        A better model than before, when there is a new one.
+    """
+
+    fraction: float
+    step: int
+    seconds: float
+    loss: float
+    score: float
+    model: Model | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """How training ended.
+
+    Attributes
+    ----------
+    model
+        The champion: a new model, or the one that it began with.
+    published
+        Whether it is a new one.
+    score_before, score_after
+        Share of the pixels they are judged by that each was right about, strokes being
+        balanced: of the model it began with, and of the champion.
+    rule
+        A sentence: how the two were compared, and what was found.
+    steps, seconds
+        How long it took.
+    """
+
+    model: Model
+    published: bool
+    score_before: float
+    score_after: float
+    rule: str
+    steps: int
+    seconds: float
+
+
+class Contest:
+    """A model, and the challengers that training brings up against it.
+
+    Attributes
+    ----------
+    model, champion
+        The one it began with, which is never changed, and the best so far.
+    before, best
+        Their scores.
+    steps
+        Steps done.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.began = time.perf_counter()
+        self.model = self.champion = model
+        self.before = self.best = 0.0
+        self.steps = 0
+
+    @property
+    def won(self) -> bool:
+        """Whether there is a better model than the one it began with."""
+        return self.champion is not self.model
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the beginning."""
+        return time.perf_counter() - self.began
+
+    def begin(self, before: float) -> None:
+        """Set the score to beat."""
+        self.before = self.best = before
+
+    def promote(self, net: UNet, reached: float) -> None:
+        """Make a copy of `net` the champion."""
+        own = copied(net, torch.contiguous_format).cpu().requires_grad_(False)
+        self.champion, self.best = replace(self.model, net=own), reached
+
+    def event(self, fraction: float, loss: float, *, new: bool = False) -> TrainStep:
+        """Return what has been reached; `new`: the champion has just changed."""
+        model = self.champion if new else None
+        return TrainStep(fraction, self.steps, self.seconds, loss, self.best, model)
+
+    def end(self, rule: str) -> Trained:
+        """Return how it ended, by this rule."""
+        return Trained(
+            self.champion,
+            self.won,
+            round(self.before, 4),
+            round(self.best, 4),
+            rule,
+            self.steps,
+            self.seconds,
+        )
+
+
+def copied(net: UNet, layout: torch.memory_format = torch.channels_last) -> UNet:
+    """Return a copy of a net, in eval mode, its weights in this layout."""
+    found: UNet = copy.deepcopy(net).eval()
+    return found.to(memory_format=layout)  # type: ignore[call-overload, no-any-return]

@@ -1,0 +1,194 @@
+"""The whole net learns, step by step, next to the model that it came from.
+
+Knows what a step is shown, what it costs, and how a course that was broken off goes on.
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+
+from .autocast import forward
+from .corrections import IGNORE
+from .examples import Example, Views
+from .losses import Belief, distance, evenly, pixel_loss, right
+from .unet import UNet
+
+__all__ = ["Course", "Pace", "score"]
+
+_VIEW = 160  # pixels along the side of what a step is shown
+_AROUND, _ANYWHERE = 2, 2  # views in a step: with a stroke, and from all over
+_MORE = 4  # views more from all over where nearly all was reviewed
+_DECAY = 1e-3  # of weights
+_EMA = 0.99
+_JUDGED = 6  # batches of four views that a score is made of
+_PATIENCE, _CUTS = (
+    8,
+    3,
+)  # looks without a gain until the rate is cut; cuts until the end
+_CUT = 1 / 3
+
+
+class Course:
+    """A net that learns from examples.
+
+    Where nearly all pixels were reviewed (`dense`), BatchNorm takes the statistics of
+    the new images. Else it keeps its own: those of a few strokes are not the images'.
+
+    Attributes
+    ----------
+    net
+        What learns.
+    mean
+        The running mean of its weights: steadier than the weights themselves.
+    step
+        Steps done.
+    """
+
+    def __init__(
+        self,
+        net: UNet,
+        teacher: UNet,
+        examples: Sequence[Example],
+        belief: Belief,
+        *,
+        dense: bool,
+        seed: int,
+    ) -> None:
+        self.net, self.teacher, self.belief, self.dense = net, teacher, belief, dense
+        self.mean = copy.deepcopy(net)
+        self.device = next(net.parameters()).device
+        self.seed = seed
+        self.views = Views(examples, _VIEW, seed)
+        self.learnt = list(net.requires_grad_(True).parameters())
+        self.optimiser = torch.optim.AdamW(
+            self.learnt, weight_decay=_DECAY, betas=(0.9, 0.99)
+        )
+        self.step = 0
+        self.usual = 0.0  # weight of the reviewed pixels in a step
+
+    def advance(self, rate: float) -> float:
+        """Take one step and return its loss."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        loss = self._loss()
+        self.optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(self.learnt, 1.0)
+        self.optimiser.step()
+        self.step += 1
+        self._average()
+        return loss.item()
+
+    def _loss(self) -> Tensor:
+        anywhere = _ANYWHERE + _MORE * self.dense
+        image, target, weight = (
+            t.to(self.device) for t in self.views.batch(_AROUND, anywhere)
+        )
+        with torch.no_grad():
+            before = forward(self.teacher, image)
+            trust = self.belief.trust * evenly(before, target == IGNORE)
+        self.net.train(self.dense)
+        logits = forward(self.net, image)
+        self.net.eval()
+        here = float(weight.sum())
+        self.usual = 0.8 * self.usual + 0.2 * here if self.usual else here
+        weight = self.belief.weigh(before, target, weight) / max(self.usual, 1e-12)
+        told = (pixel_loss(logits, target) * weight).sum()
+        return told + (distance(logits, before.softmax(1)) * trust).sum()
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        keep = min(_EMA, self.step / (self.step + 5))
+        for mean, now in zip(_numbers(self.mean), _numbers(self.net), strict=True):
+            mean.lerp_(now, 1 - keep)
+
+    # --- to go on another day -----------------------------------------------------
+
+    def state(self) -> dict[str, Tensor]:
+        """Return all that `restore` needs, and begin with new views: so does it."""
+        found = {f"net.{i}": t for i, t in enumerate(_numbers(self.net))}
+        found |= {f"mean.{i}": t for i, t in enumerate(_numbers(self.mean))}
+        for i, slots in self.optimiser.state_dict()["state"].items():
+            found |= {f"{name}.{i}": torch.as_tensor(t) for name, t in slots.items()}
+        found["usual"] = torch.tensor(self.usual, dtype=torch.float64)
+        self.views.restart(self.seed + self.step)
+        return {name: t.detach().cpu().contiguous() for name, t in found.items()}
+
+    @torch.no_grad()
+    def restore(self, state: dict[str, Tensor], step: int) -> None:
+        """Go on where `state` was taken, after so many steps."""
+        for name, net in (("net", self.net), ("mean", self.mean)):
+            for i, tensor in enumerate(_numbers(net)):
+                tensor.copy_(state[f"{name}.{i}"])
+        slots: dict[int, dict[str, Tensor]] = {i: {} for i in range(len(self.learnt))}
+        for key, tensor in state.items():
+            name, _, index = key.rpartition(".")
+            if name not in ("net", "mean", ""):
+                slots[int(index)][name] = tensor
+        about = self.optimiser.state_dict()
+        self.optimiser.load_state_dict({**about, "state": slots})
+        self.step, self.usual = step, float(state["usual"])
+        self.views.restart(self.seed + step)
+
+
+@dataclass
+class Pace:
+    """How fast training goes on that has no set end: slower when it gains no more.
+
+    Attributes
+    ----------
+    first
+        The learning rate to begin with.
+    stale
+        Looks at the held-out part since the last gain, or the last cut.
+    cuts
+        How often the rate was cut.
+    """
+
+    first: float
+    stale: int = 0
+    cuts: int = 0
+
+    @property
+    def rate(self) -> float:
+        """The learning rate now."""
+        return self.first * _CUT**self.cuts
+
+    @property
+    def over(self) -> bool:
+        """Whether smaller steps brought nothing either."""
+        return self.cuts >= _CUTS
+
+    @property
+    def fraction(self) -> float:
+        """How near the end is, 0 to 1; a gain takes it further away again."""
+        return min(1.0, (self.cuts + self.stale / _PATIENCE) / _CUTS)
+
+    def look(self, *, better: bool) -> None:
+        """Take note of what a look at the held-out part has shown."""
+        self.stale = 0 if better else self.stale + 1
+        if self.stale >= _PATIENCE:
+            self.stale, self.cuts = 0, self.cuts + 1
+
+
+def _numbers(net: nn.Module) -> list[Tensor]:
+    """Return the weights and the statistics of a net."""
+    found = chain(net.parameters(), net.buffers())
+    return [t for t in found if t.is_floating_point()]
+
+
+@torch.no_grad()
+def score(net: UNet, examples: Sequence[Example], seed: int) -> float:
+    """Return the weighted share of reviewed pixels that a net is right about."""
+    device = next(net.parameters()).device
+    views = Views(examples, _VIEW, seed)
+    good = total = 0.0
+    for _ in range(_JUDGED):
+        image, target, weight = (t.to(device) for t in views.batch(4, 0))
+        good += float((weight * right(forward(net, image), target)).sum())
+        total += float(weight.sum())
+    return good / max(total, 1e-12)
