@@ -96,4 +96,4 @@ def window(
 
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    return Window(make_napari_viewer(show=True), qtbot, nets, tmp_path)
+    return Window(lambda: make_napari_viewer(show=True), qtbot, nets, tmp_path)

@@ -797,3 +797,23 @@ def test_project_needs_no_torch() -> None:
         env={**os.environ},
     )
     assert done.stdout.strip() == "False"
+
+
+def test_changes_from_two_threads_are_both_kept(tmp_path):
+    project = Project.open(tmp_path / "p.unet")
+    with project._saving:  # as while corrections are written
+        threads = [
+            threading.Thread(target=project.update, args=(("a", "b"),)),
+            threading.Thread(target=project.update, kwargs={"settings": {"x": 1}}),
+            threading.Thread(target=project.add_model, args=("v1", b"weights")),
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(0.2)  # it waits
+    for thread in threads:
+        thread.join()
+    again = Project.open(tmp_path / "p.unet").index
+    assert again.classes == ("a", "b")
+    assert again.settings == {"x": 1}
+    assert [model.name for model in again.models] == ["v1"]

@@ -1,5 +1,6 @@
 """A real window with both docks, and the hand that clicks and paints in it."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import tifffile
 from qtpy.QtCore import QEvent, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QPushButton, QWidget
+from qtpy.QtWidgets import QApplication, QPushButton, QScrollArea, QWidget
 
 from napari_unet.ui.correct_dock import CorrectDock
 from napari_unet.ui.segment_dock import SegmentDock
@@ -71,14 +72,31 @@ class Window:
         The docks; ``None`` until they are opened.
     """
 
-    def __init__(self, viewer: Any, qtbot: Any, nets: Path, folder: Path) -> None:
-        self.viewer, self.qtbot = viewer, qtbot
+    def __init__(
+        self, make: Callable[[], Any], qtbot: Any, nets: Path, folder: Path
+    ) -> None:
+        self._make, self.qtbot = make, qtbot
+        self.viewer = viewer = make()
         self.nets, self.folder = nets, folder
         viewer.window._qt_window.resize(1400, 900)
         self.segment = SegmentDock(viewer)
         viewer.window.add_dock_widget(self.segment, name="U-Net: Segment", area="right")
         self.correct = self.open_dock()
         self.use("bright")
+
+    def again(self) -> "Window":
+        """Close napari, and start it again."""
+        self.events()
+        self.viewer.close()
+        self.events()
+        return Window(self._make, self.qtbot, self.nets, self.folder)
+
+    def close_dock(self, dock: QWidget | None = None) -> None:
+        """Close a dock U-Net: Correct."""
+        dock = dock or self.correct
+        with self.qtbot.waitSignal(dock.destroyed, timeout=WAIT):
+            self.viewer.window.remove_dock_widget(dock)
+            dock.deleteLater()
 
     def open_dock(self) -> CorrectDock:
         """Open another dock U-Net: Correct."""
@@ -107,6 +125,18 @@ class Window:
         self.viewer.open(str(path), plugin=PLUGIN)
         self.look()
         return path
+
+    def underlay(self) -> None:
+        """Put an image below all others.
+
+        With Mesa's software OpenGL napari 0.9 dies when the undermost image is removed
+        and a labels layer is drawn anew.
+        """
+        layers = self.viewer.layers
+        active = layers.selection.active
+        below = self.viewer.add_image(np.zeros((8, 8), np.uint8), name="below")
+        layers.move(layers.index(below), 0)
+        layers.selection.active = active
 
     def look(self) -> None:
         """Bring everything into view, and wait until it is drawn."""
@@ -195,6 +225,15 @@ class Window:
         """Segment in the dock U-Net: Segment."""
         self.do(text, self.segment)
         return str(self.segment.progress.line.text())
+
+    def open_model(self, row: int) -> None:
+        """Double click a model in the history."""
+        table = self.correct.form.history.table
+        self.correct.findChild(QScrollArea).ensureWidgetVisible(table)
+        self.events()
+        place = table.visualItemRect(table.item(row, 0)).center()
+        QTest.mouseClick(table.viewport(), LEFT, pos=place)
+        QTest.mouseDClick(table.viewport(), LEFT, pos=place)
 
     def take(
         self, mode: str = "paint", label: int | None = None, size: int = 3

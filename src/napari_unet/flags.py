@@ -83,7 +83,7 @@ Scale = Annotated[
 ]
 Seconds = Annotated[
     float | None,
-    typer.Option(help="Most time to take; else the longer, the more is labelled."),
+    typer.Option(help="Most time to take; else until it gets no better."),
 ]
 Seed = Annotated[int, typer.Option(help="The same one gives the same model.")]
 Start = Annotated[

@@ -12,7 +12,7 @@ Only this file knows what lies where in it::
 import itertools
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -211,7 +211,7 @@ class Project:
         number = None if score is None else float(score)
         record = ModelRecord(name, file.name, parent, number, strokes, now())
         try:
-            self._commit(replace(self.index, models=(*self.index.models, record)))
+            self._commit(lambda old: replace(old, models=(*old.models, record)))
         except OutputError:
             file.unlink(missing_ok=True)
             raise
@@ -245,7 +245,7 @@ class Project:
         """
         if name:
             self.model_file(name)
-        self._commit(replace(self.index, active=name))
+        self._commit(lambda old: replace(old, active=name))
 
     def update(
         self,
@@ -259,13 +259,17 @@ class Project:
         OutputError
             If the disk does not take it.
         """
-        names = self.index.classes if classes is None else tuple(classes)
-        merged = {**self.index.settings, **(settings or {})}
-        self._commit(replace(self.index, classes=names, settings=merged))
 
-    def _commit(self, index: Index) -> None:
-        with self._saving:
-            index = self._merged(index)
+        def change(old: Index) -> Index:
+            names = old.classes if classes is None else tuple(classes)
+            merged = {**old.settings, **(settings or {})}
+            return replace(old, classes=names, settings=merged)
+
+        self._commit(change)
+
+    def _commit(self, change: Callable[[Index], Index]) -> None:
+        with self._saving:  # by now another thread may have changed something, too
+            index = self._merged(change(self.index))
             write_whole(self.folder / INDEX, encode(index))
             self.index = self._saved = index
 

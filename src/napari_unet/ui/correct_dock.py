@@ -79,6 +79,7 @@ class CorrectDock(QWidget):
         form.classes.added.connect(self._on_names)
         desk.changed.connect(self._on_reviewed)
         desk.said.connect(task.fail)
+        desk.refused.connect(lambda why: form.progress.say(why, wrong=True))
         task.changed.connect(self._show_state)
         self._session.on_start.append(self._show_state)
         self.learning.wanted.connect(self._segment_view)
@@ -96,6 +97,7 @@ class CorrectDock(QWidget):
             self.form.subject.forget()
             self.glasses.forget()
             desk.said.disconnect()  # nobody reads it any more
+            desk.refused.disconnect()
             desk.clear()
             self.task.leave()
             session.tell()  # another dock may want the result
@@ -106,6 +108,8 @@ class CorrectDock(QWidget):
 
     def _on_subject(self) -> None:
         self.glasses.take_off()
+        if not self.task.doing:
+            self.form.progress.say("")
         self.desk.take(self.form.subject.subject())
         self._show_all()
 

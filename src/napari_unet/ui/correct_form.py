@@ -94,6 +94,8 @@ class CorrectForm(QWidget):
             button.setEnabled(bound and result is not None and not result.busy)
         self.next.setEnabled(idle and bound and not busy)
         self._follow_learning(desk, doing, stopping)
+        if idle:
+            self.progress.hint(_next_step(desk))
 
     def _follow_learning(self, desk: Desk, doing: str, stopping: bool) -> None:
         result = desk.result
@@ -191,6 +193,23 @@ def _row(*widgets: QWidget, stretch: int | None = None) -> QWidget:
     for index, widget in enumerate(widgets):
         layout.addWidget(widget, 1 if stretch in (None, index) else 0)
     return whole
+
+
+def _next_step(desk: Desk) -> str | None:
+    """Return what to do first; None once something was painted."""
+    subject = desk.subject
+    if subject is None:
+        return "There is no image yet. Open one with File > Open."
+    if desk.correcting is None and desk.result is None:
+        begin = "Go on" if desk.found else "Segment the image in U-Net: Segment"
+        own = "name your own classes here and make a new model for them"
+        return f"{begin}, or {own}."
+    if desk.correcting is not None and not any(row.pixels for row in desk.rows()):
+        return (
+            "Click a class in the table to take the brush, and paint over what is "
+            "wrong; then click Improve."
+        )
+    return None
 
 
 def _why_not(desk: Desk, doing: str, busy: bool) -> str:

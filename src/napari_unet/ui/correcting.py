@@ -143,6 +143,7 @@ class Correcting(QObject):
         UNetError
             If the disk does not take it.
         """
+        self.result.forget_strokes()  # nobody would take their reviews back
         self._strokes.forget()
         self._timer.stop()
         self.result.on_forget.remove(self.forget_strokes)

@@ -77,6 +77,8 @@ class Curve(QWidget):
         """Show the models that have a score, the oldest first."""
         sound = [p for p in points if math.isfinite(p[0]) and math.isfinite(p[1])]
         if sound or self._plots is not None:
+            if self._plots is None:  # models from before, and no training yet
+                self.tabs.setCurrentIndex(1)
             self._load()[1].show(sound)
             self.line.setText(verdict(sound))
 

@@ -34,6 +34,7 @@ from .subjects import Subject
 __all__ = ["Desk"]
 
 _SIDE = 4096  # pixels of a view that are segmented at once: seconds, not minutes
+_OBJECTS = "background", "object"
 _FIRST = "background", "foreground"  # classes of a model that nobody named yet
 
 
@@ -44,25 +45,29 @@ class Desk(QObject):
     ----------
     changed
         Something was reviewed, or taken back.
-    said
-        A sentence for the user about something that went wrong.
+    said, refused
+        A sentence for the user about something that went wrong, or about why the
+        subject cannot be corrected.
     names
         The classes in the table.
     """
 
     changed = Signal()
     said = Signal(str)
+    refused = Signal(str)
 
     def __init__(self, viewer: Any, session: Session, parent: QObject) -> None:
         super().__init__(parent)
         self._viewer, self._session = viewer, session
         self._folders: WeakKeyDictionary[Any, Path] = WeakKeyDictionary()
+        self._names: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
         self.subject: Subject | None = None
         self.project: Project | None = None
         self.correcting: Correcting | None = None
         self.names: tuple[str, ...] = _FIRST
         self._shown: set[Path] = set()  # projects that this session has a part in
         self._earlier = False
+        self._counts: dict[int, Count] = {}  # of what was reviewed earlier
 
     @property
     def result(self) -> Result | None:
@@ -99,7 +104,7 @@ class Desk(QObject):
             self._open(subject)
             self.bind()
         except UNetError as error:
-            self.said.emit(str(error))
+            self.refused.emit(str(error))
         self.tell()
 
     def tell(self) -> None:
@@ -128,7 +133,7 @@ class Desk(QObject):
         """Save what is on the desk, and leave it."""
         correcting, self.correcting = self.correcting, None
         self.project = None
-        self.names = _FIRST
+        self.names, self._counts = _FIRST, {}
         if correcting is None:
             return
         try:
@@ -157,7 +162,7 @@ class Desk(QObject):
         self.correcting = correcting
         self.names = result.rules.classes
         if result.rules.kind == "objects":
-            self.names = "background", "object"
+            self.names = _OBJECTS
         else:
             self.colour()
 
@@ -187,7 +192,9 @@ class Desk(QObject):
         layer = self.image_layer
         if layer is None or layer not in self._viewer.layers:
             raise UNetError("The image was closed. Open it again to go on.")
-        return as_image(layer, file_of(self._viewer, layer))
+        image = as_image(layer, file_of(self._viewer, layer))
+        name = self._names.setdefault(layer, image.name)  # it is known by its first one
+        return replace(image, name=name) if image.source is None else image
 
     def open_project(self) -> Project:
         """Return the project.
@@ -266,7 +273,7 @@ class Desk(QObject):
 
     def rows(self) -> list[ClassRow]:
         """Return what the table of classes shows."""
-        counts: dict[int, Count] = {}
+        counts = dict(self._counts)
         if self.correcting is not None:
             counts = self.correcting.reviews.counts()
         objects = self.objects
@@ -286,9 +293,10 @@ class Desk(QObject):
     @property
     def objects(self) -> bool:
         """Whether objects are painted, rather than classes."""
-        result = self.result
-        rules = None if result is None else result.rules
-        return rules is not None and rules.kind == "objects"
+        rules = None if self.result is None else self.result.rules
+        if rules is not None:
+            return rules.kind == "objects"
+        return self.project is not None and kind_of(self.project) == "objects"
 
     @property
     def found(self) -> str:
@@ -348,8 +356,10 @@ class Desk(QObject):
         project, index = self.project, self.project.index
         known = index.models or any(project.reviewed(i.key) for i in index.images)
         self._earlier = bool(known) and folder not in self._shown
-        if subject.result is None and self.project.index.classes:
-            self.names = self.project.index.classes
+        if subject.result is None and index.classes:
+            self.names = _OBJECTS if self.objects else index.classes
+        if self._earlier:
+            self._counts = self.reviews().counts()
 
 
 def _middle(box: Box) -> Box:

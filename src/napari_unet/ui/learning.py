@@ -103,7 +103,7 @@ class Learning(QObject):
     def _use(self, name: str) -> None:
         """Use another model of the history, and show what it makes of the view."""
         project = self._desk.project
-        if project is None or self._desk.result is None or self._task.doing:
+        if project is None or self._task.doing:
             return
         source = source_of(project, name)
         self.wanted.emit(f"Going back to {Path(name).stem}", source)

@@ -184,6 +184,7 @@ def _plot(unit: str) -> Any:
     widget = pg.PlotWidget(axisItems={"bottom": bottom})
     item = widget.getPlotItem()
     item.setMenuEnabled(False)
+    item.layout.setContentsMargins(0, 8, 0, 0)  # half of the uppermost number
     item.setMouseEnabled(False, False)
     item.hideButtons()
     for side in ("left", "right", "bottom"):

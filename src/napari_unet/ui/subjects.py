@@ -51,7 +51,7 @@ class Subject:
         """What the list says."""
         if self.kind == "result":
             return str(self.layer.name)
-        what = "your labels" if self.kind == "labels" else "nothing painted yet"
+        what = "your labels" if self.kind == "labels" else "no labels yet"
         whose = f", of {self.image.name}" if self.several else ""
         return f"{self.layer.name}: {what}{whose}"
 
