@@ -39,11 +39,11 @@ from napari_unet.training import fine_tune
 from napari_unet.transfer import new_model
 
 SETS = (
-    "dsb2018_histology",
-    "isbi2012_em",
-    "bbbc030_dic_cho",
-    "wbc_jtsc",
     "phc_u373",
+    "isbi2012_em",
+    "dsb2018_histology",
+    "wbc_jtsc",
+    "bbbc030_dic_cho",
 )
 METHODS = "improve", "forest", "naive", "dense"
 SECONDS = 20.0  # of compute in a round

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from napari_unet import course, training
 from napari_unet.corrections import FOREGROUND, IGNORE, Correction
 from napari_unet.errors import CorrectionError
-from napari_unet.examples import Views, read_examples
+from napari_unet.examples import Views, read_examples, set_apart
 from napari_unet.images import Image
 from napari_unet.model import Model, UNet, UNetSpec
 from napari_unet.options import TrainOptions
@@ -46,13 +47,20 @@ def small_model(seed: int = 0, **fields) -> Model:
 
 
 def train(model, corrections, **options) -> tuple[list[TrainStep], Trained]:
+    steps: list[TrainStep] = []
     job = fine_tune(model, corrections, TrainOptions(device="cpu", **options))
-    steps = []
+    return steps, finish(job, steps)
+
+
+def finish(job, steps: list[TrainStep] | None = None) -> Trained:
+    """Run training to its end; append what it yields to `steps`."""
     while True:
         try:
-            steps.append(next(job))
+            step = next(job)
         except StopIteration as stop:
-            return steps, stop.value
+            return stop.value
+        if steps is not None:
+            steps.append(step)
 
 
 def share_right(model: Model, image: Image, truth: np.ndarray) -> float:
@@ -155,11 +163,17 @@ def test_crop_is_scaled_as_its_whole_image() -> None:
     )
 
 
-def test_weights_of_all_reviewed_pixels_sum_to_one() -> None:
+def test_weights_sum_to_one_and_grow_with_the_root_of_a_stroke() -> None:
     image, truth = squares(1)
-    found = read_examples(small_model(), [Correction(image, painted(truth))] * 2)
-    total = sum(float(e.weight.sum()) for e in found)
-    assert total == pytest.approx(1, rel=1e-4)
+    target = np.full(truth.shape, IGNORE, np.uint8)
+    target[10, 10:26] = 0
+    target[50, 10:14] = 1
+    found = read_examples(small_model(), [Correction(image, target)] * 2)
+    long, short = (
+        sum(float(e.weight[e.target == v].sum()) for e in found) for v in (0, 1)
+    )
+    assert long + short == pytest.approx(1, rel=1e-4)
+    assert long == pytest.approx(2 * short, rel=1e-4)
     assert all(float(e.weight[e.target == IGNORE].sum()) == 0 for e in found)
 
 
@@ -181,3 +195,106 @@ def test_views_copy_pixels_and_keep_targets_on_them() -> None:
     assert all(bool((t != IGNORE).any()) for t in targets[:6])
     dark = images[targets.unsqueeze(1) == 1].mean()
     assert dark < images[targets.unsqueeze(1) == 0].mean()
+
+
+# --- what is held out, and long training ------------------------------------------
+
+
+def labelled(count: int = 5, shape=(64, 64)) -> list[Correction]:
+    """Return small images of which every pixel is labelled."""
+    pairs = [squares(seed, shape) for seed in range(count)]
+    return [Correction(image, truth) for image, truth in pairs]
+
+
+def test_a_fifth_of_the_places_is_held_out_and_nothing_of_it_is_learned() -> None:
+    examples = read_examples(small_model(), labelled(10))
+    learn, held = set_apart(examples, 0)
+    assert len(held) == 2
+    for one, other in zip(examples, learn, strict=True):
+        out = any(h.image is one.image for h in held)
+        assert bool((other.target == IGNORE).all()) == out
+        assert float(other.weight.sum()) == (0 if out else float(one.weight.sum()))
+
+
+def test_few_places_are_not_held_out() -> None:
+    image, truth = squares(1)
+    examples = read_examples(small_model(), [Correction(image, painted(truth))])
+    learn, held = set_apart(examples, 0)
+    assert not held
+    assert learn == examples
+
+
+def test_class_that_is_nowhere_else_is_not_held_out() -> None:
+    corrections = labelled()
+    for correction in corrections[1:]:
+        correction.target[:] = 0
+    for seed in range(10):
+        learn, _ = set_apart(read_examples(small_model(), corrections), seed)
+        assert any(piece.value == 1 for e in learn for piece in e.pieces)
+
+
+def test_whole_labels_are_judged_by_images_held_out() -> None:
+    steps, trained = train(small_model(), labelled(), seconds=3)
+    assert "held out" in trained.rule
+    assert trained.published
+    assert trained.score_after > trained.score_before
+    assert [s.score for s in steps] == sorted(s.score for s in steps)
+    better = [s.model for s in steps if s.model is not None]
+    assert better[-1].checksum() == trained.model.checksum()
+
+
+@pytest.fixture
+def _hasty(monkeypatch) -> None:
+    """Let long training look at the held-out part often, and give up soon."""
+    monkeypatch.setattr(training, "_CHECK", 2)
+    monkeypatch.setattr(course, "_PATIENCE", 2)
+    monkeypatch.setattr(course, "_CUTS", 2)
+
+
+@pytest.mark.usefixtures("_hasty")
+def test_training_without_a_limit_ends_when_it_gains_no_more() -> None:
+    steps, trained = train(small_model(), labelled(), seconds=None)
+    assert trained.steps >= 8
+    assert steps[-1].fraction == 1
+
+
+@pytest.mark.usefixtures("_hasty")
+def test_training_that_was_broken_off_ends_as_if_it_had_not_been(tmp_path) -> None:
+    options = TrainOptions(seconds=None, device="cpu")
+    kept = tmp_path / "kept"
+
+    def job(file):
+        return fine_tune(small_model(), labelled(), options, file)
+
+    whole = finish(job(tmp_path / "whole"))
+    broken = job(kept)
+    while next(broken).step < 5:
+        pass
+    broken.close()
+    assert kept.exists()
+    again = job(kept)
+    next(again)
+    assert next(again).step == 5
+    trained = finish(again)
+    assert trained.model.checksum() == whole.model.checksum()
+    assert trained.steps == whole.steps
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("_hasty")
+def test_what_other_training_left_is_not_used(tmp_path) -> None:
+    kept = tmp_path / "kept"
+    broken = fine_tune(
+        small_model(), labelled(), TrainOptions(seconds=None, device="cpu"), kept
+    )
+    while next(broken).step < 5:
+        pass
+    broken.close()
+    other = TrainOptions(seconds=None, device="cpu", seed=7)
+    job = fine_tune(small_model(), labelled(), other, kept)
+    next(job)
+    assert next(job).step == 1
+    kept.write_bytes(b"no such file")
+    job = fine_tune(small_model(), labelled(), other, kept)
+    next(job)
+    assert next(job).step == 1

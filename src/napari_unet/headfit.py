@@ -30,7 +30,6 @@ _STEPS = 100
 _RATE, _AGAIN = 1e-2, 3e-3  # of a new head, and of one that was fitted before
 _DECAY = 1e-3
 _DROPOUT = 0.2
-_CAUTION = 3  # power: how little of a change is made to a model that is good already
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +53,8 @@ class Fit:
 
     @property
     def keep(self) -> float:
-        """Which share of the weights stays as it was."""
-        return self.belief.agreement**_CAUTION
+        """Which share of the weights stays as it was: what is good is moved little."""
+        return self.belief.agreement
 
 
 def with_hypercolumn(net: UNet) -> UNet:
