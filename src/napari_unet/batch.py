@@ -22,10 +22,11 @@ from .options import BatchOptions
 from .outputs import check_output
 from .shards import create_store
 from .stack import Stack
+from .stackplan import StackPlan
 from .stackrecord import Places, differences
 from .stacksetup import StackSetup, prepare
 
-__all__ = ["run_stack", "segment_stack"]
+__all__ = ["plan_stack_file", "run_stack", "segment_stack"]
 
 
 def segment_stack(
@@ -75,7 +76,9 @@ def run_stack(
         setup = prepare(source, options, model, model_path, entries[0])
         _refuse(places, differences(entries[0], setup.header))
         return _report(setup, places, entries, began, ())
-    begun = entries[0] if entries and not complete else None
+    published = any("publish" in entry for entry in entries)
+    usable = bool(entries) and not complete and (places.store.exists() or published)
+    begun = entries[0] if usable else None
     setup = prepare(source, options, model, model_path, begun)
     if begun is not None and (changed := differences(begun, setup.header)):
         if not options.overwrite:
@@ -89,6 +92,21 @@ def run_stack(
         tables = yield from stack.run()
         shutil.rmtree(places.work, ignore_errors=True)
         return _report(setup, places, ledger.entries, began, tables, stack.computed)
+
+
+def plan_stack_file(
+    source: Path, places: Places, options: BatchOptions, model: Model, model_path: str
+) -> StackPlan:
+    """Return how `run_stack` would do it; nothing is written.
+
+    Raises
+    ------
+    UNetError
+        If it cannot be done.
+    """
+    entries = read_ledger(places.ledger)
+    begun = entries[0] if entries and not options.overwrite else None
+    return prepare(source, options, model, model_path, begun).plan
 
 
 def _refuse(places: Places, changed: list[str]) -> None:

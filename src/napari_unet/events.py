@@ -10,6 +10,7 @@ from .options import Output
 from .tiling import Box
 
 __all__ = [
+    "BatchReport",
     "Joining",
     "Phase",
     "Segmentation",
@@ -129,7 +130,7 @@ class StackReport:
     source, target
         The image and its labels.
     state
-        ``"done"``, or ``"skipped"`` if it was complete before.
+        ``"done"``; ``"skipped"`` if it was complete before; ``"failed"``.
     reason
         A sentence about a state that is not done, else empty.
     objects
@@ -148,12 +149,32 @@ class StackReport:
 
     source: Path
     target: Path
-    state: Literal["done", "skipped"]
+    state: Literal["done", "failed", "skipped"]
     reason: str
-    objects: int | None
-    tiles_done: int
-    tiles_resumed: int
-    pixels: int
-    seconds: float
+    objects: int | None = None
+    tiles_done: int = 0
+    tiles_resumed: int = 0
+    pixels: int = 0
+    seconds: float = 0.0
     tables: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """What became of all files of a batch.
+
+    Attributes
+    ----------
+    files
+        In the order in which they were done.
+    seconds
+        Time that all of it took.
+    """
+
+    files: tuple[StackReport, ...]
+    seconds: float
+
+    def count(self, state: str) -> int:
+        """Return how many files are in a state."""
+        return sum(file.state == state for file in self.files)

@@ -25,6 +25,7 @@ from .tiff_output import write_tiff
 __all__ = [
     "SUFFIXES",
     "LabelArray",
+    "check_different",
     "check_output",
     "create_labels",
     "publish",
@@ -77,6 +78,23 @@ def check_output(
         _check_existing(target, overwrite)
     _check_room(target, nbytes)
     return target
+
+
+def check_different(source: Path, target: Path) -> None:
+    """Raise unless a result can be written without harm to its image.
+
+    Raises
+    ------
+    OutputError
+        If one is the other, or lies in it.
+    """
+    image, out = source.resolve(), target.resolve()
+    inside = image in out.parents  # of an OME-Zarr, which is a folder
+    if image == out or out in image.parents or inside:
+        raise OutputError(
+            f"'{target}' is the image itself, holds it or lies in it; writing there "
+            "would damage the image. Choose another name."
+        )
 
 
 def save_labels(
