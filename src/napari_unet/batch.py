@@ -14,10 +14,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from .batchmodel import BatchModel
 from .errors import OutputError
 from .events import StackProgress, StackReport
 from .ledger import Ledger, locked, read_ledger
-from .model import Model, load
 from .options import BatchOptions
 from .outputs import check_output
 from .shards import create_store
@@ -60,31 +60,31 @@ def segment_stack(
     options = options or BatchOptions()
     places = Places(Path(target).expanduser())
     with locked(places.base):
-        net = load(model)
         path = Path(source).expanduser()
-        return (yield from run_stack(path, places, options, net, model))
+        net = BatchModel(model)
+        return (yield from run_stack(path, places, options, net))
 
 
 def run_stack(
-    source: Path, places: Places, options: BatchOptions, model: Model, model_path: str
+    source: Path, places: Places, options: BatchOptions, net: BatchModel
 ) -> Generator[StackProgress, None, StackReport]:
     """Do what `segment_stack` does, in a folder that the caller holds."""
     began = time.perf_counter()
     entries = read_ledger(places.ledger)
     complete = bool(entries) and "done" in entries[-1]
     if complete and not options.overwrite and os.path.lexists(places.target):
-        setup = prepare(source, options, model, model_path, entries[0])
+        setup = prepare(source, options, net, entries[0])
         _refuse(places, differences(entries[0], setup.header))
         return _report(setup, places, entries, began, ())
     published = any("publish" in entry for entry in entries)
     usable = bool(entries) and not complete and (places.store.exists() or published)
     begun = entries[0] if usable else None
-    setup = prepare(source, options, model, model_path, begun)
+    setup = prepare(source, options, net, begun)
     if begun is not None and (changed := differences(begun, setup.header)):
         if not options.overwrite:
             _refuse(places, changed)
         begun = None
-        setup = prepare(source, options, model, model_path)
+        setup = prepare(source, options, net)
     if begun is None:
         _begin(setup, places)
     with closing(Ledger(places.ledger)) as ledger:
@@ -95,7 +95,7 @@ def run_stack(
 
 
 def plan_stack_file(
-    source: Path, places: Places, options: BatchOptions, model: Model, model_path: str
+    source: Path, places: Places, options: BatchOptions, net: BatchModel
 ) -> StackPlan:
     """Return how `run_stack` would do it; nothing is written.
 
@@ -106,7 +106,7 @@ def plan_stack_file(
     """
     entries = read_ledger(places.ledger)
     begun = entries[0] if entries and not options.overwrite else None
-    return prepare(source, options, model, model_path, begun).plan
+    return prepare(source, options, net, begun).plan
 
 
 def _refuse(places: Places, changed: list[str]) -> None:

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from .batch import plan_stack_file, run_stack
+from .batchmodel import BatchModel
 from .errors import OutputError, UNetError
 from .events import BatchReport, StackProgress, StackReport
 from .inputfiles import find_inputs, name_outputs
 from .ledger import locked
-from .model import Model, load
 from .options import BatchOptions
 from .outputs import check_different
 from .safefile import sweep, write_whole
@@ -70,11 +70,11 @@ def plan_files(
     options = options or BatchOptions()
     sources = find_inputs(inputs)
     targets = name_outputs(sources, Path(folder).expanduser(), options.format)
-    net = load(model)
+    net = BatchModel(model)
     for source, target in zip(sources, targets, strict=True):
         try:
             check_different(source, target)
-            plan = plan_stack_file(source, Places(target), options, net, model)
+            plan = plan_stack_file(source, Places(target), options, net)
             yield FilePlan(source, target, plan.tiles, plan.memory, plan.disk)
         except Exception as error:  # noqa: BLE001 - the border: a file that is bad
             yield FilePlan(source, target, reason=_sentence(error))
@@ -103,14 +103,14 @@ def segment_files(
     sources = find_inputs(inputs)
     out = Path(folder).expanduser()
     targets = name_outputs(sources, out, options.format)
-    net = load(model)
+    net = BatchModel(model)
     base = Places(targets[0]).base
     with locked(base):
         sweep(base)
         report = _Report(out, options, model)
         try:
             for source, target in zip(sources, targets, strict=True):
-                done = yield from _one(source, target, options, net, model)
+                done = yield from _one(source, target, options, net)
                 report.add(done)
                 yield done
         finally:
@@ -119,13 +119,13 @@ def segment_files(
 
 
 def _one(
-    source: Path, target: Path, options: BatchOptions, net: Model, model: str
+    source: Path, target: Path, options: BatchOptions, net: BatchModel
 ) -> Generator[StackProgress, None, StackReport]:
     """Do one file; what goes wrong becomes a sentence."""
     began = time.perf_counter()
     try:
         check_different(source, target)
-        return (yield from run_stack(source, Places(target), options, net, model))
+        return (yield from run_stack(source, Places(target), options, net))
     except Exception as error:  # noqa: BLE001 - the border: a file that is bad
         seconds = time.perf_counter() - began
         reason = _sentence(error)

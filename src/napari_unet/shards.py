@@ -70,7 +70,12 @@ class Layout:
     @property
     def file_shape(self) -> tuple[int, ...]:
         """Lengths of the axes in the order of the file."""
-        return tuple(self.shape[self.axes.index(axis)] for axis in self.order)
+        return tuple(self.shape[i] for i in self.at)
+
+    @property
+    def at(self) -> tuple[int, ...]:
+        """Where in `axes` each axis of the file is."""
+        return tuple(self.axes.index(axis) for axis in self.order)
 
     def view(self, array: Any, plane: Sequence[int]) -> "PlaneView":
         """Return one plane of an array of this layout, or of a level of its pyramid."""
@@ -80,12 +85,11 @@ class Layout:
 
     def planes(self, array: Any) -> Planes:
         """Return what a file says about an array of this layout."""
-        at = [self.axes.index(axis) for axis in self.order]
         return Planes(
             data=array,
             axes=self.order,
-            scale=tuple(self.scale[i] for i in at),
-            units=tuple(self.units[i] for i in at),
+            scale=tuple(self.scale[i] for i in self.at),
+            units=tuple(self.units[i] for i in self.at),
             name=self.name,
             channel_names=self.channel_names,
             order=self.order,
@@ -145,22 +149,21 @@ def create_store(path: Path, layout: Layout) -> None:
     OutputError
         If the disk does not take it.
     """
+    shapes = level_shapes(layout.file_shape)
+    like = np.broadcast_to(np.zeros((), layout.dtype), layout.shape)  # takes no memory
+    about = metadata(layout.planes(like.transpose(layout.at)), len(shapes), like.dtype)
     try:
-        group = zarr.create_group(path, overwrite=True)
-        shapes = level_shapes(layout.file_shape)
+        zarr.create_group(path, attributes={"ome": about})
         for level, shape in enumerate(shapes):
-            _create(group.store_path, str(level), shape, layout, layout.dtype, "zstd")
-        planes = layout.planes(group["0"])
-        dtype = np.dtype(layout.dtype)
-        group.attrs["ome"] = metadata(planes, len(shapes), dtype)
+            _create(path, str(level), shape, layout, layout.dtype, "zstd")
     except OSError as error:
         raise _refusal(path, error) from error
 
 
-def open_levels(path: Path) -> list[Any]:
+def open_levels(path: Path, layout: Layout) -> list[Any]:
     """Return the arrays of a store that `create_store` made, full resolution first."""
-    group = zarr.open_group(path, mode="r+")
-    return [group[str(i)] for i in range(len(list(group.array_keys())))]
+    count = len(level_shapes(layout.file_shape))
+    return [zarr.open_array(path / str(i), mode="r+") for i in range(count)]
 
 
 def scratch(path: Path, layout: Layout, dtype: str) -> Any:

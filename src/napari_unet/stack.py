@@ -76,7 +76,7 @@ class Stack:
     def _open(self) -> None:
         """Open the arrays, or make those that are not there."""
         setup, places = self.setup, self.places
-        self.levels = open_levels(places.store)
+        self.levels = open_levels(places.store, setup.layout)
         if self.objects:
             self.classes = scratch(places.classes, setup.layout, "uint8")
         self.ids = self.levels[0]

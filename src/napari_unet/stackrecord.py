@@ -16,7 +16,6 @@ from . import __version__
 from .errors import ImageError
 from .images import Image
 from .inference import Engine
-from .model import Model
 from .options import BatchOptions
 from .scaling import Intensities
 
@@ -127,12 +126,15 @@ def fingerprint(path: Path) -> dict[str, Any]:
 
 def header(
     image: Image,
-    model: Model,
+    checksum: str,
     run: Engine,
     options: BatchOptions,
     intensities: Intensities | None,
 ) -> dict[str, Any]:
-    """Return what fixes a result, as JSON; the tile is added when it is chosen."""
+    """Return what fixes a result, as JSON; the tile is added when it is chosen.
+
+    `checksum` is that of the model.
+    """
     kept = {k: v for k, v in asdict(options.segment).items() if k not in _FREE}
     kept |= {"link_z": options.link_z, "format": options.format, "axes": options.axes}
     source = image.source or Path(image.name)
@@ -149,7 +151,7 @@ def header(
         "intensities": None
         if intensities is None
         else [list(intensities.offset), list(intensities.gain)],
-        "model": model.checksum(),
+        "model": checksum,
         "engine": [run.device.type, str(run.dtype).removeprefix("torch.")],
         "options": kept,
     }

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from .batchmodel import BatchModel
 from .errors import MemoryBudgetError, OptionsError
 from .images import Image, open_image
-from .inference import Engine, engine
+from .inference import Engine
 from .inputs import ModelInput, model_input
 from .model import Model
 from .options import BatchOptions, Output
@@ -31,15 +32,12 @@ class StackSetup:
     ----------
     options
         With all that was left open decided.
-    model_path
-        Name or file that the model was loaded from.
     header
         What fixes the result, for the ledger.
     """
 
     options: BatchOptions
-    model: Model
-    model_path: str
+    net: BatchModel
     source: ModelInput
     run: Engine
     kind: Output
@@ -54,6 +52,11 @@ class StackSetup:
         return self.source.image
 
     @property
+    def model(self) -> Model:
+        """The model."""
+        return self.net.model
+
+    @property
     def links(self) -> bool:
         """Whether there are planes to link."""
         return self.options.link_z and "Z" in self.image.plane_axes
@@ -63,7 +66,7 @@ class StackSetup:
         return StackTask(
             source=(self.image.source or Path()).resolve(),
             axes=self.options.axes,
-            model=self.model_path,
+            model=self.net.path,
             options=self.options.segment,
             kind=self.kind,
             layout=self.layout,
@@ -80,16 +83,13 @@ class StackSetup:
 def prepare(
     path: Path,
     options: BatchOptions,
-    model: Model,
-    model_path: str,
+    net: BatchModel,
     begun: dict[str, Any] | None = None,
 ) -> StackSetup:
     """Open an image and plan how it is segmented; nothing is written.
 
     Parameters
     ----------
-    model_path
-        Name or file of `model`: other processes load it from there.
     begun
         Header of a run that may be gone on with: its tile and device are kept.
 
@@ -98,7 +98,7 @@ def prepare(
     UNetError
         If image, model, options and memory do not fit together.
     """
-    image = open_image(path, options.axes)
+    image, model = open_image(path, options.axes), net.model
     segment = options.segment
     if begun is not None and segment.device == "auto":
         segment = replace(segment, device=begun["engine"][0])
@@ -111,23 +111,23 @@ def prepare(
                 "it out, or choose --output objects."
             )
     intensities = None if segment.per_plane else source.intensities()
-    run = engine(model, segment.device, segment.precision)
+    run = net.engine(segment.device, segment.precision)
     fixed = None if begun is None else _fixed(begun["tile"])
     try:
         plan = plan_stack(source, run, segment, kind, fixed)
     except MemoryBudgetError:
         if segment.device != "auto" or run.device.type == "cpu":
             raise
-        run = replace(engine(model, "cpu"), reason="CPU (the GPU's memory is full)")
+        run = net.engine("cpu", segment.precision)
+        run = replace(run, reason="CPU (the GPU's memory is full)")
         plan = plan_stack(source, run, segment, kind, fixed)
     segment = replace(segment, output=kind, device=str(run.device))
     options = replace(options, segment=segment)
-    about = header(image, model, run, options, intensities)
+    about = header(image, net.checksum, run, options, intensities)
     about["tile"] = [list(plan.side), plan.window]
     return StackSetup(
         options,
-        model,
-        model_path,
+        net,
         source,
         run,
         kind,
