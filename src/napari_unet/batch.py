@@ -23,7 +23,7 @@ from .outputs import check_output
 from .shards import create_store
 from .stack import Stack
 from .stackplan import StackPlan
-from .stackrecord import Places, differences
+from .stackrecord import TABLES, Places, differences
 from .stacksetup import StackSetup, prepare
 
 __all__ = ["plan_stack_file", "run_stack", "segment_stack"]
@@ -75,7 +75,10 @@ def run_stack(
     if complete and not options.overwrite and os.path.lexists(places.target):
         setup = prepare(source, options, net, entries[0])
         _refuse(places, differences(entries[0], setup.header))
-        return _report(setup, places, entries, began, ())
+        with closing(Ledger(places.ledger)) as ledger:
+            tables = yield from Stack(setup, places, ledger).measure_again()
+        shutil.rmtree(places.work, ignore_errors=True)
+        return _report(setup, places, entries, began, tables)
     published = any("publish" in entry for entry in entries)
     usable = bool(entries) and not complete and (places.store.exists() or published)
     begun = entries[0] if usable else None
@@ -152,6 +155,8 @@ def _report(
     notes = setup.source.notes
     if any(e.get("finite") is False for e in entries):
         notes = (*notes, "NaN and infinite pixels were taken as background.")
+    if tables and len(tables) < len(TABLES):
+        notes = (*notes, "The table is CSV only; for Parquet, pip install pyarrow.")
     skipped = computed is None
     pixels = math.prod(setup.image.label_shape) * (computed or 0) // total
     return StackReport(

@@ -16,11 +16,13 @@ import numpy as np
 
 from .errors import ImageError, OutputError
 from .events import Phase, StackProgress
+from .images import open_image
 from .ledger import Ledger, settle
 from .objects import label_blocks
 from .outputs import publish
 from .predict import growth, least_size
 from .shards import PlaneView, halve, open_levels, scratch
+from .stackmeasures import keep_table, measure_plane, write_csv, write_parquet
 from .stackobjects import link, relabel
 from .stackrecord import Places, fingerprint
 from .stacksetup import StackSetup
@@ -66,6 +68,8 @@ class Stack:
             found = sum(self.planes.values())
             if self.setup.links:
                 found = yield from self._link(found)
+            if self.setup.options.measure:
+                tables = yield from self._measure(self.levels[0], self.classes)
             yield self._progress("writing", 0.0)
             self._publish(found)
         found = next(e["publish"] for e in self.ledger.entries if "publish" in e)
@@ -200,6 +204,50 @@ class Stack:
             for stack in deep.reshape(-1, deep.shape[-1]).tolist()
         ]
 
+    def measure_again(self) -> Generator[StackProgress, None, tuple[Path, ...]]:
+        """Measure the objects of a result that is complete, as they are there now."""
+        if not self.setup.options.measure or self.places.found_tables():
+            return ()
+        labels = open_image(self.places.target).data
+        spec = self.setup.model.spec
+        named = [i for i in range(1, len(spec.classes)) if i != spec.boundary]
+        return (yield from self._measure(labels, named[0] if len(named) == 1 else None))
+
+    def _measure(
+        self, labels: Any, classes: Any
+    ) -> Generator[StackProgress, None, tuple[Path, ...]]:
+        """Write the tables; return their files."""
+        setup, folder = self.setup, self.places.tables
+        parts = [folder / f"{i}.npz" for i in range(len(self.indices))]
+        for i, part in enumerate(parts):
+            if part.exists():
+                continue
+            job = measure_plane(
+                self._view(labels, i),
+                self._view(classes, i) if hasattr(classes, "shape") else classes,
+                setup.image,
+                self.indices[i],
+                boundary=setup.model.spec.boundary,
+            )
+            while True:
+                try:
+                    next(job)
+                except StopIteration as stop:
+                    keep_table(part, stop.value)
+                    break
+                yield self._progress("measuring", i / len(parts))
+        return self._write_tables(parts)
+
+    def _write_tables(self, parts: list[Path]) -> tuple[Path, ...]:
+        written = []
+        for suffix, write in ((".csv", write_csv), (".parquet", write_parquet)):
+            part, table = self.places.tables / f"all{suffix}", self.places.table(suffix)
+            if write(part, parts):  # else there is no pyarrow
+                settle(part)
+                _move(part, table)
+                written.append(table)
+        return tuple(written)
+
     def _publish(self, found: int) -> None:
         """Let the result appear under its name, whole."""
         part = self.places.store
@@ -208,13 +256,7 @@ class Stack:
         self.ledger.append(publish=found)
         self.ledger.sync()
         target = self.places.target
-        try:
-            publish(part, target, overwrite=self.setup.options.overwrite)
-        except OSError as error:
-            raise OutputError(
-                f"'{target}' could not be written ({error.strerror or error}). Check "
-                "the disk; the same command goes on from what is finished."
-            ) from error
+        _move(part, target, overwrite=self.setup.options.overwrite)
 
     def _published(self) -> bool:
         """Whether an earlier run ended just after the result had appeared."""
@@ -238,3 +280,13 @@ class Stack:
             total=self._total,
             objects=sum(self.planes.values()) if self.objects else None,
         )
+
+
+def _move(part: Path, target: Path, *, overwrite: bool = True) -> None:
+    try:
+        publish(part, target, overwrite=overwrite)
+    except OSError as error:
+        raise OutputError(
+            f"'{target}' could not be written ({error.strerror or error}). Check the "
+            "disk; the same command goes on from what is finished."
+        ) from error
