@@ -4,9 +4,11 @@ Classes of tiles, objects of planes and their coarser levels, links through Z, t
 of measurements, the file. Only this file knows in which order they stand in the ledger.
 """
 
+import math
 import os
 from collections import Counter, deque
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from itertools import chain, pairwise
 from pathlib import Path
@@ -21,11 +23,12 @@ from .ledger import Ledger, settle
 from .objects import label_blocks
 from .outputs import publish
 from .predict import growth, least_size
-from .shards import PlaneView, halve, open_levels, scratch
+from .shards import PlaneView, Watched, halve, open_levels, scratch
 from .stackmeasures import keep_table, measure_plane, write_csv, write_parquet
 from .stackobjects import link, relabel
 from .stackrecord import Places, fingerprint
 from .stacksetup import StackSetup
+from .tiff_output import write_tiff
 
 __all__ = ["Stack"]
 
@@ -71,6 +74,8 @@ class Stack:
             if self.setup.options.measure:
                 tables = yield from self._measure(self.levels[0], self.classes)
             yield self._progress("writing", 0.0)
+            if self.setup.options.format == "ome-tiff":
+                yield from self._write_tiff()
             self._publish(found)
         found = next(e["publish"] for e in self.ledger.entries if "publish" in e)
         self.ledger.append(done=found if self.objects else None)
@@ -250,8 +255,9 @@ class Stack:
 
     def _publish(self, found: int) -> None:
         """Let the result appear under its name, whole."""
-        part = self.places.store
-        for mark in (part / "zarr.json", *part.glob("*/zarr.json")):
+        part = self._part
+        marks = (part / "zarr.json", *part.glob("*/zarr.json"))
+        for mark in marks if part.is_dir() else (part,):
             settle(mark)
         self.ledger.append(publish=found)
         self.ledger.sync()
@@ -262,7 +268,31 @@ class Stack:
         """Whether an earlier run ended just after the result had appeared."""
         said = any("publish" in e for e in self.ledger.entries)
         there = os.path.lexists(self.places.target)
-        return said and there and not self.places.store.exists()
+        return said and there and not self._part.exists()
+
+    @property
+    def _part(self) -> Path:
+        """What becomes the result when it is complete."""
+        tiff = self.setup.options.format == "ome-tiff"
+        return self.places.tiff if tiff else self.places.store
+
+    def _write_tiff(self) -> _Steps:
+        """Write the file from the store; a TIFF cannot be gone on with in itself."""
+        layout = self.setup.layout
+        total = sum(math.prod(level.shape) for level in self.levels)
+        with ThreadPoolExecutor(1) as pool, closing(Watched()) as watch:
+            first, *others = (layout.planes(watch(level)) for level in self.levels)
+            job = pool.submit(write_tiff, self.places.tiff, first, others)
+            while not wait([job], timeout=0.2).done:
+                yield self._progress("writing", min(1.0, watch.pixels / total))
+            try:
+                job.result()
+            except OSError as error:
+                raise OutputError(
+                    f"'{self.places.target}' could not be written "
+                    f"({error.strerror or error}). Make room; the same command goes on "
+                    "from what is finished."
+                ) from error
 
     def _view(self, array: Any, plane: int) -> PlaneView:
         return self.setup.layout.view(array, self.indices[plane])

@@ -69,6 +69,11 @@ class Places:
         return self.work / "labels.ome.zarr"
 
     @property
+    def tiff(self) -> Path:
+        """The OME-TIFF while it is written from the store."""
+        return self.work / "labels.ome.tif"
+
+    @property
     def classes(self) -> Path:
         """The class of every pixel, of which objects are made."""
         return self.work / "classes"
