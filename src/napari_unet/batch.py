@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .batchmodel import BatchModel
+from .cluster import connected
 from .errors import OutputError
 from .events import StackProgress, StackReport
 from .ledger import Ledger, locked, read_ledger
@@ -59,16 +60,22 @@ def segment_stack(
     """
     options = options or BatchOptions()
     places = Places(Path(target).expanduser())
-    with locked(places.base):
-        path = Path(source).expanduser()
-        net = BatchModel(model)
-        return (yield from run_stack(path, places, options, net))
+    path, net = Path(source).expanduser(), BatchModel(model)
+    with locked(places.base), connected(options) as client:
+        return (yield from run_stack(path, places, options, net, client))
 
 
 def run_stack(
-    source: Path, places: Places, options: BatchOptions, net: BatchModel
+    source: Path,
+    places: Places,
+    options: BatchOptions,
+    net: BatchModel,
+    client: Any = None,
 ) -> Generator[StackProgress, None, StackReport]:
-    """Do what `segment_stack` does, in a folder that the caller holds."""
+    """Do what `segment_stack` does, in a folder that the caller holds.
+
+    With a dask `client`, tiles are computed by its workers.
+    """
     began = time.perf_counter()
     entries = read_ledger(places.ledger)
     complete = bool(entries) and "done" in entries[-1]
@@ -91,7 +98,7 @@ def run_stack(
     if begun is None:
         _begin(setup, places)
     with closing(Ledger(places.ledger)) as ledger:
-        stack = Stack(setup, places, ledger)
+        stack = Stack(setup, places, ledger, client)
         tables = yield from stack.run()
         shutil.rmtree(places.work, ignore_errors=True)
         return _report(setup, places, ledger.entries, began, tables, stack.computed)

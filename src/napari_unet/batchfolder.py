@@ -16,6 +16,7 @@ from typing import Any
 
 from .batch import plan_stack_file, run_stack
 from .batchmodel import BatchModel
+from .cluster import connected
 from .errors import OutputError, UNetError
 from .events import BatchReport, StackProgress, StackReport
 from .inputfiles import find_inputs, name_outputs
@@ -105,12 +106,12 @@ def segment_files(
     targets = name_outputs(sources, out, options.format)
     net = BatchModel(model)
     base = Places(targets[0]).base
-    with locked(base):
+    with locked(base), connected(options) as client:
         sweep(base)
         report = _Report(out, options, model)
         try:
             for source, target in zip(sources, targets, strict=True):
-                done = yield from _one(source, target, options, net)
+                done = yield from _one(source, target, options, net, client)
                 report.add(done)
                 yield done
         finally:
@@ -119,13 +120,13 @@ def segment_files(
 
 
 def _one(
-    source: Path, target: Path, options: BatchOptions, net: BatchModel
+    source: Path, target: Path, options: BatchOptions, net: BatchModel, client: Any
 ) -> Generator[StackProgress, None, StackReport]:
     """Do one file; what goes wrong becomes a sentence."""
     began = time.perf_counter()
     try:
         check_different(source, target)
-        return (yield from run_stack(source, Places(target), options, net))
+        return (yield from run_stack(source, Places(target), options, net, client))
     except Exception as error:  # noqa: BLE001 - the border: a file that is bad
         seconds = time.perf_counter() - began
         reason = _sentence(error)

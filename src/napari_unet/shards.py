@@ -7,7 +7,7 @@ shard of every array, so that tiles never wait for each other.
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,6 @@ from .tiling import Box, blocks
 __all__ = [
     "Layout",
     "PlaneView",
-    "Watched",
     "create_store",
     "halve",
     "open_levels",
@@ -147,47 +146,6 @@ class PlaneView:
                 y, x = (b.start // n for b, n in zip(box, sides[-2:], strict=True))
                 place = place / str(y) / str(x)
             settle(place)
-
-
-class Watched:
-    """Arrays that count what is read of them, and that can be closed meanwhile.
-
-    Attributes
-    ----------
-    pixels
-        How many were read so far.
-    """
-
-    def __init__(self) -> None:
-        self.pixels = 0
-        self._closed = False
-
-    def __call__(self, array: Any) -> "_WatchedArray":
-        """Return `array`, watched."""
-        return _WatchedArray(array, self._note)
-
-    def close(self) -> None:
-        """Let every further read fail, so that whoever reads in a thread ends."""
-        self._closed = True
-
-    def _note(self, pixels: int) -> None:
-        if self._closed:
-            raise InterruptedError("closed while it was read")
-        self.pixels += pixels
-
-
-class _WatchedArray:
-    def __init__(self, array: Any, note: Callable[[int], None]) -> None:
-        self.shape, self.dtype = array.shape, array.dtype
-        self._array, self._note = array, note
-
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        found = np.asarray(self._array[key])
-        self._note(found.size)
-        return found
-
-    def __setitem__(self, key: Any, values: Any) -> None:
-        raise TypeError("a watched array is only read")
 
 
 def create_store(path: Path, layout: Layout) -> None:

@@ -4,11 +4,9 @@ Classes of tiles, objects of planes and their coarser levels, links through Z, t
 of measurements, the file. Only this file knows in which order they stand in the ledger.
 """
 
-import math
 import os
 from collections import Counter, deque
 from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from itertools import chain, pairwise
 from pathlib import Path
@@ -16,19 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from .errors import ImageError, OutputError
+from .cluster import run_tiles
+from .errors import ImageError
 from .events import Phase, StackProgress
 from .images import open_image
 from .ledger import Ledger, settle
 from .objects import label_blocks
-from .outputs import publish
 from .predict import growth, least_size
-from .shards import PlaneView, Watched, halve, open_levels, scratch
+from .shards import PlaneView, halve, open_levels, scratch
 from .stackmeasures import keep_table, measure_plane, write_csv, write_parquet
 from .stackobjects import link, relabel
 from .stackrecord import Places, fingerprint
+from .stackresult import move, write_pyramid
 from .stacksetup import StackSetup
-from .tiff_output import write_tiff
 
 __all__ = ["Stack"]
 
@@ -46,10 +44,15 @@ class Stack:
         Where everything lies.
     ledger
         Opened for this job; its first line is the header of `setup`.
+    client
+        Of dask, or None to compute in this process.
     """
 
-    def __init__(self, setup: StackSetup, places: Places, ledger: Ledger) -> None:
+    def __init__(
+        self, setup: StackSetup, places: Places, ledger: Ledger, client: Any = None
+    ) -> None:
         self.setup, self.places, self.ledger = setup, places, ledger
+        self.client = client
         noted = ledger.entries[1:]
         self.tiles = {e["tile"] for e in noted if "tile" in e}
         self.planes = {e["plane"]: e["objects"] for e in noted if "plane" in e}
@@ -114,8 +117,11 @@ class Stack:
         if not todo:
             return
         array = self.places.classes if self.objects else self.places.store / "0"
-        worker = self.setup.worker(array)
-        with closing(worker.run_tiles(todo, self._note)) as job:
+        if self.client is None:
+            job = self.setup.worker(array).run_tiles(todo, self._note)
+        else:
+            job = run_tiles(self.client, self.setup.task(array), todo, self._note)
+        with closing(job):
             yield from job
 
     def _note(self, number: int, finite: bool) -> None:
@@ -249,7 +255,7 @@ class Stack:
             part, table = self.places.tables / f"all{suffix}", self.places.table(suffix)
             if write(part, parts):  # else there is no pyarrow
                 settle(part)
-                _move(part, table)
+                move(part, table)
                 written.append(table)
         return tuple(written)
 
@@ -262,7 +268,7 @@ class Stack:
         self.ledger.append(publish=found)
         self.ledger.sync()
         target = self.places.target
-        _move(part, target, overwrite=self.setup.options.overwrite)
+        move(part, target, overwrite=self.setup.options.overwrite)
 
     def _published(self) -> bool:
         """Whether an earlier run ended just after the result had appeared."""
@@ -277,22 +283,10 @@ class Stack:
         return self.places.tiff if tiff else self.places.store
 
     def _write_tiff(self) -> _Steps:
-        """Write the file from the store; a TIFF cannot be gone on with in itself."""
-        layout = self.setup.layout
-        total = sum(math.prod(level.shape) for level in self.levels)
-        with ThreadPoolExecutor(1) as pool, closing(Watched()) as watch:
-            first, *others = (layout.planes(watch(level)) for level in self.levels)
-            job = pool.submit(write_tiff, self.places.tiff, first, others)
-            while not wait([job], timeout=0.2).done:
-                yield self._progress("writing", min(1.0, watch.pixels / total))
-            try:
-                job.result()
-            except OSError as error:
-                raise OutputError(
-                    f"'{self.places.target}' could not be written "
-                    f"({error.strerror or error}). Make room; the same command goes on "
-                    "from what is finished."
-                ) from error
+        job = write_pyramid(self.places.tiff, self.setup.layout, self.levels)
+        with closing(job):
+            for fraction in job:
+                yield self._progress("writing", fraction)
 
     def _view(self, array: Any, plane: int) -> PlaneView:
         return self.setup.layout.view(array, self.indices[plane])
@@ -310,13 +304,3 @@ class Stack:
             total=self._total,
             objects=sum(self.planes.values()) if self.objects else None,
         )
-
-
-def _move(part: Path, target: Path, *, overwrite: bool = True) -> None:
-    try:
-        publish(part, target, overwrite=overwrite)
-    except OSError as error:
-        raise OutputError(
-            f"'{target}' could not be written ({error.strerror or error}). Check the "
-            "disk; the same command goes on from what is finished."
-        ) from error

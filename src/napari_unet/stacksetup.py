@@ -66,7 +66,8 @@ class StackSetup:
         return StackTask(
             source=(self.image.source or Path()).resolve(),
             axes=self.options.axes,
-            model=self.net.path,
+            model=self._model_path(),
+            checksum=self.net.checksum,
             options=self.options.segment,
             kind=self.kind,
             layout=self.layout,
@@ -74,6 +75,10 @@ class StackSetup:
             array=array.resolve(),
             intensities=self.intensities,
         )
+
+    def _model_path(self) -> str:
+        path = Path(self.net.path)
+        return str(path.resolve()) if path.is_file() else self.net.path
 
     def worker(self, array: Path) -> StackWorker:
         """Return what computes tiles in this process, with what is open already."""
@@ -121,6 +126,8 @@ def prepare(
         run = net.engine("cpu", segment.precision)
         run = replace(run, reason="CPU (the GPU's memory is full)")
         plan = plan_stack(source, run, segment, kind, fixed)
+    if options.format == "ome-tiff":  # is written from the store, which is there, too
+        plan = replace(plan, disk=2 * plan.disk)
     segment = replace(segment, output=kind, device=str(run.device))
     options = replace(options, segment=segment)
     about = header(image, net.checksum, run, options, intensities)

@@ -14,11 +14,12 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from .images import Image, open_image
-from .inference import Engine, engine
+from .batchmodel import BatchModel
+from .errors import ModelError
+from .images import open_image
+from .inference import Engine
 from .inputs import ModelInput, model_input
 from .labelstore import put
-from .model import Model, load
 from .options import Output, SegmentOptions
 from .readout import ReadOut
 from .scaling import Intensities
@@ -62,6 +63,8 @@ class StackTask:
     source, axes, model
         The image, its axes where the file is silent, and the model: each process opens
         them by itself.
+    checksum
+        Of the model's weights.
     kind
         The output; objects are begun as classes.
     layout
@@ -77,6 +80,7 @@ class StackTask:
     source: Path
     axes: str | None
     model: str
+    checksum: str
     options: SegmentOptions
     kind: Output
     layout: Layout
@@ -205,15 +209,19 @@ class StackWorker:
         return y, x
 
 
-def open_worker(task: StackTask) -> StackWorker:
+def open_worker(task: StackTask, net: BatchModel) -> StackWorker:
     """Open everything that `task` names, in this process.
 
     Raises
     ------
     UNetError
-        If something of it is not there.
+        If something of it is not there, or the model was replaced.
     """
-    image: Image = open_image(task.source, task.axes)
-    model: Model = load(task.model)
-    run = engine(model, task.options.device, task.options.precision)
-    return StackWorker(task, model_input(model, image, task.options), run)
+    if net.checksum != task.checksum:
+        raise ModelError(
+            f"The model {task.model} is another one in a worker. Give all machines the "
+            "same files, and start the workers again."
+        )
+    image = open_image(task.source, task.axes)
+    run = net.engine(task.options.device, task.options.precision)
+    return StackWorker(task, model_input(net.model, image, task.options), run)
