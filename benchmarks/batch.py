@@ -1,6 +1,6 @@
 """What `napari-unet batch` takes: memory, time, and what comes on top of the net.
 
-    python benchmarks/batch.py [--side 2048] [--planes 4] [--rounds 3] [--long] [--json F]
+    python benchmarks/batch.py [--side 2048] [--planes 4] [--rounds 3] [--long]
 
 Gates, on two cores: (a) peak memory of a stack 8 times larger grows by less than 10 %;
 (b) time per megapixel of one 64 times larger than `--planes` grows by less than 15 %

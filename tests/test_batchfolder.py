@@ -238,3 +238,33 @@ def test_ctrl_c_finishes_the_tile_and_says_how_to_go_on(
     about = json.loads(again.stdout)
     assert about["tiles_resumed"] >= 5
     assert about["tiles_done"] > 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="VmHWM is Linux's")
+def test_memory_is_what_was_predicted_or_less_and_does_not_grow_with_the_stack(
+    tmp_path: Path, bright_model: Path
+) -> None:
+    peaks = []
+    for planes in (12, 48):
+        image = write_image(tmp_path / f"{planes}.tif", size=1200, planes=planes)
+        words = command(
+            image, "-o", tmp_path / "out", "--model", bright_model, "--json"
+        )
+        words += ["--memory", "700MB"]
+        plan = subprocess.run(
+            [*words, "--dry-run"], capture_output=True, text=True, check=True
+        )
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        peaks.append(json.loads(done.stdout)["peak_rss_mb"])
+        assert peaks[-1] < json.loads(plan.stdout)["memory_mb"] < 700
+    assert peaks[1] < 1.1 * peaks[0] + 64  # the reader's cache fills meanwhile
+
+
+def test_too_little_memory_is_refused_before_the_work(
+    tmp_path: Path, folder: Path, bright_model: Path
+) -> None:
+    options = BatchOptions(SegmentOptions(memory=10**8))
+    job = segment_files([folder], tmp_path / "out", options, model=str(bright_model))
+    _, report = run(job)
+    assert "too little for one tile" in report.files[0].reason
+    assert not (tmp_path / "out" / "a.ome.zarr").exists()

@@ -16,6 +16,7 @@ from . import __version__, console
 from .batchfolder import FilePlan, plan_files, segment_files
 from .errors import StoppedError
 from .events import BatchReport, StackProgress, StackReport
+from .heap import share_heaps
 from .inputfiles import find_inputs
 from .options import BatchOptions
 
@@ -95,6 +96,7 @@ def run(
     StoppedError
         After Ctrl-C.
     """
+    share_heaps()
     total = len(find_inputs(inputs))
     ended: list[StackReport] = []
     job = segment_files(inputs, out, options, model=model)

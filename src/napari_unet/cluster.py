@@ -13,6 +13,7 @@ from typing import Any
 
 from .batchmodel import BatchModel
 from .errors import OptionsError, OutputError
+from .heap import share_heaps
 from .options import BatchOptions
 from .stacktiles import StackTask, StackWorker, open_worker
 
@@ -144,6 +145,7 @@ def _run_tile(task: StackTask, number: int) -> bool:
 def _opened(task: StackTask) -> tuple[StackWorker, Any]:
     import torch
 
+    share_heaps()
     torch.set_num_threads(1)  # as many processes as cores need no more
     return open_worker(task, _loaded(task.model)), Lock()
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from .batchmodel import BatchModel
 from .errors import ModelError
+from .heap import return_freed
 from .images import open_image
 from .inference import Engine
 from .inputs import ModelInput, model_input
@@ -121,6 +122,7 @@ class StackWorker:
 
     def compute(self, read: TileRead) -> TileComputed:
         """Run the net; the windows are freed one by one."""
+        return_freed()  # of the tile before
         _, box = self.locate(read.number)
         read_out = ReadOut(
             self.source, box, self.task.kind, self.task.options.threshold
