@@ -138,6 +138,21 @@ def test_planes_without_objects_leave_the_columns(
     assert line.endswith(",class,solidity")
 
 
+def test_table_of_a_result_that_is_replaced_goes_with_it(
+    tmp_path: Path, bright_model: Path
+) -> None:
+    source = write_image(tmp_path / "cells.ome.tif", "YX")
+    target = tmp_path / "out.ome.zarr"
+    batch(source, target, bright_model, MEASURE)
+    segment = replace(EXACT, min_size=200)
+    fewer = replace(MEASURE, measure=False, overwrite=True, segment=segment)
+    batch(source, target, bright_model, fewer)
+    assert not (tmp_path / "out.csv").exists()
+    again = replace(MEASURE, segment=segment)
+    _, report = batch(source, target, bright_model, again)
+    assert len(table(tmp_path / "out.csv")["label"]) == report.objects
+
+
 def test_class_is_the_most_frequent_one_in_the_object() -> None:
     chance = np.random.default_rng(0)
     labels = chance.integers(0, 30, (700, 90)).astype(np.int32)

@@ -5,6 +5,7 @@ of measurements, the file. Only this file knows in which order they stand in the
 """
 
 import os
+import shutil
 from collections import Counter, deque
 from collections.abc import Generator
 from contextlib import closing
@@ -80,6 +81,9 @@ class Stack:
             if self.setup.options.format == "ome-tiff":
                 yield from self._write_tiff()
             self._publish(found)
+            if not tables and self.setup.options.overwrite:
+                for table in self.places.found_tables():
+                    table.unlink()  # of the result that was replaced
         found = next(e["publish"] for e in self.ledger.entries if "publish" in e)
         self.ledger.append(done=found if self.objects else None)
         self.ledger.sync()
@@ -219,6 +223,7 @@ class Stack:
         """Measure the objects of a result that is complete, as they are there now."""
         if not self.setup.options.measure or self.places.found_tables():
             return ()
+        shutil.rmtree(self.places.tables, ignore_errors=True)  # of labels as they were
         labels = open_image(self.places.target).data
         spec = self.setup.model.spec
         named = [i for i in range(1, len(spec.classes)) if i != spec.boundary]
