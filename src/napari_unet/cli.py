@@ -1,6 +1,7 @@
 """The command line: words in, sentences and one line of JSON out.
 
-This file alone knows exit codes: 0 success, 2 bad input or usage, 130 Ctrl-C.
+This file alone knows exit codes: 0 success, 1 some files of a batch failed, 2 bad input
+or usage, 130 Ctrl-C.
 Everything heavy is imported inside the commands, so that ``--help`` and a typing
 mistake are answered at once.
 """
@@ -17,8 +18,8 @@ from typing import Annotated
 import typer
 
 from . import __version__, console, flags
-from .errors import OptionsError, UNetError
-from .options import SegmentOptions, TrainOptions, parse_memory
+from .errors import OptionsError, StoppedError, UNetError
+from .options import BatchOptions, SegmentOptions, TrainOptions, parse_memory
 
 __all__ = ["app", "main"]
 
@@ -52,6 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return stop.code if isinstance(stop.code, int) else 0
     except KeyboardInterrupt:
         return _cancelled()
+    except StoppedError as stop:
+        typer.echo(str(stop), err=True)
+        return _CANCELLED
     except UNetError as error:
         return _failed(str(error))
     except Exception as error:  # noqa: BLE001 - the border: anything foreign
@@ -148,6 +152,69 @@ def segment(
         if as_json
         else console.result_text(result, image)
     )
+
+
+@app.command()
+def batch(
+    inputs: flags.Inputs,
+    *,
+    out: flags.OutFolder,
+    model: flags.Model = "nuclei",
+    output: flags.Outputs = None,
+    form: flags.Format = "ome-zarr",
+    measure: flags.Measure = False,
+    link_z: flags.LinkZ = False,
+    channel: flags.Channel = None,
+    axes: flags.Axes = None,
+    device: flags.Device = "auto",
+    memory: flags.Memory = None,
+    workers: flags.Workers = None,
+    scheduler: flags.Scheduler = None,
+    tile: flags.Tile = None,
+    diameter: flags.Diameter = None,
+    scale: flags.Scale = None,
+    min_size: flags.MinSize = None,
+    threshold: flags.Threshold = None,
+    precision: flags.Precise = "auto",
+    per_plane: flags.PerPlane = False,
+    overwrite: flags.Replace = False,
+    dry_run: flags.DryRun = False,
+    as_json: flags.Json = False,
+) -> None:
+    """Segment many files, or stacks larger than memory, into a folder.
+
+    Interrupted in any way, the same command goes on from what is finished.
+    """
+    segment = SegmentOptions(
+        output=output,
+        channel=_channel(channel),
+        device=device,
+        precision=precision,
+        tile=tile,
+        memory=None if memory is None else parse_memory(memory),
+        min_size=min_size,
+        threshold=threshold,
+        diameter=diameter,
+        scale=scale,
+        per_plane=per_plane,
+    )
+    options = BatchOptions(
+        segment=segment,
+        format=form,
+        measure=measure,
+        link_z=link_z,
+        workers=workers,
+        scheduler=scheduler,
+        axes=axes,
+        overwrite=overwrite,
+    )
+    _quiet()
+    from . import batchconsole
+
+    show = batchconsole.plan if dry_run else batchconsole.run
+    code = show(inputs, out, options, model, as_json=as_json)
+    if code:
+        raise typer.Exit(code)
 
 
 @app.command()

@@ -7,6 +7,7 @@ __all__ = [
     "ModelError",
     "OptionsError",
     "OutputError",
+    "StoppedError",
     "UNetError",
 ]
 
@@ -37,3 +38,7 @@ class OutputError(UNetError):
 
 class MemoryBudgetError(OptionsError):
     """The memory that is allowed is too small for one tile."""
+
+
+class StoppedError(UNetError):
+    """Somebody pressed Ctrl-C; what is finished is kept."""

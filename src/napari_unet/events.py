@@ -1,14 +1,25 @@
 """What a verb tells while it works and when it has finished; plain data, no torch."""
 
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from numpy.typing import NDArray
 
 from .options import Output
 from .tiling import Box
 
-__all__ = ["Joining", "Segmentation", "TileDone"]
+__all__ = [
+    "BatchReport",
+    "Joining",
+    "Phase",
+    "Segmentation",
+    "StackProgress",
+    "StackReport",
+    "TileDone",
+]
+
+Phase = Literal["segmenting", "joining", "linking", "measuring", "writing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +93,88 @@ class Segmentation:
     seconds: float
     objects: int | None
     model: str
+
+
+@dataclass(frozen=True, slots=True)
+class StackProgress:
+    """Something of one stack is finished, and on the disk.
+
+    Attributes
+    ----------
+    source
+        The image.
+    phase
+        What is being done.
+    fraction
+        How much of the phase is done, 0 to 1.
+    done, total
+        Tiles finished so far, those of earlier runs included, and of the stack.
+    objects
+        Objects found in the planes that are finished; None for other outputs.
+    """
+
+    source: Path
+    phase: Phase
+    fraction: float
+    done: int
+    total: int
+    objects: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StackReport:
+    """What became of one stack.
+
+    Attributes
+    ----------
+    source, target
+        The image and its labels.
+    state
+        ``"done"``; ``"skipped"`` if it was complete before; ``"failed"``.
+    reason
+        A sentence about a state that is not done, else empty.
+    objects
+        How many objects there are; None for other outputs.
+    tiles_done, tiles_resumed
+        Tiles computed now, and by earlier runs that were interrupted.
+    pixels
+        Pixels of the image that were segmented now, one channel counted.
+    seconds
+        Time that was taken now.
+    tables
+        Files of measurements that were written.
+    notes
+        Sentences about what was done to fit image and model together.
+    """
+
+    source: Path
+    target: Path
+    state: Literal["done", "failed", "skipped"]
+    reason: str
+    objects: int | None = None
+    tiles_done: int = 0
+    tiles_resumed: int = 0
+    pixels: int = 0
+    seconds: float = 0.0
+    tables: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """What became of all files of a batch.
+
+    Attributes
+    ----------
+    files
+        In the order in which they were done.
+    seconds
+        Time that all of it took.
+    """
+
+    files: tuple[StackReport, ...]
+    seconds: float
+
+    def count(self, state: str) -> int:
+        """Return how many files are in a state."""
+        return sum(file.state == state for file in self.files)

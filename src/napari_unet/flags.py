@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Output, Precision
+from .options import Output, Precision, StackFormat
 
 Axes = Annotated[
     str | None, typer.Option(help="Axes of the file where it is silent, as in TZYX.")
@@ -23,6 +23,40 @@ Image = Annotated[
 Images = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Folder of images to learn from, with --labels."),
+]
+Format = Annotated[
+    StackFormat, typer.Option("--format", help="A folder of OME-Zarr, or one TIFF.")
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Say what would be done, and the memory it takes."),
+]
+Inputs = Annotated[
+    list[str],
+    typer.Argument(metavar="INPUT...", help="Images, folders of images, or patterns."),
+]
+LinkZ = Annotated[
+    bool,
+    typer.Option("--link-z", help="Objects that overlap from plane to plane are one."),
+]
+Measure = Annotated[
+    bool, typer.Option("--measure", help="Write a table of the objects, too.")
+]
+OutFolder = Annotated[
+    Path, typer.Option("-o", "--out", metavar="OUTDIR", help="Folder of the results.")
+]
+Replace = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite", help="Replace results, also those begun with other options."
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(metavar="tcp://HOST:PORT", help="A dask cluster that is there."),
+]
+Workers = Annotated[
+    int | None, typer.Option(help="Number of processes that compute tiles.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON instead.")]
 Labels = Annotated[

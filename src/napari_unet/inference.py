@@ -15,7 +15,14 @@ from .errors import MemoryBudgetError
 from .model import Model, UNet, UNetSpec, best_device
 from .options import Precision
 
-__all__ = ["Engine", "bytes_per_pixel", "engine", "fold", "memory_pixels"]
+__all__ = [
+    "Engine",
+    "bytes_per_pixel",
+    "engine",
+    "fold",
+    "memory_need",
+    "memory_pixels",
+]
 
 _ANSWER = 1.2  # seconds that one window may take, so that Cancel is answered within 2 s
 _FREE = 0.5  # part of the free memory that is taken when nobody says how much
@@ -168,3 +175,15 @@ def memory_pixels(
             "or 'Memory' in the dock), or close other programs."
         )
     return int(pixels)
+
+
+def memory_need(engine: Engine, pixels: int, *, held: int, each: int) -> int:
+    """Return the resident bytes that a window of `pixels` takes this process to.
+
+    `held` and `each` are those of `memory_pixels`, which is the same the other way.
+    """
+    itemsize = torch.empty(0, dtype=engine.dtype).element_size()
+    on_card = engine.device.type == "cuda"
+    features = _HOST if on_card else bytes_per_pixel(engine.spec, itemsize)
+    resident = psutil.Process().memory_info().rss + held + _SLACK
+    return int(resident + pixels * (each + features))

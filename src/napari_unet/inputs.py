@@ -11,6 +11,7 @@ from .model import Model
 from .options import SegmentOptions
 from .resample import Axis, resample
 from .scaling import Intensities, Scaling
+from .tiling import Tile
 
 __all__ = ["LUMA", "ModelInput", "model_input"]
 
@@ -112,6 +113,16 @@ class ModelInput:
         if self.repeat > 1:
             window = np.repeat(window, self.repeat, axis=0)
         return window, finite
+
+    def window(
+        self, plane: tuple[int, ...], tile: Tile, intensities: Intensities
+    ) -> tuple[NDArray[np.float32], bool]:
+        """Return a tile's whole window (C, Y, X), padded for the net; see `read`."""
+        window, finite = self.read(plane, tile.read, intensities)
+        if any(tile.pad):
+            below, right = tile.pad
+            window = np.pad(window, ((0, 0), (0, below), (0, right)), mode="reflect")
+        return np.ascontiguousarray(window), finite
 
     def _mix(self, raw: NDArray[np.generic]) -> NDArray[np.generic]:
         if not self.grey:

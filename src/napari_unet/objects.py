@@ -115,13 +115,15 @@ def label_blocks(
     first: int,
     min_size: int = 0,
     reach: int = 3,
-    block: int = 2048,
+    block: int | tuple[int, int] = 2048,
 ) -> Generator[float, None, int]:
     """Do what `label_plane` does, and yield after every block the fraction done.
 
     Closing the generator cancels: `labels` then holds provisional ids in `plane`.
+    `block` may be a pair (Y, X): where an array is stored in shards, theirs.
     """
-    work = _Work(classes, labels, plane, boundary, reach, block)
+    sides = (block, block) if isinstance(block, int) else block
+    work = _Work(classes, labels, plane, boundary, reach, sides)
     boxes = work.boxes()
     if len(boxes) == 1:  # all in memory: nothing to join, one write
         ids = label_tile(work.read(boxes[0]), boundary=boundary, reach=reach)
@@ -153,11 +155,11 @@ class _Work:
     plane: tuple[int, ...]
     boundary: int | None
     reach: int
-    block: int
+    block: tuple[int, int]
 
     def boxes(self) -> list[Box]:
         height, width = self.classes.shape[-2:]
-        return list(blocks((height, width), self.block, self.block))
+        return list(blocks((height, width), *self.block))
 
     def read(self, box: Box) -> Classes:
         found: Classes = np.asarray(self.classes[(*self.plane, *box)])

@@ -12,7 +12,7 @@ from .labelstore import LabelArray
 from .planes import Planes
 from .tiling import blocks
 
-__all__ = ["ZARR_ORDER", "write_omezarr"]
+__all__ = ["ZARR_ORDER", "level_shapes", "metadata", "write_omezarr"]
 
 ZARR_ORDER = "TCZYX"  # OME-Zarr wants time first, then channels, then space
 _CHUNK = 1024
@@ -35,9 +35,9 @@ def write_omezarr(path: Path, planes: Planes) -> None:
     dtype = np.dtype(planes.data.dtype)
     if dtype.kind == "b":
         dtype = np.dtype(np.uint8)
-    shapes = _level_shapes(planes.shape)
+    shapes = level_shapes(planes.shape)
     group = zarr.create_group(
-        path, attributes={"ome": _metadata(planes, len(shapes), dtype)}
+        path, attributes={"ome": metadata(planes, len(shapes), dtype)}
     )
     levels = [
         _create_level(group, i, shapes[i], planes, dtype) for i in range(len(shapes))
@@ -49,7 +49,8 @@ def write_omezarr(path: Path, planes: Planes) -> None:
             _halve(finer, coarser, index)
 
 
-def _level_shapes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+def level_shapes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Return the shape of every level of the pyramid over an array of `shape`."""
     shapes = [shape]
     while max(shapes[-1][-2:]) > _TOP:
         shapes.append((*shape[:-2], *(-(-n // 2) for n in shapes[-1][-2:])))
@@ -82,7 +83,8 @@ def _halve(finer: LabelArray, coarser: LabelArray, index: tuple[int, ...]) -> No
         coarser[(*index, *target)] = block
 
 
-def _metadata(planes: Planes, levels: int, dtype: np.dtype[Any]) -> dict[str, Any]:
+def metadata(planes: Planes, levels: int, dtype: np.dtype[Any]) -> dict[str, Any]:
+    """Return what is said under ``"ome"`` about a pyramid of so many levels."""
     datasets = []
     for level in range(levels):
         scale = [

@@ -2,15 +2,24 @@
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from .errors import OptionsError
 
-__all__ = ["Output", "Precision", "SegmentOptions", "TrainOptions", "parse_memory"]
+__all__ = [
+    "BatchOptions",
+    "Output",
+    "Precision",
+    "SegmentOptions",
+    "StackFormat",
+    "TrainOptions",
+    "parse_memory",
+]
 
 Output = Literal["objects", "classes", "probabilities"]
 Precision = Literal["auto", "fp32", "bf16"]
+StackFormat = Literal["ome-zarr", "ome-tiff"]
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _MEMORY = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?\s*$", re.IGNORECASE)
@@ -144,3 +153,55 @@ class TrainOptions:
             raise OptionsError(
                 f"seconds is {self.seconds}; it must be 0 or more, and finite."
             )
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOptions:
+    """How files and large stacks are segmented on the disk.
+
+    Parameters
+    ----------
+    segment
+        How each image is segmented. Its `memory` bounds every process.
+    format
+        What is written: an OME-Zarr 0.5 or a pyramidal OME-TIFF.
+    measure
+        Write a table of the objects beside the labels.
+    link_z
+        Objects of neighbouring Z planes that overlap become one.
+    workers
+        Number of processes of a local dask cluster; None computes in this process.
+    scheduler
+        Address of a dask scheduler that is there already, as in
+        ``"tcp://10.0.0.1:8786"``.
+    axes
+        Axes of the images where their files are silent, as in ``"TZYX"``.
+    overwrite
+        Replace results that are complete, or were begun with other options.
+    """
+
+    segment: SegmentOptions = field(default_factory=SegmentOptions)
+    format: StackFormat = "ome-zarr"
+    measure: bool = False
+    link_z: bool = False
+    workers: int | None = None
+    scheduler: str | None = None
+    axes: str | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.format not in get_args(StackFormat):
+            raise OptionsError(_choices("Format", self.format, get_args(StackFormat)))
+        if self.workers is not None and self.workers < 1:
+            raise OptionsError(f"workers is {self.workers}; it must be 1 or more.")
+        if self.workers is not None and self.scheduler is not None:
+            raise OptionsError(
+                "Both workers and a scheduler were given. Give one of the two: a "
+                "scheduler has workers of its own."
+            )
+        for name in ("measure", "link_z"):
+            if getattr(self, name) and self.segment.output not in (None, "objects"):
+                raise OptionsError(
+                    f"{name} is about objects, and the output is "
+                    f"{self.segment.output}. Leave one of the two out."
+                )

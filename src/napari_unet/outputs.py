@@ -22,7 +22,15 @@ from .omezarr_output import ZARR_ORDER, write_omezarr
 from .planes import Planes
 from .tiff_output import write_tiff
 
-__all__ = ["SUFFIXES", "LabelArray", "check_output", "create_labels", "save_labels"]
+__all__ = [
+    "SUFFIXES",
+    "LabelArray",
+    "check_different",
+    "check_output",
+    "create_labels",
+    "publish",
+    "save_labels",
+]
 
 SUFFIXES = (".tif", ".tiff", ".ome.tif", ".ome.tiff", ".ome.zarr")
 _LONGEST = 230  # bytes; file systems allow 255, and a part has a longer name
@@ -70,6 +78,23 @@ def check_output(
         _check_existing(target, overwrite)
     _check_room(target, nbytes)
     return target
+
+
+def check_different(source: Path, target: Path) -> None:
+    """Raise unless a result can be written without harm to its image.
+
+    Raises
+    ------
+    OutputError
+        If one is the other, or lies in it.
+    """
+    image, out = source.resolve(), target.resolve()
+    inside = image in out.parents  # of an OME-Zarr, which is a folder
+    if image == out or out in image.parents or inside:
+        raise OutputError(
+            f"'{target}' is the image itself, holds it or lies in it; writing there "
+            "would damage the image. Choose another name."
+        )
 
 
 def save_labels(
@@ -204,12 +229,25 @@ def _atomic(target: Path, *, overwrite: bool) -> Iterator[Path]:
     try:
         _sweep(target)
         yield part
-        if overwrite:
-            _replace(part, target)
-        else:
-            _place(part, target)
+        publish(part, target, overwrite=overwrite)
     finally:
         _remove(part)
+
+
+def publish(part: Path, target: Path, *, overwrite: bool) -> None:
+    """Move a complete result from `part` to `target`, on the same disk.
+
+    Raises
+    ------
+    OutputError
+        If `target` came into being meanwhile, and may not be overwritten.
+    OSError
+        If the disk fails.
+    """
+    if overwrite:
+        _replace(part, target)
+    else:
+        _place(part, target)
 
 
 def _sweep(target: Path) -> None:

@@ -10,12 +10,11 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
 
-from .errors import OutputError
 from .images import open_image
 from .labelstore import create_labels, memory_limit
 from .model import load
 from .options import SegmentOptions
-from .outputs import check_output, save_labels
+from .outputs import check_different, check_output, save_labels
 from .predict import Joining, Segmentation, TileDone, output_shape, segment
 
 __all__ = ["segment_file"]
@@ -59,7 +58,7 @@ def segment_file(
     """
     options = options or SegmentOptions()
     source, out = Path(source).expanduser(), Path(target).expanduser()
-    _check_different(source, out)
+    check_different(source, out)
     check_output(out, overwrite=overwrite)
     image = open_image(source, axes)
     net = load(model)
@@ -85,16 +84,6 @@ def segment_file(
         overwrite=overwrite,
     )
     return result
-
-
-def _check_different(source: Path, target: Path) -> None:
-    image, out = source.resolve(), target.resolve()
-    inside = image in out.parents  # of an OME-Zarr, which is a folder
-    if image == out or out in image.parents or inside:
-        raise OutputError(
-            f"'{target}' is the image itself, holds it or lies in it; writing there "
-            "would damage the image. Choose another name."
-        )
 
 
 def _drive(

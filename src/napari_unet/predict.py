@@ -42,6 +42,8 @@ __all__ = [
     "Joining",
     "Segmentation",
     "TileDone",
+    "growth",
+    "least_size",
     "output_kind",
     "output_shape",
     "predict_tile",
@@ -71,6 +73,19 @@ def output_shape(
     return image.label_shape, dtype, image.label_axes
 
 
+def least_size(model: Model, source: ModelInput, options: SegmentOptions) -> int:
+    """Return how many of the image's pixels an object has at least."""
+    if options.min_size is not None:
+        return options.min_size
+    area = math.prod(a.source / a.target for a in source.axes)
+    return round(model.min_size * area)
+
+
+def growth(source: ModelInput) -> int:
+    """Return how far objects grow into the boundary, in the image's pixels."""
+    return max(-(-_REACH * a.source // a.target) for a in source.axes)
+
+
 def predict_tile(
     run: Engine,
     source: ModelInput,
@@ -87,11 +102,8 @@ def predict_tile(
     finite
         False if a pixel of the window was NaN or infinite.
     """
-    window, finite = source.read(plane, tile.read, intensities)
-    if any(tile.pad):
-        below, right = tile.pad
-        window = np.pad(window, ((0, 0), (0, below), (0, right)), mode="reflect")
-    return run(np.ascontiguousarray(window)), finite
+    window, finite = source.window(plane, tile, intensities)
+    return run(window), finite
 
 
 def segment(
@@ -309,8 +321,8 @@ class _Job:
             (),
             boundary=self.run.spec.boundary,
             first=first,
-            min_size=self._min_size(),
-            reach=self._reach(),
+            min_size=least_size(self.model, self.source, self.options),
+            reach=growth(self.source),
         )
         while True:
             try:
@@ -347,20 +359,9 @@ class _Job:
         y, x = (a.back().needs(b) for a, b in zip(self.source.axes, box, strict=True))
         return y, x
 
-    def _min_size(self) -> int:
-        """Return the least size of an object, in the image's pixels."""
-        if self.options.min_size is not None:
-            return self.options.min_size
-        area = math.prod(a.source / a.target for a in self.source.axes)
-        return round(self.model.min_size * area)
-
-    def _reach(self) -> int:
-        """How far objects grow, in the image's pixels."""
-        return max(-(-_REACH * a.source // a.target) for a in self.source.axes)
-
     def _provisional(self, classes: NDArray[np.uint8], first: int) -> NDArray[np.int32]:
         boundary = self.run.spec.boundary
-        labels = label_tile(classes, boundary=boundary, reach=self._reach())
+        labels = label_tile(classes, boundary=boundary, reach=growth(self.source))
         return np.where(labels > 0, labels + (first - 1), 0).astype(np.int32)
 
 

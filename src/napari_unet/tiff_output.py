@@ -7,7 +7,7 @@ for programs that read nothing else. Two equal results make equal files, byte fo
 import hashlib
 import math
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +57,10 @@ _CENTIMETERS = {
 }
 
 
-def write_tiff(path: Path, planes: Planes) -> None:
+def write_tiff(path: Path, planes: Planes, levels: Sequence[Planes] = ()) -> None:
     """Write `planes` to the new file `path`, tile by tile.
+
+    With coarser `levels` it is a pyramid, and always a BigTIFF.
 
     Labels are stored as uint16 while they fit (programs such as Fiji read 32-bit
     integers badly), else as int32; classes and probabilities keep their type.
@@ -71,24 +73,40 @@ def write_tiff(path: Path, planes: Planes) -> None:
         If the disk is full or fails.
     """
     dtype = _stored_dtype(planes)
-    side = tuple(min(_TILE, -(-n // 16) * 16) for n in planes.plane_shape)
+    side = _side(planes)
     padded = [-(-n // s) * s for n, s in zip(planes.plane_shape, side, strict=True)]
     size = math.prod(planes.shape[:-2]) * math.prod(padded) * dtype.itemsize
-    with tifffile.TiffWriter(path, bigtiff=size > _CLASSIC, ome=False) as file:
+    big = size > _CLASSIC or bool(levels)
+    with tifffile.TiffWriter(path, bigtiff=big, ome=False) as file:
         file.write(
-            _tiles(planes, side[0], side[1], dtype),
-            shape=planes.shape,
-            dtype=dtype,
-            tile=side,
-            photometric="minisblack",
-            compression="zlib",
-            predictor=2 if dtype.kind in "iu" else None,
+            _tiles(planes, *side, dtype),
+            subifds=len(levels),
             description=_description(planes, dtype).encode(),
-            metadata=None,
             software="napari-unet",
-            buffersize=_BUFFER,
+            **_layout(planes, dtype),
             **_resolution(planes),
         )
+        for level in levels:
+            tiles = _tiles(level, *_side(level), dtype)
+            file.write(tiles, subfiletype=1, **_layout(level, dtype))
+
+
+def _side(planes: Planes) -> tuple[int, int]:
+    y, x = (min(_TILE, -(-n // 16) * 16) for n in planes.plane_shape)
+    return y, x
+
+
+def _layout(planes: Planes, dtype: np.dtype[Any]) -> dict[str, Any]:
+    return {
+        "shape": planes.shape,
+        "dtype": dtype,
+        "tile": _side(planes),
+        "photometric": "minisblack",
+        "compression": "zlib",
+        "predictor": 2 if dtype.kind in "iu" else None,
+        "metadata": None,
+        "buffersize": _BUFFER,
+    }
 
 
 def _stored_dtype(planes: Planes) -> np.dtype[Any]:

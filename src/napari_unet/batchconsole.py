@@ -1,0 +1,193 @@
+"""What the terminal shows of a batch: its plan, its progress, how it ended.
+
+The first Ctrl-C lets the running tiles end; only the second one does not wait.
+"""
+
+import json
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from . import __version__, console
+from .batchfolder import FilePlan, plan_files, segment_files
+from .errors import StoppedError
+from .events import BatchReport, StackProgress, StackReport
+from .heap import share_heaps
+from .inputfiles import find_inputs
+from .options import BatchOptions
+
+__all__ = ["plan", "run"]
+
+_FAILED = 1
+
+
+def plan(
+    inputs: Sequence[str],
+    out: Path,
+    options: BatchOptions,
+    model: str,
+    *,
+    as_json: bool,
+) -> int:
+    """Say what would be done and what that takes; return the exit code."""
+    plans = list(plan_files(inputs, out, options, model=model))
+    bad = sum(bool(file.reason) for file in plans)
+    if as_json:
+        typer.echo(json.dumps(_plan_json(plans)))
+    else:
+        for file in plans:
+            typer.echo(_plan_text(file))
+        most = max(file.memory for file in plans)
+        room = sum(file.disk for file in plans)
+        typer.echo(
+            f"{len(plans)} files, {bad} that cannot be done · "
+            f"{most / 1e6:.0f} MB of memory · up to {room / 1e6:.0f} MB on the disk"
+        )
+    return _FAILED if bad else 0
+
+
+def _plan_text(file: FilePlan) -> str:
+    if file.reason:
+        return f"{file.source.name}: {file.reason}"
+    return (
+        f"{file.source.name} -> {file.target.name} · {file.tiles} tiles · "
+        f"{file.memory / 1e6:.0f} MB of memory · {file.disk / 1e6:.0f} MB on the disk"
+    )
+
+
+def _plan_json(plans: list[FilePlan]) -> dict[str, Any]:
+    return {
+        "files": len(plans),
+        "failed": sum(bool(file.reason) for file in plans),
+        "tiles": sum(file.tiles for file in plans),
+        "memory_mb": round(max(file.memory for file in plans) / 1e6, 1),
+        "disk_mb": round(sum(file.disk for file in plans) / 1e6, 1),
+        "plan": [
+            {
+                "file": str(file.source),
+                "output": str(file.target),
+                "tiles": file.tiles,
+                "memory_mb": round(file.memory / 1e6, 1),
+                "disk_mb": round(file.disk / 1e6, 1),
+                "reason": file.reason,
+            }
+            for file in plans
+        ],
+        "version": __version__,
+    }
+
+
+def run(
+    inputs: Sequence[str],
+    out: Path,
+    options: BatchOptions,
+    model: str,
+    *,
+    as_json: bool,
+) -> int:
+    """Do it, say how it ended, and return the exit code.
+
+    Raises
+    ------
+    StoppedError
+        After Ctrl-C.
+    """
+    share_heaps()
+    total = len(find_inputs(inputs))
+    ended: list[StackReport] = []
+    job = segment_files(inputs, out, options, model=model)
+    with _patience() as stopped, console.progress("opening") as show, closing(job):
+        while True:
+            try:
+                event = next(job)
+            except StopIteration as end:
+                report: BatchReport = end.value
+                break
+            if isinstance(event, StackReport):
+                ended.append(event)
+            else:
+                show(_doing(event, len(ended) + 1, total), event.fraction)
+            if stopped():
+                raise StoppedError(_stopped(event, len(ended), total))
+    typer.echo(
+        json.dumps(_result_json(report, out)) if as_json else _result_text(report, out)
+    )
+    return _FAILED if report.count("failed") else 0
+
+
+@contextmanager
+def _patience() -> Iterator[Callable[[], bool]]:
+    """Yield what tells whether Ctrl-C was pressed; the second time it interrupts."""
+    seen: list[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        if seen:
+            raise KeyboardInterrupt
+        seen.append(number)
+
+    names = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(name, note) for name in names]
+    try:
+        yield lambda: bool(seen)
+    except KeyboardInterrupt:
+        raise StoppedError(
+            "Stopped at once. What is finished is kept: the same command goes on."
+        ) from None
+    finally:
+        for name, old in zip(names, before, strict=True):
+            signal.signal(name, old)
+
+
+def _doing(event: StackProgress, number: int, total: int) -> str:
+    file = f" ({number} of {total})" if total > 1 else ""
+    return f"{event.phase} {event.source.name}{file}"
+
+
+def _stopped(event: StackProgress | StackReport, done: int, total: int) -> str:
+    where = ""
+    if isinstance(event, StackProgress):
+        where = f", {event.done} of {event.total} tiles of {event.source.name}"
+    return (
+        f"Stopped after {done} of {total} files{where}. What is finished is kept: the "
+        "same command goes on."
+    )
+
+
+def _result_text(report: BatchReport, out: Path) -> str:
+    lines = [
+        f"{file.source.name}: {file.reason}" for file in report.files if file.reason
+    ]
+    notes = {note: None for file in report.files for note in file.notes}
+    counts = [
+        f"{report.count(state)} {state}"
+        for state in ("done", "skipped", "failed")
+        if state == "done" or report.count(state)
+    ]
+    found = [file.objects for file in report.files if file.objects is not None]
+    objects = f" · {sum(found)} objects" if found else ""
+    last = f"{', '.join(counts)}{objects} · {report.seconds:.1f} s · {out}"
+    return "\n".join((*lines, *notes, last))
+
+
+def _result_json(report: BatchReport, out: Path) -> dict[str, Any]:
+    pixels = sum(file.pixels for file in report.files)
+    objects = [f.objects for f in report.files if f.objects is not None]
+    return {
+        "files": len(report.files),
+        "done": report.count("done"),
+        "failed": report.count("failed"),
+        "skipped": report.count("skipped"),
+        "objects": sum(objects) if objects else None,
+        "tiles_done": sum(file.tiles_done for file in report.files),
+        "tiles_resumed": sum(file.tiles_resumed for file in report.files),
+        "peak_rss_mb": round(console.peak_rss_mb(), 1),
+        "seconds": round(report.seconds, 3),
+        "megapixels_per_second": round(pixels / 1e6 / max(report.seconds, 1e-9), 4),
+        "output": str(out),
+        "notes": list({note: None for file in report.files for note in file.notes}),
+        "version": __version__,
+    }

@@ -1,0 +1,199 @@
+"""Many files into one folder: one after the other, and one bad one stops no other.
+
+Knows the report that is left in the folder. Whoever drives it sees every file begin,
+go on and end, and pauses or cancels it by not asking.
+"""
+
+import csv
+import io
+import json
+import os
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .batch import plan_stack_file, run_stack
+from .batchmodel import BatchModel
+from .cluster import connected
+from .errors import OutputError, UNetError
+from .events import BatchReport, StackProgress, StackReport
+from .inputfiles import find_inputs, name_outputs
+from .ledger import locked
+from .options import BatchOptions
+from .outputs import check_different
+from .safefile import sweep, write_whole
+from .stackrecord import Places
+
+__all__ = ["FilePlan", "plan_files", "segment_files"]
+
+_COLUMNS = ("file", "state", "reason", "objects", "seconds")
+_OFTEN = 5.0  # seconds between two reports while files are done quickly
+
+_Words = Sequence[str | os.PathLike[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class FilePlan:
+    """What one file will take.
+
+    Attributes
+    ----------
+    memory, disk
+        Bytes: of the process at most, and of result and work files together.
+    reason
+        Why it cannot be done, else empty.
+    """
+
+    source: Path
+    target: Path
+    tiles: int = 0
+    memory: int = 0
+    disk: int = 0
+    reason: str = ""
+
+
+def plan_files(
+    inputs: _Words,
+    folder: str | os.PathLike[str],
+    options: BatchOptions | None = None,
+    *,
+    model: str = "nuclei",
+) -> Iterator[FilePlan]:
+    """Go through what `segment_files` would do; nothing is written.
+
+    Raises
+    ------
+    UNetError
+        If there is nothing to do, or no such model.
+    """
+    options = options or BatchOptions()
+    sources = find_inputs(inputs)
+    targets = name_outputs(sources, Path(folder).expanduser(), options.format)
+    net = BatchModel(model)
+    for source, target in zip(sources, targets, strict=True):
+        try:
+            check_different(source, target)
+            plan = plan_stack_file(source, Places(target), options, net)
+            yield FilePlan(source, target, plan.tiles, plan.memory, plan.disk)
+        except Exception as error:  # noqa: BLE001 - the border: a file that is bad
+            yield FilePlan(source, target, reason=_sentence(error))
+
+
+def segment_files(
+    inputs: _Words,
+    folder: str | os.PathLike[str],
+    options: BatchOptions | None = None,
+    *,
+    model: str = "nuclei",
+) -> Generator[StackProgress | StackReport, None, BatchReport]:
+    """Segment files, folders and globs into `folder`, and leave a report there.
+
+    A generator: it yields what `segment_stack` yields, and a `StackReport` for every
+    file that ends. Not asking for the next one pauses, closing cancels; the same call
+    goes on from there.
+
+    Raises
+    ------
+    UNetError
+        If nothing can be done at all. A file that fails is only reported.
+    """
+    options = options or BatchOptions()
+    began = time.perf_counter()
+    sources = find_inputs(inputs)
+    out = Path(folder).expanduser()
+    targets = name_outputs(sources, out, options.format)
+    net = BatchModel(model)
+    base = Places(targets[0]).base
+    with locked(base), connected(options) as client:
+        sweep(base)
+        report = _Report(out, options, model)
+        try:
+            for source, target in zip(sources, targets, strict=True):
+                done = yield from _one(source, target, options, net, client)
+                report.add(done)
+                yield done
+        finally:
+            report.write()
+    return BatchReport(tuple(report.files), time.perf_counter() - began)
+
+
+def _one(
+    source: Path, target: Path, options: BatchOptions, net: BatchModel, client: Any
+) -> Generator[StackProgress, None, StackReport]:
+    """Do one file; what goes wrong becomes a sentence."""
+    began = time.perf_counter()
+    try:
+        check_different(source, target)
+        return (yield from run_stack(source, Places(target), options, net, client))
+    except Exception as error:  # noqa: BLE001 - the border: a file that is bad
+        seconds = time.perf_counter() - began
+        reason = _sentence(error)
+        return StackReport(source, target, "failed", reason, seconds=seconds)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, UNetError):
+        return " ".join(str(error).split())
+    return (
+        f"Something unexpected went wrong ({type(error).__name__}: {error}). Please "
+        "report it."
+    )
+
+
+class _Report:
+    """``report.csv`` and ``report.json``, written as files end."""
+
+    def __init__(self, folder: Path, options: BatchOptions, model: str) -> None:
+        self.folder = folder
+        self.about = {"model": model, "options": asdict(options)}
+        self.files: list[StackReport] = []
+        self.written = time.monotonic()
+        self._check_ours()
+
+    def add(self, file: StackReport) -> None:
+        self.files.append(file)
+        if time.monotonic() - self.written > _OFTEN:
+            self.write()
+
+    def write(self) -> None:
+        rows = [_row(file) for file in self.files]
+        text = io.StringIO()
+        table = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+        about = {**self.about, "files": rows}
+        if not self.folder.is_dir():
+            raise OutputError(
+                f"'{self.folder}' was removed while it was written to. Start again."
+            )
+        write_whole(self.folder / "report.csv", text.getvalue().encode())
+        write_whole(self.folder / "report.json", json.dumps(about, indent=1).encode())
+        self.written = time.monotonic()
+
+    def _check_ours(self) -> None:
+        """Refuse to replace a table that has nothing to do with this."""
+        path = self.folder / "report.csv"
+        try:
+            with path.open(newline="", errors="replace") as file:
+                first = file.readline().strip()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise OutputError(f"'{path}' cannot be read ({error}).") from error
+        if first != ",".join(_COLUMNS):
+            raise OutputError(
+                f"'{path}' is another program's and would be replaced. Choose another "
+                "output folder, or rename the file."
+            )
+
+
+def _row(file: StackReport) -> dict[str, Any]:
+    return {
+        "file": str(file.source),
+        "state": file.state,
+        "reason": file.reason,
+        "objects": file.objects,
+        "seconds": round(file.seconds, 3),
+    }

@@ -1,0 +1,102 @@
+"""Which files a batch is about, and what their results are called.
+
+The same words give the same names every time: a run that goes on must find what it
+began.
+"""
+
+import glob
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from .errors import OptionsError
+from .options import StackFormat
+
+__all__ = ["find_inputs", "name_outputs"]
+
+_IMAGES = (".tif", ".tiff", ".btf", ".tf8", ".lsm", ".png", ".jpg", ".jpeg", ".bmp")
+_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+_SUFFIXES: dict[StackFormat, str] = {"ome-zarr": ".ome.zarr", "ome-tiff": ".ome.tif"}
+_LEDGERS = ".napari-unet"
+
+
+def find_inputs(words: Sequence[str | os.PathLike[str]]) -> list[Path]:
+    """Return the images that are named by files, folders and globs, each once.
+
+    A folder stands for the images in it, not for those in folders of it; a folder that
+    is a Zarr is an image. Results of a batch are no inputs. Files that are not there
+    are returned too: each is reported when its turn comes.
+
+    Raises
+    ------
+    OptionsError
+        If there is nothing to do.
+    """
+    found = dict.fromkeys(path for word in words for path in _expand(word))
+    images = [path for path in found if not _is_result(path)]
+    if not any(os.path.lexists(path) for path in images):
+        said = ", ".join(f"'{os.fspath(word)}'" for word in words) or "nothing"
+        why = "only results of a batch are" if found and not images else "no image is"
+        raise OptionsError(
+            f"There is nothing to segment: {why} found for {said}. Name images, "
+            "folders of images, or patterns such as 'data/*.tif'."
+        )
+    return images
+
+
+def _expand(word: str | os.PathLike[str]) -> list[Path]:
+    path = Path(word).expanduser()
+    if path.is_dir() and not _is_zarr(path):
+        return sorted(entry for entry in path.iterdir() if _is_image(entry))
+    if not os.path.lexists(path) and glob.has_magic(str(path)):
+        names = glob.glob(str(path), recursive=True)  # noqa: PTH207 - any root
+        paths = map(Path, sorted(names))
+        return [p for p in paths if _is_image(p) or p.is_file()]
+    return [path]
+
+
+def _is_image(path: Path) -> bool:
+    if path.name.startswith("."):
+        return False
+    if path.is_dir():
+        return _is_zarr(path)
+    return path.name.lower().endswith(_IMAGES)
+
+
+def _is_zarr(path: Path) -> bool:
+    return any((path / mark).is_file() for mark in _MARKS)
+
+
+def _is_result(path: Path) -> bool:
+    return (path.parent / _LEDGERS / f"{path.name}.jsonl").exists()
+
+
+def name_outputs(inputs: Sequence[Path], folder: Path, form: StackFormat) -> list[Path]:
+    """Return where the result of each input goes: its stem, told apart if need be.
+
+    Those of one stem get the name of their folder in front; two in one folder keep
+    their suffixes, too; and more folders are named if that is not enough.
+    """
+    full = [path.absolute() for path in inputs]
+    names = [_stem(path) for path in full]
+    for depth in range(1, max((len(p.parts) for p in full), default=0) + 2):
+        # Case does not tell names apart on every disk.
+        count = Counter(name.casefold() for name in names)
+        names = [
+            _longer(path, depth) if count[name.casefold()] > 1 else name
+            for path, name in zip(full, names, strict=True)
+        ]
+    return [folder / (name + _SUFFIXES[form]) for name in names]
+
+
+def _longer(path: Path, depth: int) -> str:
+    """Return a name of more words: first the folder, then the suffix, then folders."""
+    if depth == 1:
+        return f"{path.parent.name}_{_stem(path)}"
+    return "_".join((*path.parts[1:-1][1 - depth :], path.name))
+
+
+def _stem(path: Path) -> str:
+    return re.sub(r"(\.ome)?\.[^.]*$", "", path.name, flags=re.IGNORECASE) or path.name

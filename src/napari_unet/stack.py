@@ -1,0 +1,311 @@
+"""The steps of one stack, each of which is done once, whatever happens in between.
+
+Classes of tiles, objects of planes and their coarser levels, links through Z, the table
+of measurements, the file. Only this file knows in which order they stand in the ledger.
+"""
+
+import os
+import shutil
+from collections import Counter, deque
+from collections.abc import Generator
+from contextlib import closing
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .cluster import run_tiles
+from .errors import ImageError
+from .events import Phase, StackProgress
+from .images import open_image
+from .ledger import Ledger, settle
+from .objects import label_blocks
+from .predict import growth, least_size
+from .shards import PlaneView, halve, open_levels, scratch
+from .stackmeasures import keep_table, measure_plane, write_csv, write_parquet
+from .stackobjects import link, relabel
+from .stackrecord import Places, fingerprint
+from .stackresult import move, write_pyramid
+from .stacksetup import StackSetup
+
+__all__ = ["Stack"]
+
+_Steps = Generator[StackProgress, None, None]
+
+
+class Stack:
+    """One stack and what of it is finished.
+
+    Parameters
+    ----------
+    setup
+        Image, model, and how the work is cut.
+    places
+        Where everything lies.
+    ledger
+        Opened for this job; its first line is the header of `setup`.
+    client
+        Of dask, or None to compute in this process.
+    """
+
+    def __init__(
+        self, setup: StackSetup, places: Places, ledger: Ledger, client: Any = None
+    ) -> None:
+        self.setup, self.places, self.ledger = setup, places, ledger
+        self.client = client
+        noted = ledger.entries[1:]
+        self.tiles = {e["tile"] for e in noted if "tile" in e}
+        self.planes = {e["plane"]: e["objects"] for e in noted if "plane" in e}
+        self.computed = 0
+        self.indices = list(setup.image.planes())
+        self.per_plane = setup.plan.tiles // len(self.indices)
+        self.objects = setup.kind == "objects"
+        self.levels: list[Any] = []
+        self.ids: Any = None  # of planes that are not linked yet
+        self.classes: Any = None
+
+    def run(self) -> Generator[StackProgress, None, tuple[Path, ...]]:
+        """Do all that is not done yet; return the tables that were written."""
+        tables: tuple[Path, ...] = ()
+        found = sum(self.planes.values())
+        if not self._published():
+            self._open()
+            yield from self._run_tiles()
+            found = sum(self.planes.values())
+            if self.setup.links:
+                found = yield from self._link(found)
+            if self.setup.options.measure:
+                tables = yield from self._measure(self.levels[0], self.classes)
+            yield self._progress("writing", 0.0)
+            if self.setup.options.format == "ome-tiff":
+                yield from self._write_tiff()
+            self._publish(found)
+            if not tables and self.setup.options.overwrite:
+                for table in self.places.found_tables():
+                    table.unlink()  # of the result that was replaced
+        found = next(e["publish"] for e in self.ledger.entries if "publish" in e)
+        self.ledger.append(done=found if self.objects else None)
+        self.ledger.sync()
+        return tables
+
+    def _open(self) -> None:
+        """Open the arrays, or make those that are not there."""
+        setup, places = self.setup, self.places
+        self.levels = open_levels(places.store, setup.layout)
+        if self.objects:
+            self.classes = scratch(places.classes, setup.layout, "uint8")
+        self.ids = self.levels[0]
+        if setup.links:
+            self.ids = scratch(places.unlinked, setup.layout, "int32")
+
+    def _run_tiles(self) -> _Steps:
+        """Compute tiles, and finish every plane as soon as all of its tiles are there.
+
+        Planes are finished in their order, so that ids follow each other.
+        """
+        todo = [n for n in range(self.setup.plan.tiles) if n not in self.tiles]
+        left = Counter(n // self.per_plane for n in todo)
+        waiting = deque(p for p in range(len(self.indices)) if p not in self.planes)
+        with closing(self._computed(todo)) as job:
+            for number in chain((None,), job):
+                if number is not None:
+                    self.computed += 1
+                    left[number // self.per_plane] -= 1
+                    yield self._progress("segmenting", len(self.tiles) / self._total)
+                while waiting and not left[waiting[0]]:
+                    yield from self._finish(waiting.popleft())
+
+    def _computed(self, todo: list[int]) -> Generator[int, None, None]:
+        """Compute tiles, wherever that is done, and yield the number of each."""
+        if not todo:
+            return
+        array = self.places.classes if self.objects else self.places.store / "0"
+        if self.client is None:
+            job = self.setup.worker(array).run_tiles(todo, self._note)
+        else:
+            job = run_tiles(self.client, self.setup.task(array), todo, self._note)
+        with closing(job):
+            yield from job
+
+    def _note(self, number: int, finite: bool) -> None:
+        """Note that a tile is on the disk, if the image is still what it was."""
+        self._check_image()
+        self.ledger.append(tile=number, **({} if finite else {"finite": False}))
+        self.tiles.add(number)
+
+    def _check_image(self) -> None:
+        path = self.setup.image.source
+        assert path is not None
+        then = self.setup.header["image"]
+        if any(then[key] != now for key, now in fingerprint(path).items()):
+            raise ImageError(
+                f"{path.name} was changed while it was segmented. Start again with "
+                "--overwrite when nothing writes to it any more."
+            )
+
+    def _finish(self, plane: int) -> _Steps:
+        """Find the objects of a plane whose tiles are there; write coarser levels."""
+        found = 0
+        if self.objects:
+            found = yield from self._label(plane)
+        if not self.setup.links:
+            yield from self._coarsen(plane)
+        self._view(self.ids, plane).settle()
+        self.ledger.append(plane=plane, objects=found)
+        self.planes[plane] = found
+        yield self._progress("joining", 1.0)
+
+    def _label(self, plane: int) -> Generator[StackProgress, None, int]:
+        setup = self.setup
+        job = label_blocks(
+            self._view(self.classes, plane),
+            self._view(self.ids, plane),
+            (),
+            boundary=setup.model.spec.boundary,
+            first=sum(self.planes.values()) + 1,
+            min_size=least_size(setup.model, setup.source, setup.options.segment),
+            reach=growth(setup.source),
+            block=setup.plan.side,
+        )
+        while True:
+            try:
+                yield self._progress("joining", next(job))
+            except StopIteration as stop:
+                return int(stop.value)
+
+    def _coarsen(self, plane: int) -> _Steps:
+        """Write the coarser levels of a plane, and wait until they are on the disk."""
+        views = [self._view(level, plane) for level in self.levels]
+        for finer, coarser in pairwise(views):
+            for _ in halve(finer, coarser):
+                yield self._progress("joining", 1.0)
+            coarser.settle()
+
+    def _link(self, count: int) -> Generator[StackProgress, None, int]:
+        """Give one id to objects that go on through planes; return how many there are.
+
+        The planes as they were stay until all is done, so that this can be repeated.
+        """
+        setup = self.setup
+        side = setup.plan.side
+        boundary = setup.model.spec.boundary
+        job = link(self._chains(), count, boundary=boundary, side=side)
+        while True:
+            try:
+                yield self._progress("linking", next(job) / 2)
+            except StopIteration as stop:
+                table, found = stop.value
+                break
+        done = {e["linked"] for e in self.ledger.entries if "linked" in e}
+        for plane in range(len(self.indices)):
+            if plane in done:
+                continue
+            target = self._view(self.levels[0], plane)
+            relabel(self._view(self.ids, plane), target, table, side)
+            target.settle()
+            yield from self._coarsen(plane)
+            self.ledger.append(linked=plane)
+            yield self._progress("linking", 0.5 + (plane + 1) / len(self.indices) / 2)
+        return int(found)
+
+    def _chains(self) -> list[list[tuple[PlaneView, PlaneView]]]:
+        """Return the stacks of planes that follow each other in Z."""
+        image = self.setup.image
+        numbers = np.arange(len(self.indices)).reshape(image.stack_shape)
+        deep = np.moveaxis(numbers, image.plane_axes.index("Z"), -1)
+        return [
+            [(self._view(self.ids, p), self._view(self.classes, p)) for p in stack]
+            for stack in deep.reshape(-1, deep.shape[-1]).tolist()
+        ]
+
+    def measure_again(self) -> Generator[StackProgress, None, tuple[Path, ...]]:
+        """Measure the objects of a result that is complete, as they are there now."""
+        if not self.setup.options.measure or self.places.found_tables():
+            return ()
+        shutil.rmtree(self.places.tables, ignore_errors=True)  # of labels as they were
+        labels = open_image(self.places.target).data
+        spec = self.setup.model.spec
+        named = [i for i in range(1, len(spec.classes)) if i != spec.boundary]
+        return (yield from self._measure(labels, named[0] if len(named) == 1 else None))
+
+    def _measure(
+        self, labels: Any, classes: Any
+    ) -> Generator[StackProgress, None, tuple[Path, ...]]:
+        """Write the tables; return their files."""
+        setup, folder = self.setup, self.places.tables
+        parts = [folder / f"{i}.npz" for i in range(len(self.indices))]
+        for i, part in enumerate(parts):
+            if part.exists():
+                continue
+            job = measure_plane(
+                self._view(labels, i),
+                self._view(classes, i) if hasattr(classes, "shape") else classes,
+                setup.image,
+                self.indices[i],
+                boundary=setup.model.spec.boundary,
+            )
+            while True:
+                try:
+                    next(job)
+                except StopIteration as stop:
+                    keep_table(part, stop.value)
+                    break
+                yield self._progress("measuring", i / len(parts))
+        return self._write_tables(parts)
+
+    def _write_tables(self, parts: list[Path]) -> tuple[Path, ...]:
+        written = []
+        for suffix, write in ((".csv", write_csv), (".parquet", write_parquet)):
+            part, table = self.places.tables / f"all{suffix}", self.places.table(suffix)
+            if write(part, parts):  # else there is no pyarrow
+                settle(part)
+                move(part, table)
+                written.append(table)
+        return tuple(written)
+
+    def _publish(self, found: int) -> None:
+        """Let the result appear under its name, whole."""
+        part = self._part
+        marks = (part / "zarr.json", *part.glob("*/zarr.json"))
+        for mark in marks if part.is_dir() else (part,):
+            settle(mark)
+        self.ledger.append(publish=found)
+        self.ledger.sync()
+        target = self.places.target
+        move(part, target, overwrite=self.setup.options.overwrite)
+
+    def _published(self) -> bool:
+        """Whether an earlier run ended just after the result had appeared."""
+        said = any("publish" in e for e in self.ledger.entries)
+        there = os.path.lexists(self.places.target)
+        return said and there and not self._part.exists()
+
+    @property
+    def _part(self) -> Path:
+        """What becomes the result when it is complete."""
+        tiff = self.setup.options.format == "ome-tiff"
+        return self.places.tiff if tiff else self.places.store
+
+    def _write_tiff(self) -> _Steps:
+        job = write_pyramid(self.places.tiff, self.setup.layout, self.levels)
+        with closing(job):
+            for fraction in job:
+                yield self._progress("writing", fraction)
+
+    def _view(self, array: Any, plane: int) -> PlaneView:
+        return self.setup.layout.view(array, self.indices[plane])
+
+    @property
+    def _total(self) -> int:
+        return self.setup.plan.tiles
+
+    def _progress(self, phase: Phase, fraction: float) -> StackProgress:
+        return StackProgress(
+            source=self.setup.image.source or self.places.target,
+            phase=phase,
+            fraction=fraction,
+            done=len(self.tiles),
+            total=self._total,
+            objects=sum(self.planes.values()) if self.objects else None,
+        )

@@ -1,0 +1,175 @@
+"""How a stack is cut for the disk and the net, and what memory and room that takes.
+
+A tile is a rectangle of the image's own grid and a whole shard of every array that it
+is written to. The net computes it in one window if the memory allows that, else in
+several. Nothing here is timed: the same image, model and memory give the same plan.
+"""
+
+import math
+from dataclasses import dataclass
+
+from .errors import MemoryBudgetError
+from .images import Image
+from .inference import Engine, memory_need, memory_pixels
+from .inputs import ModelInput
+from .options import Output, SegmentOptions
+from .resample import Axis
+from .tiling import Box, blocks, round_up
+
+__all__ = ["StackPlan", "halo", "plan_stack", "tile_boxes"]
+
+_SIDES = (1536, 1024, 768, 512, 256)  # of a tile: larger ones waste less on the halo
+_WHOLE = 512  # a side that is not cut, whatever its length
+_STEP = 256  # sides of tiles are multiples of it
+_CACHE = 64 * 2**20  # bytes of decoded segments that the reader of TIFFs keeps
+_JOIN = 48  # bytes per pixel of a tile while its objects are joined and encoded
+_STORE = 20  # the same where classes are written as they come
+# Bytes on the disk for one of labels, by kind of dtype, pyramid included.
+_ON_DISK = {"objects": 1.4, "classes": 0.35, "probabilities": 2.7}
+
+
+@dataclass(frozen=True, slots=True)
+class StackPlan:
+    """How one stack is computed.
+
+    Attributes
+    ----------
+    side
+        Rows and columns of a tile, in the image's pixels.
+    window
+        Largest side of a window of the net, in the net's pixels.
+    tiles
+        How many tiles the stack has.
+    memory
+        Resident bytes that a process takes at most.
+    disk
+        Bytes that result and work files may take together.
+    """
+
+    side: tuple[int, int]
+    window: int
+    tiles: int
+    memory: int
+    disk: int
+
+
+def tile_boxes(shape: tuple[int, int], side: tuple[int, int]) -> list[Box]:
+    """Return the tiles of a plane of `shape`, row by row."""
+    return list(blocks(shape, *side))
+
+
+def halo(source: ModelInput, run: Engine) -> int:
+    """Return how far a window reaches beyond what is wanted, in the net's pixels."""
+    y, x = source.axes
+    support = max(y.back().support, x.back().support) if source.resampled else 0
+    return run.spec.halo + round_up(support, run.spec.stride)
+
+
+def plan_stack(
+    source: ModelInput,
+    run: Engine,
+    options: SegmentOptions,
+    kind: Output,
+    fixed: tuple[tuple[int, int], int] | None = None,
+) -> StackPlan:
+    """Choose tile and window for the memory that is allowed.
+
+    Parameters
+    ----------
+    fixed
+        Side and window of a run that is gone on with.
+
+    Raises
+    ------
+    MemoryBudgetError
+        If the memory is too small for any tile, or for the one that is fixed.
+    """
+    image, spec = source.image, run.spec
+    reach = halo(source, run)
+    each = _each(source, run)
+    least = (2 * reach + spec.stride) ** 2
+    choices = [fixed] if fixed else _choices(source, options, reach, spec.stride)
+    for i, (side, window) in enumerate(choices):
+        held = _CACHE + math.prod(side) * (_JOIN if kind == "objects" else _STORE)
+        extents = _extents(source, side, reach, spec.stride)
+        pixels = math.prod(min(window, n) for n in extents)
+        last = i == len(choices) - 1
+        try:
+            allowed = memory_pixels(
+                run,
+                options.memory,
+                held=held,
+                each=each,
+                least=min(pixels, least) if last and not fixed else pixels,
+            )
+        except MemoryBudgetError:
+            if last:
+                raise
+            continue
+        if pixels > allowed:
+            window = math.isqrt(allowed) // spec.stride * spec.stride
+            pixels = window**2
+        need = memory_need(run, pixels, held=held, each=each)
+        return _plan(image, side, window, need, kind, len(spec.classes))
+    raise AssertionError("the last choice is taken or refused")
+
+
+def _plan(
+    image: Image, side: tuple[int, int], window: int, need: int, kind: Output, k: int
+) -> StackPlan:
+    planes = math.prod(image.stack_shape)
+    pixels = planes * math.prod(image.plane_shape)
+    each = {"objects": 1.0, "classes": 1.0, "probabilities": float(k)}[kind]
+    tiles = planes * len(tile_boxes(image.plane_shape, side))
+    return StackPlan(side, window, tiles, need, int(pixels * each * _ON_DISK[kind]))
+
+
+def _each(source: ModelInput, run: Engine) -> int:
+    """Return bytes of image and result for a pixel of a window, one read ahead."""
+    read = len(source.channels) * 12 + source.decoded * source.image.dtype.itemsize
+    if source.resampled:  # probabilities are brought back, twice in memory
+        read += len(run.spec.classes) * 8
+    scale = math.prod(a.source / a.target for a in source.axes)
+    return math.ceil(2 * read * scale)
+
+
+def _choices(
+    source: ModelInput, options: SegmentOptions, reach: int, stride: int
+) -> list[tuple[tuple[int, int], int]]:
+    """Return sides and windows that may be taken, the best first."""
+    shape = source.image.plane_shape
+    found = []
+    for limit in _SIDES:
+        side = _side(shape[0], limit), _side(shape[1], limit)
+        found.append((side, max(_extents(source, side, reach, stride))))
+    if options.tile is None:
+        return list(dict.fromkeys(found))
+    # A window of the size that was asked for, and the tile that it computes at once.
+    fitting = [side for side, window in found if window <= options.tile]
+    return [(fitting[0] if fitting else found[-1][0], options.tile)]
+
+
+def _side(length: int, limit: int) -> int:
+    """Return the side of tiles that divide `length` evenly, `limit` at most."""
+    if length <= min(_WHOLE, limit):
+        return length
+    return round_up(-(-length // -(-length // limit)), _STEP)
+
+
+def _extents(
+    source: ModelInput, side: tuple[int, int], reach: int, stride: int
+) -> tuple[int, int]:
+    """Return how many rows, and columns, the net reads for one tile at most."""
+    y, x = (
+        min(_reads(axis, n, stride) + 2 * reach, round_up(axis.target, stride))
+        for axis, n in zip(source.axes, side, strict=True)
+    )
+    return y, x
+
+
+def _reads(axis: Axis, side: int, stride: int) -> int:
+    """Return how many of the net's pixels `side` pixels lie in or depend on."""
+    if axis.source == axis.target:
+        return round_up(side, stride)
+    wanted = math.ceil(side * axis.target / axis.source) + 2 * axis.back().support
+    return round_up(wanted + 2, stride) + stride

@@ -1,0 +1,191 @@
+"""Where one result of a batch is made, and what it is made from and with.
+
+Knows the names of all files beside a result, and whether a run that is found there is
+the same job, so that it can be gone on with.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from . import __version__
+from .errors import ImageError
+from .images import Image
+from .inference import Engine
+from .options import BatchOptions
+from .scaling import Intensities
+
+__all__ = ["TABLES", "Places", "differences", "fingerprint", "header"]
+
+TABLES = (".csv", ".parquet")
+
+_FORMAT = 1
+_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+_FREE = ("memory", "device", "precision")  # options that do not change a result
+_NAMES = {
+    "format": "the version of the record",
+    "image": "the image",
+    "intensities": "the pixels of the image",
+    "model": "the model",
+    "engine": "the device or its precision",
+    "options": "the option",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the files of one result are.
+
+    Attributes
+    ----------
+    target
+        The result: appears when it is complete.
+    """
+
+    target: Path
+
+    @property
+    def base(self) -> Path:
+        """The hidden folder beside all results."""
+        return self.target.parent / ".napari-unet"
+
+    @property
+    def ledger(self) -> Path:
+        """What is finished; stays, so that a complete result is known again."""
+        return self.base / f"{self.target.name}.jsonl"
+
+    @property
+    def work(self) -> Path:
+        """Folder of all that is removed in the end."""
+        return self.base / self.target.name
+
+    @property
+    def store(self) -> Path:
+        """The OME-Zarr while it is made."""
+        return self.work / "labels.ome.zarr"
+
+    @property
+    def tiff(self) -> Path:
+        """The OME-TIFF while it is written from the store."""
+        return self.work / "labels.ome.tif"
+
+    @property
+    def classes(self) -> Path:
+        """The class of every pixel, of which objects are made."""
+        return self.work / "classes"
+
+    @property
+    def unlinked(self) -> Path:
+        """Objects plane by plane, before they are linked through Z."""
+        return self.work / "planes"
+
+    @property
+    def tables(self) -> Path:
+        """Folder of the measurements, a file for each plane."""
+        return self.work / "tables"
+
+    def table(self, suffix: str) -> Path:
+        """Return the file of measurements beside the result."""
+        name = self.target.name
+        for ending in (".ome.zarr", ".ome.tif"):
+            name = name.removesuffix(ending)
+        return self.target.with_name(name + suffix)
+
+    def found_tables(self) -> list[Path]:
+        """Return the files of measurements that are there."""
+        return [p for p in map(self.table, TABLES) if os.path.lexists(p)]
+
+    def clear(self) -> None:
+        """Remove all that was begun, but not the result."""
+        shutil.rmtree(self.work, ignore_errors=True)
+        self.ledger.unlink(missing_ok=True)
+
+
+def fingerprint(path: Path) -> dict[str, Any]:
+    """Return what tells whether a file, or the description of a Zarr, was changed.
+
+    Raises
+    ------
+    ImageError
+        If it is not there any more.
+    """
+    try:
+        if not path.is_dir():
+            stat = path.stat()
+            return {"bytes": stat.st_size, "changed": stat.st_mtime_ns}
+        digest = hashlib.sha256()
+        for mark in sorted(m for n in _MARKS for m in (path / n, *path.glob(f"*/{n}"))):
+            if mark.is_file():
+                digest.update(str(mark.relative_to(path)).encode() + mark.read_bytes())
+        return {"description": digest.hexdigest()}
+    except OSError as error:
+        raise ImageError(
+            f"{path.name} is not there any more ({error.strerror or error}). Put it "
+            "back; the same command goes on from what is finished."
+        ) from error
+
+
+def header(
+    image: Image,
+    checksum: str,
+    run: Engine,
+    options: BatchOptions,
+    intensities: Intensities | None,
+) -> dict[str, Any]:
+    """Return what fixes a result, as JSON; the tile is added when it is chosen.
+
+    `checksum` is that of the model.
+    """
+    kept = {k: v for k, v in asdict(options.segment).items() if k not in _FREE}
+    kept |= {"link_z": options.link_z, "format": options.format, "axes": options.axes}
+    source = image.source or Path(image.name)
+    about = {
+        "format": _FORMAT,
+        "version": __version__,
+        "image": {
+            "name": source.name,
+            "shape": list(image.shape),
+            "axes": image.axes,
+            "dtype": str(image.dtype),
+            **fingerprint(source),
+        },
+        "intensities": None
+        if intensities is None
+        else [list(intensities.offset), list(intensities.gain)],
+        "model": checksum,
+        "engine": [run.device.type, str(run.dtype).removeprefix("torch.")],
+        "options": kept,
+    }
+    found: dict[str, Any] = json.loads(json.dumps(about))  # as it will be read back
+    return found
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Return what changed between two headers, in words."""
+    found = []
+    for key, name in _NAMES.items():
+        was, now = old.get(key), new[key]
+        if was == now:
+            continue
+        if isinstance(was, dict) and isinstance(now, dict):
+            for part in sorted(was.keys() | now.keys()):
+                if was.get(part) != now.get(part):
+                    said = f"{was.get(part)}, now {now.get(part)}"
+                    found.append(f"{name} {_word(key, part)} (was {said})")
+        elif key == "model":
+            found.append(name)
+        else:
+            found.append(f"{name} (was {was}, now {now})")
+    return found
+
+
+def _word(key: str, part: str) -> str:
+    if key != "image":
+        return part
+    return {"bytes": "has another size", "changed": "was written to"}.get(
+        part, f"has another {part}"
+    )

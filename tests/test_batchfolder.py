@@ -1,0 +1,270 @@
+"""Many files, one folder, one report; from Python and from the command line."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_unet import cli
+from napari_unet.batchfolder import plan_files, segment_files
+from napari_unet.errors import ModelError, OutputError
+from napari_unet.events import BatchReport, StackProgress, StackReport
+from napari_unet.images import open_image
+from napari_unet.options import BatchOptions, SegmentOptions
+
+EXACT = SegmentOptions(precision="fp32", min_size=3)
+OPTIONS = BatchOptions(EXACT)
+
+
+def write_image(path: Path, size: int = 90, planes: int = 1) -> Path:
+    y, x = np.mgrid[:size, :size]
+    discs = ((y % 30 - 15) ** 2 + (x % 30 - 15) ** 2 < 60) * 900 + 100
+    noise = np.random.default_rng(0).normal(0, 10, (planes, *discs.shape))
+    tifffile.imwrite(path, np.squeeze((discs + noise).astype(np.uint16)))
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three images, the second of which is none."""
+    images = tmp_path / "images"
+    images.mkdir()
+    write_image(images / "a.tif")
+    (images / "b.tif").write_bytes(b"II*\0 and no more")
+    write_image(images / "c.tif", planes=2)
+    return images
+
+
+def run(job: Any) -> tuple[list[Any], BatchReport]:
+    events = []
+    while True:
+        try:
+            events.append(next(job))
+        except StopIteration as stop:
+            return events, stop.value
+
+
+def table(folder: Path) -> list[dict[str, str]]:
+    with (folder / "report.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def command(*words: Any) -> list[str]:
+    return [sys.executable, "-m", "napari_unet.cli", "batch", *map(str, words)]
+
+
+def test_bad_file_is_reported_and_the_others_are_done(
+    tmp_path: Path, folder: Path, bright_model: Path
+) -> None:
+    out = tmp_path / "new" / "out"
+    events, report = run(segment_files([folder], out, OPTIONS, model=str(bright_model)))
+    assert [file.state for file in report.files] == ["done", "failed", "done"]
+    assert [e for e in events if isinstance(e, StackReport)] == list(report.files)
+    assert any(isinstance(event, StackProgress) for event in events)
+    rows = table(out)
+    assert list(rows[0]) == ["file", "state", "reason", "objects", "seconds"]
+    assert [row["objects"] for row in rows] == ["9", "", "18"]
+    assert "b.tif" in rows[1]["reason"]
+    assert rows[1]["file"] == str(folder / "b.tif")
+    about = json.loads((out / "report.json").read_text())
+    assert about["options"]["segment"]["min_size"] == 3
+    assert [row["state"] for row in about["files"]] == ["done", "failed", "done"]
+    assert sorted(p.name for p in out.iterdir()) == [
+        ".napari-unet",
+        "a.ome.zarr",
+        "c.ome.zarr",
+        "report.csv",
+        "report.json",
+    ]
+    assert open_image(out / "c.ome.zarr").axes == "ZYX"
+
+
+def test_folder_of_images_and_results_in_one(folder: Path, bright_model: Path) -> None:
+    for expected in ("done", "skipped"):
+        job = segment_files([folder], folder, OPTIONS, model=str(bright_model))
+        _, report = run(job)
+        assert [file.source.name for file in report.files] == [
+            "a.tif",
+            "b.tif",
+            "c.tif",
+        ]
+        assert report.files[0].state == expected
+
+
+def test_other_programs_report_is_not_replaced(
+    tmp_path: Path, folder: Path, bright_model: Path
+) -> None:
+    (tmp_path / "report.csv").write_text("mine\n1\n")
+    with pytest.raises(OutputError, match="another program's"):
+        run(segment_files([folder], tmp_path, OPTIONS, model=str(bright_model)))
+
+
+def test_image_in_its_own_output_is_not_damaged(
+    folder: Path, bright_model: Path
+) -> None:
+    import zarr
+
+    zarr.create_array(folder / "z.ome.zarr", data=np.ones((50, 50), "u1"))
+    options = BatchOptions(EXACT, overwrite=True)
+    job = segment_files(
+        [folder / "z.ome.zarr"], folder, options, model=str(bright_model)
+    )
+    _, report = run(job)
+    assert "is the image itself" in report.files[0].reason
+    assert (zarr.open_array(folder / "z.ome.zarr", mode="r")[...] == 1).all()
+
+
+def test_what_can_be_known_before_is_refused_before(
+    tmp_path: Path, folder: Path
+) -> None:
+    with pytest.raises(ModelError):
+        run(segment_files([folder], tmp_path / "out", OPTIONS, model="nothing"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_plan_says_what_is_needed_and_writes_nothing(
+    tmp_path: Path, folder: Path, bright_model: Path
+) -> None:
+    out = tmp_path / "out"
+    a, b, c = plan_files([folder], out, OPTIONS, model=str(bright_model))
+    assert (a.tiles, c.tiles) == (1, 2)
+    assert a.memory > 50e6
+    assert c.disk == 2 * a.disk > 0
+    assert "b.tif" in b.reason
+    assert not out.exists()
+
+
+def test_two_hundred_tiny_files(tmp_path: Path, bright_model: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    first = write_image(images / "000.tif", size=30).read_bytes()
+    for number in range(1, 200):
+        (images / f"{number:03}.tif").write_bytes(first)
+    job = segment_files([images], tmp_path / "out", OPTIONS, model=str(bright_model))
+    _, report = run(job)
+    assert report.count("done") == 200
+    assert [row["objects"] for row in table(tmp_path / "out")] == ["1"] * 200
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        pytest.param(["a.tif", "c.tif"], 0, id="good"),
+        pytest.param(["."], 1, id="one-bad"),
+        pytest.param(["no.tif"], 2, id="nothing"),
+        pytest.param(["a.tif", "--model", "none"], 2, id="no-model"),
+        pytest.param(["a.tif", "--output", "classes", "--measure"], 2, id="options"),
+        pytest.param(["a.tif", "--format", "png"], 2, id="format"),
+        pytest.param(["a.tif", "--workers", "0"], 2, id="workers"),
+    ],
+)
+def test_exit_codes(
+    tmp_path: Path,
+    folder: Path,
+    bright_model: Path,
+    words: list[str],
+    code: int,
+    capsys,
+) -> None:
+    files = [folder / w if "tif" in w or w == "." else w for w in words]
+    model = [] if "--model" in words else ["--model", bright_model]
+    argv = ["batch", *files, "-o", tmp_path / "out", *model]
+    assert cli.main([str(word) for word in argv]) == code
+    said = capsys.readouterr()
+    assert ("Error: " in said.err) == (code == 2)
+
+
+def test_json_is_one_object_on_one_line(
+    tmp_path: Path, folder: Path, bright_model: Path
+) -> None:
+    out = tmp_path / "out"
+    words = command(folder, "-o", out, "--model", bright_model, "--json")
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.count("\n") == 1
+    about = json.loads(done.stdout)
+    expected = {"files": 3, "done": 2, "failed": 1, "tiles_done": 3, "tiles_resumed": 0}
+    assert about | expected == about
+    assert about["objects"] == 27
+    for name in ("peak_rss_mb", "seconds", "megapixels_per_second"):
+        assert about[name] > 0
+
+
+def test_dry_run_says_the_memory_and_writes_nothing(
+    tmp_path: Path, folder: Path, bright_model: Path, capsys
+) -> None:
+    out = tmp_path / "out"
+    words = ["batch", folder, "-o", out, "--model", bright_model, "--dry-run"]
+    assert cli.main([*map(str, words)]) == 1
+    said = capsys.readouterr().out
+    assert "a.tif -> a.ome.zarr · 1 tiles · " in said
+    assert "MB of memory" in said
+    assert cli.main([*map(str, words), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["memory_mb"] > 50
+    assert not out.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+def test_ctrl_c_finishes_the_tile_and_says_how_to_go_on(
+    tmp_path: Path, bright_model: Path
+) -> None:
+    image = write_image(tmp_path / "big.tif", size=700, planes=30)
+    out = tmp_path / "out"
+    words = command(image, "-o", out, "--model", bright_model, "--tile", 300)
+    job = subprocess.Popen(
+        [*words, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    ledger = out / ".napari-unet" / "big.ome.zarr.jsonl"
+    while job.poll() is None and not (
+        ledger.exists() and ledger.read_bytes().count(b"\n") > 5
+    ):
+        pass
+    job.send_signal(signal.SIGINT)
+    said, error = job.communicate(timeout=60)
+    assert (job.returncode, said) == (130, "")
+    assert "tiles of big.tif. What is finished is kept: the same command" in error
+    assert error.count("\n") == 1
+    again = subprocess.run(
+        [*words, "--json"], capture_output=True, text=True, check=True
+    )
+    about = json.loads(again.stdout)
+    assert about["tiles_resumed"] >= 5
+    assert about["tiles_done"] > 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="VmHWM is Linux's")
+def test_memory_is_what_was_predicted_or_less_and_does_not_grow_with_the_stack(
+    tmp_path: Path, bright_model: Path
+) -> None:
+    peaks = []
+    for planes in (12, 48):
+        image = write_image(tmp_path / f"{planes}.tif", size=1200, planes=planes)
+        words = command(
+            image, "-o", tmp_path / "out", "--model", bright_model, "--json"
+        )
+        words += ["--memory", "700MB"]
+        plan = subprocess.run(
+            [*words, "--dry-run"], capture_output=True, text=True, check=True
+        )
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        peaks.append(json.loads(done.stdout)["peak_rss_mb"])
+        assert peaks[-1] < json.loads(plan.stdout)["memory_mb"] < 700
+    assert peaks[1] < 1.1 * peaks[0] + 64  # the reader's cache fills meanwhile
+
+
+def test_too_little_memory_is_refused_before_the_work(
+    tmp_path: Path, folder: Path, bright_model: Path
+) -> None:
+    options = BatchOptions(SegmentOptions(memory=10**8))
+    job = segment_files([folder], tmp_path / "out", options, model=str(bright_model))
+    _, report = run(job)
+    assert "too little for one tile" in report.files[0].reason
+    assert not (tmp_path / "out" / "a.ome.zarr").exists()

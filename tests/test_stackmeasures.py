@@ -1,0 +1,180 @@
+"""The streamed table says what scikit-image says of the whole image."""
+
+import csv
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from skimage.measure import regionprops_table
+from test_batch import EXACT, batch, finish, read, write_image
+
+from napari_unet.batch import segment_stack
+from napari_unet.errors import OutputError
+from napari_unet.images import Image, open_image
+from napari_unet.measures import measure
+from napari_unet.options import BatchOptions, SegmentOptions
+from napari_unet.shards import PlaneView
+from napari_unet.stackmeasures import measure_plane
+
+MEASURE = BatchOptions(EXACT, measure=True)
+NAMES = {
+    "label": "label",
+    "area": "area",
+    "centroid-0": "centroid_y",
+    "centroid-1": "centroid_x",
+    "bbox-0": "bbox_y0",
+    "bbox-1": "bbox_x0",
+    "bbox-2": "bbox_y1",
+    "bbox-3": "bbox_x1",
+    "eccentricity": "eccentricity",
+    "solidity": "solidity",
+    "axis_major_length": "major_axis",
+    "axis_minor_length": "minor_axis",
+}
+INTENSITIES = ("intensity_mean", "intensity_min", "intensity_max")
+
+
+def table(path: Path) -> dict[str, np.ndarray]:
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
+
+
+@pytest.mark.parametrize("axes", ["YX", "ZYX", "TCZYX"])
+def test_figures_are_those_of_scikit_image(
+    tmp_path: Path, bright_model: Path, axes: str
+) -> None:
+    source = write_image(tmp_path / "cells.ome.tif", axes)
+    target = tmp_path / "out.ome.zarr"
+    segment = replace(EXACT, channel=1 if "C" in axes else None)
+    _, report = batch(source, target, bright_model, replace(MEASURE, segment=segment))
+    assert tmp_path / "out.csv" in report.tables
+    found = table(tmp_path / "out.csv")
+    image, labels = open_image(source), read(target)
+    assert len(found["label"]) == report.objects == labels.max()
+    whole = slice(0, 600), slice(0, 530)
+    for plane in image.planes():
+        here = np.ones(len(found["label"]), bool)
+        for axis, at in zip(image.plane_axes.lower(), plane, strict=True):
+            here &= found[axis] == at
+        values = np.moveaxis(image.read(plane, *whole), 0, -1)
+        wanted = regionprops_table(
+            labels[plane],
+            values,
+            properties=(*{n.split("-")[0] for n in NAMES}, *INTENSITIES),
+        )
+        for theirs, ours in NAMES.items():
+            np.testing.assert_allclose(found[ours][here], wanted[theirs], atol=2e-5)
+        for name in INTENSITIES:
+            for c in range(image.channels):
+                ours = f"{name}_{c}" if image.channels > 1 else name
+                np.testing.assert_allclose(found[ours][here], wanted[f"{name}-{c}"])
+    np.testing.assert_allclose(found["area_physical"], found["area"] * 0.25)
+    assert (found["class"] == 1).all()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("pyarrow") is None, reason="needs pyarrow")
+def test_parquet_is_the_same_table(tmp_path: Path, bright_model: Path) -> None:
+    from pyarrow import parquet
+
+    source = write_image(tmp_path / "cells.ome.tif", "ZYX")
+    batch(source, tmp_path / "out.ome.zarr", bright_model, MEASURE)
+    found = parquet.read_table(tmp_path / "out.parquet").to_pydict()
+    expected = table(tmp_path / "out.csv")
+    assert list(found) == list(expected)
+    for name, column in expected.items():
+        np.testing.assert_array_equal(found[name], column)
+
+
+def test_interrupted_measuring_ends_with_the_same_table(
+    tmp_path: Path, bright_model: Path
+) -> None:
+    source = write_image(tmp_path / "cells.ome.tif", "ZYX")
+    target = tmp_path / "a" / "out.ome.zarr"
+    target.parent.mkdir()
+    batch(source, target, bright_model, MEASURE)
+    other = tmp_path / "b" / "out.ome.zarr"
+    other.parent.mkdir()
+    job: Any = segment_stack(source, other, MEASURE, model=str(bright_model))
+    for event in job:
+        if event.phase == "measuring" and event.fraction > 0.5:
+            break
+    job.close()
+    assert not other.with_name("out.csv").exists()
+    batch(source, other, bright_model, MEASURE)
+    first, second = (path.with_name("out.csv").read_bytes() for path in (target, other))
+    assert first == second
+
+
+def test_result_that_is_complete_can_be_measured_as_it_is_now(
+    tmp_path: Path, bright_model: Path
+) -> None:
+    source = write_image(tmp_path / "cells.ome.tif", "ZYX")
+    target = tmp_path / "out.ome.zarr"
+    batch(source, target, bright_model, replace(MEASURE, measure=False))
+    zarr.open_group(target, mode="r+")["0"][0, 100:140, 100:150] = 9999
+    _, report = batch(source, target, bright_model, MEASURE)
+    assert report.state == "skipped"
+    found = table(tmp_path / "out.csv")
+    assert found["area"][found["label"] == 9999] == [40 * 50]
+    before = (tmp_path / "out.csv").read_bytes()
+    batch(source, target, bright_model, MEASURE)
+    assert (tmp_path / "out.csv").read_bytes() == before
+
+
+def test_planes_without_objects_leave_the_columns(
+    tmp_path: Path, bright_model: Path
+) -> None:
+    source = write_image(tmp_path / "cells.ome.tif", "ZYX")
+    segment = SegmentOptions(precision="fp32", tile=300, min_size=10**6)
+    options = replace(MEASURE, segment=segment)
+    batch(source, tmp_path / "out.ome.zarr", bright_model, options)
+    [line] = (tmp_path / "out.csv").read_text().splitlines()
+    assert line.startswith("z,label,area,area_physical,")
+    assert line.endswith(",class,solidity")
+
+
+def test_table_of_a_result_that_is_replaced_goes_with_it(
+    tmp_path: Path, bright_model: Path
+) -> None:
+    source = write_image(tmp_path / "cells.ome.tif", "YX")
+    target = tmp_path / "out.ome.zarr"
+    batch(source, target, bright_model, MEASURE)
+    segment = replace(EXACT, min_size=200)
+    fewer = replace(MEASURE, measure=False, overwrite=True, segment=segment)
+    batch(source, target, bright_model, fewer)
+    assert not (tmp_path / "out.csv").exists()
+    again = replace(MEASURE, segment=segment)
+    _, report = batch(source, target, bright_model, again)
+    assert len(table(tmp_path / "out.csv")["label"]) == report.objects
+
+
+def test_class_is_the_most_frequent_one_in_the_object() -> None:
+    chance = np.random.default_rng(0)
+    labels = chance.integers(0, 30, (700, 90)).astype(np.int32)
+    labels[labels == 7] = 0
+    classes = chance.integers(0, 5, labels.shape).astype(np.uint8)
+    classes[labels == 3] = 2  # nothing but boundary
+    image = Image("cells", chance.random(labels.shape), "YX")
+    job = measure_plane(
+        PlaneView(labels, ()), PlaneView(classes, ()), image, (), boundary=2
+    )
+    found = finish(job)[1]
+    expected = measure(labels, class_map=classes, boundary=2)
+    np.testing.assert_array_equal(found["label"], expected["label"])
+    np.testing.assert_array_equal(found["class"], expected["class"])
+    assert found["class"][2] == 0
+
+
+def test_table_of_somebody_else_is_not_replaced(
+    tmp_path: Path, bright_model: Path
+) -> None:
+    source = write_image(tmp_path / "cells.ome.tif", "YX")
+    (tmp_path / "out.csv").write_text("mine")
+    with pytest.raises(OutputError, match=r"out\.csv' exists already"):
+        batch(source, tmp_path / "out.ome.zarr", bright_model, MEASURE)
+    assert (tmp_path / "out.csv").read_text() == "mine"
