@@ -59,6 +59,7 @@ def nobody(plane, box) -> np.ndarray:
 def look(model, pixels, **more) -> tuple[list[Scanned], list[Place]]:
     image = Image("cells", pixels, "TZYX"[-pixels.ndim :])
     more = {"start": (0,) * (pixels.ndim - 2), "reviewed": nobody, **more}
+    more = {"seconds": 300.0, **more}  # so that a busy machine sees all of it, too
     job = find_uncertain(model, image, more.pop("options", CPU), **more)
     events = []
     while True:
