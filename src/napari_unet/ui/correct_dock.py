@@ -20,6 +20,7 @@ from .result import Result
 from .said import begun_line
 from .segmenting import Request
 from .session import session_of
+from .shown import model_rows, score_points
 from .tabs import join_tabs
 from .task import Task
 
@@ -262,8 +263,8 @@ class CorrectDock(QWidget):
         form, desk = self.form, self.desk
         form.show_place(None if desk.project is None else desk.project.folder)
         form.classes.set_rows(desk.rows())
-        form.history.set_models(desk.models(), desk.known_as)
-        form.curve.set_models(desk.points())
+        form.history.set_models(model_rows(desk.project), desk.known_as)
+        form.curve.set_models(score_points(desk.project))
         self.glasses.follow()
         self._show_state()
 

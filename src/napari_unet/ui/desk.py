@@ -1,6 +1,5 @@
 """What is being corrected: which subject, in which project, with which model."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,19 +8,14 @@ from weakref import WeakKeyDictionary
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
-from napari_unet.corrections import FOREGROUND
 from napari_unet.errors import CorrectionError, UNetError
 from napari_unet.imagereviews import Count, ImageReviews
 from napari_unet.images import Image
-from napari_unet.options import SegmentOptions
 from napari_unet.project import Project, project_place
 from napari_unet.projectfile import ModelRecord
-from napari_unet.tiling import Box
 
 from .classes import ClassRow
-from .correcting import SEEN, SPENT_AT, Correcting
-from .curve import Point
-from .history import ModelRow
+from .correcting import Correcting
 from .kinship import kind_of, name_of
 from .layers import as_image, file_of, looked_at
 from .palette import class_colours
@@ -29,11 +23,12 @@ from .result import Result
 from .segmenting import Request
 from .session import Session
 from .settings import read_settings
+from .shown import class_rows
 from .subjects import Subject
+from .viewing import view_request
 
 __all__ = ["Desk"]
 
-_SIDE = 4096  # pixels of a view that are segmented at once: seconds, not minutes
 _OBJECTS = "background", "object"
 _FIRST = "background", "foreground"  # classes of a model that nobody named yet
 
@@ -229,40 +224,15 @@ class Desk(QObject):
         UNetError
             If the image cannot be read, or is not the one that was corrected.
         """
-        image, reviews = self.image(), self.reviews()
-        seen = looked_at(self._viewer, self.image_layer)
-        return Request(
-            image,
+        request = view_request(
+            self.image(),
             model,
-            self._options(reviews, result),
-            self._session.models,
-            array=None if result is None else result.array,
-            shown=None if result is None else result.array,
-            reviews=reviews,
-            last_id=0 if result is None else result.last_id,
-            view=_middle(seen.box or _whole(image)),
-            plane=seen.plane,
-            only=True,
+            self.reviews(),
+            looked_at(self._viewer, self.image_layer),
+            into=result,
+            last=result or self.result,
         )
-
-    def _options(self, reviews: ImageReviews, result: Result | None) -> SegmentOptions:
-        """Return how the image is shown to the model: as it was the last time."""
-        kind = kind_of(reviews.project)
-        if result is not None and result.rules is not None:
-            kind = result.rules.kind
-        last = self.result if result is None else result
-        if last is not None and last.options is not None:
-            return replace(last.options, output=kind)
-        settings = read_settings()
-        known = reviews.project.index.settings.get(SEEN, {}).get(reviews.key)
-        if not isinstance(known, dict):
-            known = {"diameter": settings.diameter or None}
-        return SegmentOptions(
-            output=kind,
-            device=settings.device,
-            channel=known.get("channel"),
-            diameter=known.get("diameter"),
-        )
+        return replace(request, models=self._session.models)
 
     def hide_others(self, result: Result) -> None:
         """Hide the other results of the image: two on top of each other confuse."""
@@ -273,22 +243,10 @@ class Desk(QObject):
 
     def rows(self) -> list[ClassRow]:
         """Return what the table of classes shows."""
-        counts = dict(self._counts)
+        counts = self._counts
         if self.correcting is not None:
             counts = self.correcting.reviews.counts()
-        objects = self.objects
-        if objects:  # whatever is not background is an object
-            rest = (count for value, count in counts.items() if value)
-            counts = {0: counts.get(0, Count()), 1: sum(rest, Count())}
-        counts[1] = counts.get(1, Count()) + counts.pop(FOREGROUND, Count())
-        colours = class_colours(len(self.names))
-        return [
-            ClassRow(value, name, colour, found.strokes, found.pixels)
-            for value, (name, colour) in enumerate(
-                zip(self.names, colours, strict=True)
-            )
-            for found in (counts.get(value, Count()),)
-        ]
+        return class_rows(self.names, counts, objects=self.objects)
 
     @property
     def objects(self) -> bool:
@@ -322,26 +280,6 @@ class Desk(QObject):
         models = self.project.index.models
         return next((m for m in models if m.name == self.known_as), None)
 
-    def points(self) -> list[Point]:
-        """Return the held-out score of each model, against minutes of annotation."""
-        if self.project is None:
-            return []
-        spent = self.project.index.settings.get(SPENT_AT, {})
-        return [
-            (float(spent.get(m.name, 0)) / 60, m.score, m.name)
-            for m in self.project.index.models
-            if m.score is not None
-        ]
-
-    def models(self) -> Sequence[ModelRow]:
-        """Return what the list of models shows."""
-        if self.project is None:
-            return ()
-        return [
-            ModelRow(m.name, m.time, m.strokes, m.score, Path(m.parent).stem)
-            for m in self.project.index.models
-        ]
-
     def _on_reviewed(self) -> None:
         if self.project is not None and not self._earlier:
             self._shown.add(self.project.folder)
@@ -360,19 +298,3 @@ class Desk(QObject):
             self.names = _OBJECTS if self.objects else index.classes
         if self._earlier:
             self._counts = self.reviews().counts()
-
-
-def _middle(box: Box) -> Box:
-    """Return what is in the middle of a view that is enormous; else all of it."""
-    y, x = (_short(side) for side in box)
-    return y, x
-
-
-def _short(side: slice) -> slice:
-    cut = max(side.stop - side.start - _SIDE, 0) // 2
-    return slice(side.start + cut, min(side.start + cut + _SIDE, side.stop))
-
-
-def _whole(image: Image) -> Box:
-    height, width = image.plane_shape
-    return slice(0, height), slice(0, width)
