@@ -3,6 +3,7 @@
     python benchmarks/annotation.py DATASET_DIR [--method improve|forest|naive|dense]
     python benchmarks/annotation.py all DATA --out DIR      sets x methods x seeds
     python benchmarks/annotation.py table DIR               what `all` has found so far
+    python benchmarks/annotation.py plot DIR                DIR/annotation.png of it
 
 DATASET_DIR holds images/ and masks/ with TIFFs of equal names; uint16 masks are
 instances (foreground is anything above 0), uint8 masks are classes, and 255 is nobody
@@ -23,6 +24,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import torch
 from annotator import Classes, Pair, dice, draw, read
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from skimage.feature import multiscale_basic_features
 from sklearn.ensemble import RandomForestClassifier
@@ -291,9 +293,35 @@ def table(out: Path) -> str:
     return "\n".join(lines)
 
 
+def plot(out: Path) -> Path:
+    """Draw Dice against annotation seconds, a panel for each set, into a PNG."""
+    runs = [json.loads(path.read_text()) for path in sorted(out.glob("*.json"))]
+    names = sorted({run["dataset"] for run in runs})
+    figure = Figure((4 * len(names), 4), layout="constrained")
+    panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    for run in runs:
+        panel, method = panels[names.index(run["dataset"])], run["method"]
+        scores = [run["start_dice"], *(r["dice"] for r in run["rounds"])]
+        colour = f"C{METHODS.index(method)}"
+        if method == "dense":
+            panel.axhline(scores[-1], color=colour, linestyle=":", label=method)
+        else:
+            painting = np.cumsum([0, *(r["annotation_s"] for r in run["rounds"])])
+            panel.plot(painting, scores, color=colour, marker=".", label=method)
+    for panel, name in zip(panels, names, strict=True):
+        panel.set(title=name, xlabel="annotation, s", ylim=(0, 1))
+        lines, said = panel.get_legend_handles_labels()
+        once = dict(zip(said, lines, strict=True))  # one entry for all seeds
+        panel.legend(once.values(), once.keys(), loc="lower right")
+    panels[0].set_ylabel("mean Dice on unseen images")
+    path = out / "annotation.png"
+    figure.savefig(path, dpi=100)
+    return path
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("what", help="a data set's folder, or 'all', or 'table'")
+    parser.add_argument("what", help="a data set's folder, or all, table or plot")
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--method", choices=METHODS, default="improve")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
@@ -310,6 +338,8 @@ def main() -> None:
         run_all(args.folder, args.out, args.methods, args.seeds)
     elif args.what == "table":
         print(table(args.folder))
+    elif args.what == "plot":
+        print(plot(args.folder))
     else:
         options = {"rounds": args.rounds, "strokes": args.strokes, "start": args.start}
         found = run(Path(args.what), args.method, seed=args.seed, **options)
