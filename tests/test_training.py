@@ -122,14 +122,15 @@ def test_same_seed_gives_the_same_model() -> None:
 def test_second_round_begins_with_the_first_ones_model() -> None:
     image, truth = squares(1)
     _, first = train(small_model(), [Correction(image, painted(truth))], seconds=None)
-    again = [
-        Correction(image, np.where(painted(truth, 1) == 1, 1, IGNORE).astype("u1"))
-    ]
-    _, second = train(
-        first.model, again, seconds=None
-    )  # one class alone, painted right
+    one = np.where(painted(truth, 1) == 1, 1, IGNORE).astype(np.uint8)
+    again = [Correction(image, one)]  # one class alone, painted right
+    _, second = train(first.model, again, seconds=None)
     other, elsewhere = squares(2)
     assert share_right(second.model, other, elsewhere) > 0.8
+    examples = read_examples(first.model, again)  # what both scores are told of
+    told = (first.model, second.score_before), (second.model, second.score_after)
+    for model, value in told:
+        assert course.score(model.net, examples, 0) == pytest.approx(value, abs=0.005)
 
 
 def test_no_corrections_say_what_to_paint() -> None:

@@ -134,6 +134,7 @@ class _Lesson:
         seed = self.options.seed
         now, was = (score(n, self.examples, seed) for n in (net, self.teacher))
         if now >= was:
+            self.contest.begin(was)  # the first answer was judged by other pixels
             self.contest.promote(net, now)
 
     # --- whole images -------------------------------------------------------------
