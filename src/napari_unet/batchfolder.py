@@ -16,9 +16,10 @@ from typing import Any
 
 from .batch import plan_stack_file, run_stack
 from .batchmodel import BatchModel
-from .cluster import connected
+from .cluster import connected, worker_peaks
 from .errors import OutputError, UNetError
 from .events import BatchReport, StackProgress, StackReport
+from .heap import peak_memory
 from .inputfiles import find_inputs, name_outputs
 from .ledger import locked
 from .options import BatchOptions
@@ -116,7 +117,8 @@ def segment_files(
                 yield done
         finally:
             report.write()
-    return BatchReport(tuple(report.files), time.perf_counter() - began)
+        peak = max([peak_memory(), *worker_peaks(client)])
+    return BatchReport(tuple(report.files), time.perf_counter() - began, peak)
 
 
 def _one(

@@ -13,11 +13,11 @@ from typing import Any
 
 from .batchmodel import BatchModel
 from .errors import OptionsError, OutputError
-from .heap import share_heaps
+from .heap import peak_memory, share_heaps
 from .options import BatchOptions
 from .stacktiles import StackTask, StackWorker, open_worker
 
-__all__ = ["connected", "run_tiles"]
+__all__ = ["connected", "run_tiles", "worker_peaks"]
 
 _AHEAD = 2  # tiles that wait for each thread of a worker, so that none is idle
 _PATIENCE = "10s"  # for a scheduler that may not be there
@@ -67,6 +67,11 @@ def connected(options: BatchOptions) -> Iterator[Any]:
         Client(cluster) as client,
     ):
         yield client
+
+
+def worker_peaks(client: Any) -> list[int]:
+    """Return the most resident bytes that each worker of a dask client has had."""
+    return [] if client is None else list(client.run(peak_memory).values())
 
 
 def run_tiles(
