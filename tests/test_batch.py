@@ -197,7 +197,7 @@ import sys
 from napari_unet.batch import segment_stack
 from napari_unet.options import BatchOptions, SegmentOptions
 segment = SegmentOptions(precision="fp32", tile=300, min_size=3)
-options = BatchOptions(segment, link_z=True)
+options = BatchOptions(segment, link_z=True, measure=True)
 for event in segment_stack(*sys.argv[1:3], options, model=sys.argv[3]):
     print(event.done, flush=True)
 """
@@ -207,7 +207,7 @@ for event in segment_stack(*sys.argv[1:3], options, model=sys.argv[3]):
 def test_killed_ten_times_at_random_moments_it_ends_with_the_same_bytes(
     tmp_path: Path, image: Path, bright_model: Path
 ) -> None:
-    options = replace(STACK, link_z=True)
+    options = replace(STACK, link_z=True, measure=True)
     target, other = tmp_path / "out.ome.zarr", tmp_path / "calm" / "out.ome.zarr"
     other.parent.mkdir()
     events, report = batch(image, other, bright_model, options)
@@ -226,6 +226,8 @@ def test_killed_ten_times_at_random_moments_it_ends_with_the_same_bytes(
     assert last.objects == report.objects
     assert last.tiles_resumed > 0 or last.state == "skipped"
     assert arrays(target) == arrays(other)
+    table, calm = (path.parent / "out.csv" for path in (target, other))
+    assert table.read_bytes() == calm.read_bytes()
     assert left_over(tmp_path) == []
 
 

@@ -21,6 +21,8 @@ __all__ = ["connected", "run_tiles", "worker_peaks"]
 
 _AHEAD = 2  # tiles that wait for each thread of a worker, so that none is idle
 _PATIENCE = "10s"  # for a scheduler that may not be there
+# Ctrl-C in a terminal reaches all processes; the workers' tiles are to be finished.
+_DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 
 
 @contextmanager
@@ -63,6 +65,7 @@ def connected(options: BatchOptions) -> Iterator[Any]:
             processes=True,
             memory_limit=None,
             dashboard_address=None,
+            preload=_DEAF,
         ) as cluster,
         Client(cluster) as client,
     ):
