@@ -194,6 +194,7 @@ def test_json_is_one_object_on_one_line(
     expected = {"files": 3, "done": 2, "failed": 1, "tiles_done": 3, "tiles_resumed": 0}
     assert about | expected == about
     assert about["objects"] == 27
+    assert "b.tif" in about["reasons"][str(folder / "b.tif")]
     for name in ("peak_rss_mb", "seconds", "megapixels_per_second"):
         assert about[name] > 0
 

@@ -188,6 +188,7 @@ def _result_json(report: BatchReport, out: Path) -> dict[str, Any]:
         "seconds": round(report.seconds, 3),
         "megapixels_per_second": round(pixels / 1e6 / max(report.seconds, 1e-9), 4),
         "output": str(out),
+        "reasons": {str(f.source): f.reason for f in report.files if f.reason},
         "notes": list({note: None for file in report.files for note in file.notes}),
         "version": __version__,
     }
