@@ -140,6 +140,27 @@ def test_local_workers_from_the_command_line(
     assert found == arrays(tmp_path / "one.ome.zarr")
 
 
+def test_cancel_does_not_wait_for_workers_that_are_gone(
+    tmp_path: Path, bright_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distributed import LocalCluster
+
+    monkeypatch.setattr("napari_unet.cluster._GRACE", 1.0)
+    source = write_image(tmp_path / "cells.ome.tif", "TZYX")
+    kind = {"dashboard_address": None, "memory_limit": None, "silence_logs": 50}
+    with LocalCluster(n_workers=1, threads_per_worker=1, **kind) as lonely:
+        options = replace(STACK, scheduler=lonely.scheduler_address)
+        target = tmp_path / "two.ome.zarr"
+        job = segment_stack(source, target, options, model=str(bright_model))
+        next(job)
+        lonely.scale(0)
+        while lonely.scheduler_info["workers"]:
+            pass
+        job.close()
+    _, report = batch(source, target, bright_model)
+    assert report.tiles_resumed > 0
+
+
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
 def test_ctrl_c_in_a_terminal_lets_workers_end_their_tiles(
     tmp_path: Path, bright_model: Path

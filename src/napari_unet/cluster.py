@@ -5,7 +5,7 @@ opens the image and the model by itself, and writes whole shards that nobody els
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import islice
 from threading import Lock
@@ -21,6 +21,7 @@ __all__ = ["connected", "run_tiles", "worker_peaks"]
 
 _AHEAD = 2  # tiles that wait for each thread of a worker, so that none is idle
 _PATIENCE = "10s"  # for a scheduler that may not be there
+_GRACE = 60.0  # seconds for tiles to end after a cancel: workers may be gone
 # Ctrl-C in a terminal reaches all processes; the workers' tiles are to be finished.
 _DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 
@@ -86,7 +87,7 @@ def run_tiles(
     """Do what `StackWorker.run_tiles` does, on the workers of `client`.
 
     A tile whose worker died is done by another one. Closing the generator waits for
-    what is running.
+    what is running, but not for ever.
 
     Raises
     ------
@@ -115,8 +116,9 @@ def run_tiles(
                 queue.add(again)
             yield number
     except GeneratorExit:
-        for future, number in running.items():
-            finished(number, _result(future))
+        with suppress(TimeoutError):
+            for future, number in running.items():
+                finished(number, _result(future, _GRACE))
         raise
     finally:
         client.cancel(list(running))
@@ -129,11 +131,11 @@ def _resources(client: Any, task: StackTask) -> dict[str, int] | None:
     return {"GPU": 1} if some and task.options.device.startswith("cuda") else None
 
 
-def _result(future: Any) -> bool:
+def _result(future: Any, timeout: float | None = None) -> bool:
     from distributed import KilledWorker
 
     try:
-        return bool(future.result())
+        return bool(future.result(timeout))
     except KilledWorker as error:
         raise OutputError(
             "Workers died again and again on one tile, perhaps for want of memory. "
