@@ -23,7 +23,6 @@ from .heap import peak_memory
 from .inputfiles import find_inputs, name_outputs
 from .ledger import locked
 from .options import BatchOptions
-from .outputs import check_different
 from .safefile import sweep, write_whole
 from .stackrecord import Places
 
@@ -75,7 +74,6 @@ def plan_files(
     net = BatchModel(model)
     for source, target in zip(sources, targets, strict=True):
         try:
-            check_different(source, target)
             plan = plan_stack_file(source, Places(target), options, net)
             yield FilePlan(source, target, plan.tiles, plan.memory, plan.disk)
         except Exception as error:  # noqa: BLE001 - the border: a file that is bad
@@ -127,7 +125,6 @@ def _one(
     """Do one file; what goes wrong becomes a sentence."""
     began = time.perf_counter()
     try:
-        check_different(source, target)
         return (yield from run_stack(source, Places(target), options, net, client))
     except Exception as error:  # noqa: BLE001 - the border: a file that is bad
         seconds = time.perf_counter() - began

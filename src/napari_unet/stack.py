@@ -19,6 +19,7 @@ from .cluster import run_tiles
 from .errors import ImageError
 from .events import Phase, StackProgress
 from .images import open_image
+from .labelsgroup import announce
 from .ledger import Ledger, settle
 from .objects import label_blocks
 from .predict import growth, least_size
@@ -88,6 +89,7 @@ class Stack:
             if not tables and setup.options.overwrite:
                 for table in places.found_tables():
                     table.unlink()  # of the result that was replaced
+        announce(places.target)
         found = next(e["publish"] for e in self.ledger.entries if "publish" in e)
         self.ledger.append(done=found if self.objects else None)
         self.ledger.sync()
