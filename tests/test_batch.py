@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_unet.batch import segment_stack
+from napari_unet.batchmodel import BatchModel
 from napari_unet.errors import ImageError, OptionsError, OutputError, UNetError
 from napari_unet.events import StackProgress, StackReport
 from napari_unet.images import open_image
 from napari_unet.model import load
 from napari_unet.options import BatchOptions, SegmentOptions
 from napari_unet.predict import segment
+from napari_unet.stacksetup import prepare
 
 EXACT = SegmentOptions(precision="fp32", tile=300, min_size=3)
 STACK = BatchOptions(EXACT)
@@ -132,6 +134,26 @@ def test_objects_are_those_of_whole_planes(
     assert np.array_equal(np.unique(labels), np.arange(report.objects + 1))
     assert report.tiles_done == events[-1].total > np.prod(labels.shape[:-2])
     assert left_over(tmp_path) == []
+
+
+def test_plane_that_is_joined_in_blocks_has_the_same_objects(
+    tmp_path: Path, bright_model: Path
+) -> None:
+    source, target = tmp_path / "large.tif", tmp_path / "out.ome.zarr"
+    tifffile.imwrite(source, blobs((2, 1100, 900)))
+    setup = prepare(source, STACK, BatchModel(str(bright_model)))
+    assert max(setup.plan.side) < max(setup.plan.block) < 900
+    job = segment_stack(source, target, STACK, model=str(bright_model))
+    for event in job:
+        if event.phase == "joining" and 0 < event.fraction < 1:
+            break  # between two blocks of the first plane
+    job.close()
+    _, report = batch(source, target, bright_model)
+    assert report.tiles_resumed > 0
+    expected = whole(source, bright_model, EXACT)
+    for found, wanted in zip(read(target), np.asarray(expected.labels), strict=True):
+        assert same_partition(found, wanted)
+    assert np.array_equal(np.unique(read(target)), np.arange(expected.objects + 1))
 
 
 @pytest.mark.parametrize("kind", ["classes", "probabilities"])
