@@ -194,6 +194,7 @@ def test_json_is_one_object_on_one_line(
     expected = {"files": 3, "done": 2, "failed": 1, "tiles_done": 3, "tiles_resumed": 0}
     assert about | expected == about
     assert about["objects"] == 27
+    assert "b.tif" in about["reasons"][str(folder / "b.tif")]
     for name in ("peak_rss_mb", "seconds", "megapixels_per_second"):
         assert about[name] > 0
 
@@ -245,7 +246,7 @@ def test_memory_is_what_was_predicted_or_less_and_does_not_grow_with_the_stack(
     tmp_path: Path, bright_model: Path
 ) -> None:
     peaks = []
-    for planes in (12, 48):
+    for planes in (6, 48):
         image = write_image(tmp_path / f"{planes}.tif", size=1200, planes=planes)
         words = command(
             image, "-o", tmp_path / "out", "--model", bright_model, "--json"
@@ -257,7 +258,7 @@ def test_memory_is_what_was_predicted_or_less_and_does_not_grow_with_the_stack(
         done = subprocess.run(words, capture_output=True, text=True, check=True)
         peaks.append(json.loads(done.stdout)["peak_rss_mb"])
         assert peaks[-1] < json.loads(plan.stdout)["memory_mb"] < 700
-    assert peaks[1] < 1.1 * peaks[0] + 64  # the reader's cache fills meanwhile
+    assert peaks[1] < 1.1 * peaks[0]
 
 
 def test_too_little_memory_is_refused_before_the_work(

@@ -1,5 +1,6 @@
 """Workers of dask compute the same bytes, also when one of them is killed."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import test_batchfolder as many
 from test_batch import STACK, arrays, batch, write_image
 
 from napari_unet import cli
 from napari_unet.batch import segment_stack
+from napari_unet.batchmodel import BatchModel
+from napari_unet.cluster import _resources
 from napari_unet.errors import ImageError, OptionsError
+from napari_unet.stacksetup import prepare
 
 pytest.importorskip("distributed")
 
@@ -133,3 +138,79 @@ def test_local_workers_from_the_command_line(
     batch(source, tmp_path / "one.ome.zarr", bright_model)
     found = arrays(tmp_path / "out" / "cells.ome.zarr")
     assert found == arrays(tmp_path / "one.ome.zarr")
+
+
+def test_cancel_does_not_wait_for_workers_that_are_gone(
+    tmp_path: Path, bright_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distributed import LocalCluster
+
+    monkeypatch.setattr("napari_unet.cluster._GRACE", 1.0)
+    source = write_image(tmp_path / "cells.ome.tif", "TZYX")
+    kind = {"dashboard_address": None, "memory_limit": None, "silence_logs": 50}
+    with LocalCluster(n_workers=1, threads_per_worker=1, **kind) as lonely:
+        options = replace(STACK, scheduler=lonely.scheduler_address)
+        target = tmp_path / "two.ome.zarr"
+        job = segment_stack(source, target, options, model=str(bright_model))
+        next(job)
+        lonely.scale(0)
+        while lonely.scheduler_info["workers"]:
+            pass
+        job.close()
+    _, report = batch(source, target, bright_model)
+    assert report.tiles_resumed > 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+def test_ctrl_c_in_a_terminal_lets_workers_end_their_tiles(
+    tmp_path: Path, bright_model: Path
+) -> None:
+    image = many.write_image(tmp_path / "big.tif", size=700, planes=10)
+    out = tmp_path / "out"
+    words = many.command(image, "-o", out, "--model", bright_model, "--tile", 300)
+    words += ["--workers", "2", "--json"]
+    job = subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    ledger = out / ".napari-unet" / "big.ome.zarr.jsonl"
+    while job.poll() is None and not (
+        ledger.exists() and ledger.read_bytes().count(b"\n") > 5
+    ):
+        pass
+    os.killpg(job.pid, signal.SIGINT)  # as a terminal does: to the workers, too
+    said, error = job.communicate(timeout=60)
+    assert (job.returncode, said) == (130, "")
+    assert "the same command goes on" in error
+    assert error.count("\n") == 1
+    again = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert json.loads(again.stdout)["tiles_resumed"] >= 5
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="VmHWM is Linux's")
+def test_memory_bounds_every_worker(tmp_path: Path, bright_model: Path) -> None:
+    image = many.write_image(tmp_path / "big.tif", size=1200, planes=6)
+    words = many.command(image, "-o", tmp_path / "out", "--model", bright_model)
+    words += ["--workers", "1", "--memory", "700MB", "--json"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert 100 < json.loads(done.stdout)["peak_rss_mb"] < 700
+
+
+def test_tiles_for_a_gpu_go_where_dask_says_that_one_is(
+    tmp_path: Path, bright_model: Path
+) -> None:
+    from distributed import Client, LocalCluster
+
+    source = write_image(tmp_path / "cells.ome.tif", "YX")
+    setup = prepare(source, STACK, BatchModel(str(bright_model)))
+    task = setup.task(tmp_path)
+    on_gpu = replace(task, options=replace(task.options, device="cuda:0"))
+    options = {"dashboard_address": None, "processes": False, "n_workers": 1}
+    with LocalCluster(**options, resources={"GPU": 1}) as some, Client(some) as client:
+        assert _resources(client, on_gpu) == {"GPU": 1}
+        assert _resources(client, task) is None
+    with LocalCluster(**options) as none, Client(none) as client:
+        assert _resources(client, on_gpu) is None

@@ -18,9 +18,10 @@ from .batchmodel import BatchModel
 from .cluster import connected
 from .errors import OutputError
 from .events import StackProgress, StackReport
+from .labelsgroup import image_around
 from .ledger import Ledger, locked, read_ledger
 from .options import BatchOptions
-from .outputs import check_output
+from .outputs import check_different, check_output
 from .shards import create_store
 from .stack import Stack
 from .stackplan import StackPlan
@@ -49,7 +50,8 @@ def segment_stack(
         A file, or a folder of OME-Zarr.
     target
         Ends in ``.ome.zarr``, or in ``.ome.tif`` if `options` say so. It appears when
-        it is complete. Work files lie in a hidden folder beside it.
+        it is complete. Work files lie in a hidden folder beside it. In the folder
+        ``labels`` of an OME-Zarr 0.5 it becomes one of that image's labels.
     model
         Name of a shipped model, or a file.
 
@@ -77,6 +79,7 @@ def run_stack(
     With a dask `client`, tiles are computed by its workers.
     """
     began = time.perf_counter()
+    _check_apart(source, places.target)
     entries = read_ledger(places.ledger)
     complete = bool(entries) and "done" in entries[-1]
     if complete and not options.overwrite and os.path.lexists(places.target):
@@ -114,9 +117,17 @@ def plan_stack_file(
     UNetError
         If it cannot be done.
     """
+    _check_apart(source, places.target)
     entries = read_ledger(places.ledger)
     begun = entries[0] if entries and not options.overwrite else None
     return prepare(source, options, net, begun).plan
+
+
+def _check_apart(source: Path, target: Path) -> None:
+    """Raise if the result would damage the image; its folder ``labels`` is for it."""
+    around = image_around(target)
+    if around is None or around.resolve() != source.resolve():
+        check_different(source, target)
 
 
 def _refuse(places: Places, changed: list[str]) -> None:

@@ -184,10 +184,11 @@ def _result_json(report: BatchReport, out: Path) -> dict[str, Any]:
         "objects": sum(objects) if objects else None,
         "tiles_done": sum(file.tiles_done for file in report.files),
         "tiles_resumed": sum(file.tiles_resumed for file in report.files),
-        "peak_rss_mb": round(console.peak_rss_mb(), 1),
+        "peak_rss_mb": round(report.peak_memory / 1e6, 1),
         "seconds": round(report.seconds, 3),
         "megapixels_per_second": round(pixels / 1e6 / max(report.seconds, 1e-9), 4),
         "output": str(out),
+        "reasons": {str(f.source): f.reason for f in report.files if f.reason},
         "notes": list({note: None for file in report.files for note in file.notes}),
         "version": __version__,
     }

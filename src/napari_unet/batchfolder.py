@@ -16,13 +16,13 @@ from typing import Any
 
 from .batch import plan_stack_file, run_stack
 from .batchmodel import BatchModel
-from .cluster import connected
+from .cluster import connected, worker_peaks
 from .errors import OutputError, UNetError
 from .events import BatchReport, StackProgress, StackReport
+from .heap import peak_memory
 from .inputfiles import find_inputs, name_outputs
 from .ledger import locked
 from .options import BatchOptions
-from .outputs import check_different
 from .safefile import sweep, write_whole
 from .stackrecord import Places
 
@@ -74,7 +74,6 @@ def plan_files(
     net = BatchModel(model)
     for source, target in zip(sources, targets, strict=True):
         try:
-            check_different(source, target)
             plan = plan_stack_file(source, Places(target), options, net)
             yield FilePlan(source, target, plan.tiles, plan.memory, plan.disk)
         except Exception as error:  # noqa: BLE001 - the border: a file that is bad
@@ -116,7 +115,8 @@ def segment_files(
                 yield done
         finally:
             report.write()
-    return BatchReport(tuple(report.files), time.perf_counter() - began)
+        peak = max([peak_memory(), *worker_peaks(client)])
+    return BatchReport(tuple(report.files), time.perf_counter() - began, peak)
 
 
 def _one(
@@ -125,7 +125,6 @@ def _one(
     """Do one file; what goes wrong becomes a sentence."""
     began = time.perf_counter()
     try:
-        check_different(source, target)
         return (yield from run_stack(source, Places(target), options, net, client))
     except Exception as error:  # noqa: BLE001 - the border: a file that is bad
         seconds = time.perf_counter() - began

@@ -5,7 +5,7 @@ opens the image and the model by itself, and writes whole shards that nobody els
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import islice
 from threading import Lock
@@ -13,14 +13,17 @@ from typing import Any
 
 from .batchmodel import BatchModel
 from .errors import OptionsError, OutputError
-from .heap import share_heaps
+from .heap import peak_memory, share_heaps
 from .options import BatchOptions
 from .stacktiles import StackTask, StackWorker, open_worker
 
-__all__ = ["connected", "run_tiles"]
+__all__ = ["connected", "run_tiles", "worker_peaks"]
 
 _AHEAD = 2  # tiles that wait for each thread of a worker, so that none is idle
 _PATIENCE = "10s"  # for a scheduler that may not be there
+_GRACE = 60.0  # seconds for tiles to end after a cancel: workers may be gone
+# Ctrl-C in a terminal reaches all processes; the workers' tiles are to be finished.
+_DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 
 
 @contextmanager
@@ -63,10 +66,16 @@ def connected(options: BatchOptions) -> Iterator[Any]:
             processes=True,
             memory_limit=None,
             dashboard_address=None,
+            preload=_DEAF,
         ) as cluster,
         Client(cluster) as client,
     ):
         yield client
+
+
+def worker_peaks(client: Any) -> list[int]:
+    """Return the most resident bytes that each worker of a dask client has had."""
+    return [] if client is None else list(client.run(peak_memory).values())
 
 
 def run_tiles(
@@ -78,7 +87,7 @@ def run_tiles(
     """Do what `StackWorker.run_tiles` does, on the workers of `client`.
 
     A tile whose worker died is done by another one. Closing the generator waits for
-    what is running.
+    what is running, but not for ever.
 
     Raises
     ------
@@ -107,8 +116,9 @@ def run_tiles(
                 queue.add(again)
             yield number
     except GeneratorExit:
-        for future, number in running.items():
-            finished(number, _result(future))
+        with suppress(TimeoutError):
+            for future, number in running.items():
+                finished(number, _result(future, _GRACE))
         raise
     finally:
         client.cancel(list(running))
@@ -121,11 +131,11 @@ def _resources(client: Any, task: StackTask) -> dict[str, int] | None:
     return {"GPU": 1} if some and task.options.device.startswith("cuda") else None
 
 
-def _result(future: Any) -> bool:
+def _result(future: Any, timeout: float | None = None) -> bool:
     from distributed import KilledWorker
 
     try:
-        return bool(future.result())
+        return bool(future.result(timeout))
     except KilledWorker as error:
         raise OutputError(
             "Workers died again and again on one tile, perhaps for want of memory. "

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
+from .heap import peak_memory
 
 if TYPE_CHECKING:
     from .lesson import Lesson
@@ -23,7 +24,6 @@ __all__ = [
     "describe",
     "lesson_json",
     "lesson_text",
-    "peak_rss_mb",
     "progress",
     "result_json",
     "result_text",
@@ -85,7 +85,7 @@ def result_json(result: "Segmentation", output: Path) -> str:
         "axes": result.axes,
         "seconds": round(result.seconds, 4),
         "megapixels_per_second": round(pixels / 1e6 / max(result.seconds, 1e-9), 4),
-        "peak_rss_mb": round(peak_rss_mb(), 1),
+        "peak_rss_mb": round(peak_memory() / 1e6, 1),
         "device": result.device,
         "tile": result.tile,
         "model": result.model,
@@ -121,28 +121,10 @@ def lesson_json(lesson: "Lesson", output: Path) -> str:
         "classes": trained.model.spec.classes,
         "output": str(output),
         "notes": lesson.notes,
-        "peak_rss_mb": round(peak_rss_mb(), 1),
+        "peak_rss_mb": round(peak_memory() / 1e6, 1),
         "version": __version__,
     }
     return json.dumps(about)
-
-
-def peak_rss_mb() -> float:
-    """Return the most resident memory this process has had, in megabytes (10**6)."""
-    if sys.platform == "win32":
-        import psutil
-
-        return float(psutil.Process().memory_info().peak_wset) / 1e6
-    status = Path("/proc/self/status")
-    if status.exists():
-        # Unlike ru_maxrss, VmHWM leaves out the program that started this one.
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024 / 1e6
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
 def describe(about: dict[str, Any]) -> str:

@@ -170,10 +170,13 @@ class BatchReport:
         In the order in which they were done.
     seconds
         Time that all of it took.
+    peak_memory
+        Most resident bytes that this process, or one of the workers, has had.
     """
 
     files: tuple[StackReport, ...]
     seconds: float
+    peak_memory: int
 
     def count(self, state: str) -> int:
         """Return how many files are in a state."""

@@ -1,8 +1,10 @@
 """How a net is run fast: BatchNorm folded, channels last, the device's best dtype."""
 
 import copy
+import os
 import time
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import psutil
@@ -20,6 +22,7 @@ __all__ = [
     "bytes_per_pixel",
     "engine",
     "fold",
+    "host_bytes",
     "memory_need",
     "memory_pixels",
 ]
@@ -150,7 +153,7 @@ def memory_pixels(
     """
     itemsize = torch.empty(0, dtype=engine.dtype).element_size()
     features = bytes_per_pixel(engine.spec, itemsize)
-    resident = psutil.Process().memory_info().rss + held + _SLACK
+    resident = _resident() + held + _SLACK
     if memory is not None:
         free = memory - resident
     else:
@@ -177,13 +180,27 @@ def memory_pixels(
     return int(pixels)
 
 
+def _resident() -> int:
+    return int(_process(os.getpid()).memory_info().rss)
+
+
+@cache
+def _process(number: int) -> psutil.Process:
+    return psutil.Process(number)  # takes longer than to ask it
+
+
 def memory_need(engine: Engine, pixels: int, *, held: int, each: int) -> int:
     """Return the resident bytes that a window of `pixels` takes this process to.
 
     `held` and `each` are those of `memory_pixels`, which is the same the other way.
     """
+    resident = _resident() + held + _SLACK
+    return int(resident + pixels * (each + host_bytes(engine)))
+
+
+def host_bytes(engine: Engine) -> int:
+    """Return what a pixel of a window takes of this process while it is computed."""
+    if engine.device.type == "cuda":
+        return _HOST
     itemsize = torch.empty(0, dtype=engine.dtype).element_size()
-    on_card = engine.device.type == "cuda"
-    features = _HOST if on_card else bytes_per_pixel(engine.spec, itemsize)
-    resident = psutil.Process().memory_info().rss + held + _SLACK
-    return int(resident + pixels * (each + features))
+    return bytes_per_pixel(engine.spec, itemsize)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from .errors import ModelError, OptionsError, OutputError
+from .heap import take_huge_pages
 from .scaling import Scaling
 from .unet import BOUNDARY, UNet, UNetSpec
 
@@ -100,6 +101,7 @@ def load(source: str | os.PathLike[str]) -> Model:
     ModelError
         If there is no such model, or the file is damaged or not ours.
     """
+    take_huge_pages()
     path = _find(source)
     if path.suffix != ".safetensors":
         raise ModelError(

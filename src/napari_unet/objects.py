@@ -29,6 +29,7 @@ Ids = NDArray[np.int32]
 Classes = NDArray[np.uint8]
 
 _LARGEST = np.iinfo(np.int32).max
+_ROWS = 256  # are counted at a time
 
 
 def label_tile(classes: Classes, *, boundary: int | None, reach: int = 3) -> Ids:
@@ -127,7 +128,7 @@ def label_blocks(
     boxes = work.boxes()
     if len(boxes) == 1:  # all in memory: nothing to join, one write
         ids = label_tile(work.read(boxes[0]), boundary=boundary, reach=reach)
-        sizes = np.bincount(ids.reshape(-1), minlength=1)
+        sizes = _sizes(ids)
         lut, count = _number(np.arange(len(sizes)), sizes, first, min_size)
         if not _is_identity(lut):
             ids = lut[ids]
@@ -306,6 +307,18 @@ def _number(
     numbers += np.int32(first - 1)
     numbers[~keep] = 0
     return numbers[roots], count
+
+
+def _sizes(ids: Ids) -> NDArray[np.int64]:
+    """Return how many pixels have each id, 0 included.
+
+    Some rows at a time: numpy makes 8 bytes of every pixel that it counts.
+    """
+    sizes = np.zeros(int(ids.max(initial=0)) + 1, np.int64)
+    for i in range(0, len(ids), _ROWS):
+        part = np.bincount(ids[i : i + _ROWS].reshape(-1))
+        sizes[: len(part)] += part
+    return sizes
 
 
 def _is_identity(lut: Ids) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Generator
 from contextlib import closing
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,18 +19,20 @@ from .cluster import run_tiles
 from .errors import ImageError
 from .events import Phase, StackProgress
 from .images import open_image
+from .labelsgroup import announce
 from .ledger import Ledger, settle
 from .objects import label_blocks
 from .predict import growth, least_size
 from .shards import PlaneView, halve, open_levels, scratch
-from .stackmeasures import keep_table, measure_plane, write_csv, write_parquet
 from .stackobjects import link, relabel
 from .stackrecord import Places, fingerprint
 from .stackresult import move, write_pyramid
 from .stacksetup import StackSetup
+from .stacktables import write_tables
 
 __all__ = ["Stack"]
 
+_T = TypeVar("_T")
 _Steps = Generator[StackProgress, None, None]
 
 
@@ -67,23 +69,27 @@ class Stack:
 
     def run(self) -> Generator[StackProgress, None, tuple[Path, ...]]:
         """Do all that is not done yet; return the tables that were written."""
+        setup, places = self.setup, self.places
         tables: tuple[Path, ...] = ()
         found = sum(self.planes.values())
         if not self._published():
             self._open()
             yield from self._run_tiles()
             found = sum(self.planes.values())
-            if self.setup.links:
+            if setup.links:
                 found = yield from self._link(found)
-            if self.setup.options.measure:
-                tables = yield from self._measure(self.levels[0], self.classes)
+            if setup.options.measure:
+                job = write_tables(setup, places, self.levels[0], self.classes)
+                tables = yield from self._follow("measuring", job)
             yield self._progress("writing", 0.0)
-            if self.setup.options.format == "ome-tiff":
-                yield from self._write_tiff()
+            if setup.options.format == "ome-tiff":
+                tiff = write_pyramid(places.tiff, setup.layout, self.levels)
+                yield from self._follow("writing", tiff)
             self._publish(found)
-            if not tables and self.setup.options.overwrite:
-                for table in self.places.found_tables():
+            if not tables and setup.options.overwrite:
+                for table in places.found_tables():
                     table.unlink()  # of the result that was replaced
+        announce(places.target)
         found = next(e["publish"] for e in self.ledger.entries if "publish" in e)
         self.ledger.append(done=found if self.objects else None)
         self.ledger.sync()
@@ -166,13 +172,9 @@ class Stack:
             first=sum(self.planes.values()) + 1,
             min_size=least_size(setup.model, setup.source, setup.options.segment),
             reach=growth(setup.source),
-            block=setup.plan.side,
+            block=setup.plan.block,
         )
-        while True:
-            try:
-                yield self._progress("joining", next(job))
-            except StopIteration as stop:
-                return int(stop.value)
+        return (yield from self._follow("joining", job))
 
     def _coarsen(self, plane: int) -> _Steps:
         """Write the coarser levels of a plane, and wait until they are on the disk."""
@@ -191,12 +193,7 @@ class Stack:
         side = setup.plan.side
         boundary = setup.model.spec.boundary
         job = link(self._chains(), count, boundary=boundary, side=side)
-        while True:
-            try:
-                yield self._progress("linking", next(job) / 2)
-            except StopIteration as stop:
-                table, found = stop.value
-                break
+        table, found = yield from self._follow("linking", job, part=0.5)
         done = {e["linked"] for e in self.ledger.entries if "linked" in e}
         for plane in range(len(self.indices)):
             if plane in done:
@@ -227,42 +224,9 @@ class Stack:
         labels = open_image(self.places.target).data
         spec = self.setup.model.spec
         named = [i for i in range(1, len(spec.classes)) if i != spec.boundary]
-        return (yield from self._measure(labels, named[0] if len(named) == 1 else None))
-
-    def _measure(
-        self, labels: Any, classes: Any
-    ) -> Generator[StackProgress, None, tuple[Path, ...]]:
-        """Write the tables; return their files."""
-        setup, folder = self.setup, self.places.tables
-        parts = [folder / f"{i}.npz" for i in range(len(self.indices))]
-        for i, part in enumerate(parts):
-            if part.exists():
-                continue
-            job = measure_plane(
-                self._view(labels, i),
-                self._view(classes, i) if hasattr(classes, "shape") else classes,
-                setup.image,
-                self.indices[i],
-                boundary=setup.model.spec.boundary,
-            )
-            while True:
-                try:
-                    next(job)
-                except StopIteration as stop:
-                    keep_table(part, stop.value)
-                    break
-                yield self._progress("measuring", i / len(parts))
-        return self._write_tables(parts)
-
-    def _write_tables(self, parts: list[Path]) -> tuple[Path, ...]:
-        written = []
-        for suffix, write in ((".csv", write_csv), (".parquet", write_parquet)):
-            part, table = self.places.tables / f"all{suffix}", self.places.table(suffix)
-            if write(part, parts):  # else there is no pyarrow
-                settle(part)
-                move(part, table)
-                written.append(table)
-        return tuple(written)
+        only = named[0] if len(named) == 1 else None
+        job = write_tables(self.setup, self.places, labels, only)
+        return (yield from self._follow("measuring", job))
 
     def _publish(self, found: int) -> None:
         """Let the result appear under its name, whole."""
@@ -287,18 +251,24 @@ class Stack:
         tiff = self.setup.options.format == "ome-tiff"
         return self.places.tiff if tiff else self.places.store
 
-    def _write_tiff(self) -> _Steps:
-        job = write_pyramid(self.places.tiff, self.setup.layout, self.levels)
-        with closing(job):
-            for fraction in job:
-                yield self._progress("writing", fraction)
-
     def _view(self, array: Any, plane: int) -> PlaneView:
         return self.setup.layout.view(array, self.indices[plane])
 
     @property
     def _total(self) -> int:
         return self.setup.plan.tiles
+
+    def _follow(
+        self, phase: Phase, job: Generator[float, None, _T], part: float = 1.0
+    ) -> Generator[StackProgress, None, _T]:
+        """Say how far a `job` is, which is the first `part` of a phase; end with it."""
+        with closing(job):
+            while True:
+                try:
+                    yield self._progress(phase, part * next(job))
+                except StopIteration as stop:
+                    result: _T = stop.value
+                    return result
 
     def _progress(self, phase: Phase, fraction: float) -> StackProgress:
         return StackProgress(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from .errors import MemoryBudgetError
 from .images import Image
-from .inference import Engine, memory_need, memory_pixels
+from .inference import Engine, host_bytes, memory_need, memory_pixels
 from .inputs import ModelInput
 from .options import Output, SegmentOptions
 from .resample import Axis
@@ -23,6 +23,7 @@ _WHOLE = 512  # a side that is not cut, whatever its length
 _STEP = 256  # sides of tiles are multiples of it
 _CACHE = 64 * 2**20  # bytes of decoded segments that the reader of TIFFs keeps
 _JOIN = 48  # bytes per pixel of a tile while its objects are joined and encoded
+_LABEL = 32  # the same for a block of which objects are joined: measured, 16 to 21
 _STORE = 20  # the same where classes are written as they come
 # Bytes on the disk for one of labels, by kind of dtype, pyramid included.
 _ON_DISK = {"objects": 1.4, "classes": 0.35, "probabilities": 2.7}
@@ -38,6 +39,8 @@ class StackPlan:
         Rows and columns of a tile, in the image's pixels.
     window
         Largest side of a window of the net, in the net's pixels.
+    block
+        Rows and columns of which objects are joined at a time: some tiles.
     tiles
         How many tiles the stack has.
     memory
@@ -48,6 +51,7 @@ class StackPlan:
 
     side: tuple[int, int]
     window: int
+    block: tuple[int, int]
     tiles: int
     memory: int
     disk: int
@@ -110,18 +114,42 @@ def plan_stack(
             window = math.isqrt(allowed) // spec.stride * spec.stride
             pixels = window**2
         need = memory_need(run, pixels, held=held, each=each)
-        return _plan(image, side, window, need, kind, len(spec.classes))
+        block = _block(image.plane_shape, side, pixels * host_bytes(run))
+        return _plan(image, side, window, block, need, kind, len(spec.classes))
     raise AssertionError("the last choice is taken or refused")
 
 
+def _block(
+    shape: tuple[int, int], side: tuple[int, int], freed: int
+) -> tuple[int, int]:
+    """Return the largest block to join in the memory of a tile and what is `freed`.
+
+    That is what the net took: it does not run meanwhile.
+    """
+    room = freed + math.prod(side) * _JOIN
+    n = 1
+    while math.prod((n + 1) * a for a in side) * _LABEL <= room:
+        n += 1
+    if math.prod(shape) * _LABEL <= room:
+        return shape
+    return n * side[0], n * side[1]
+
+
 def _plan(
-    image: Image, side: tuple[int, int], window: int, need: int, kind: Output, k: int
+    image: Image,
+    side: tuple[int, int],
+    window: int,
+    block: tuple[int, int],
+    need: int,
+    kind: Output,
+    k: int,
 ) -> StackPlan:
     planes = math.prod(image.stack_shape)
     pixels = planes * math.prod(image.plane_shape)
     each = {"objects": 1.0, "classes": 1.0, "probabilities": float(k)}[kind]
     tiles = planes * len(tile_boxes(image.plane_shape, side))
-    return StackPlan(side, window, tiles, need, int(pixels * each * _ON_DISK[kind]))
+    disk = int(pixels * each * _ON_DISK[kind])
+    return StackPlan(side, window, block, tiles, need, disk)
 
 
 def _each(source: ModelInput, run: Engine) -> int:

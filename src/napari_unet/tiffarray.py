@@ -20,7 +20,9 @@ from .axes import parse_key
 
 __all__ = ["Grid", "Page", "PaletteArray", "TiffArray"]
 
-_CACHE_BYTES = 64 * 2**20  # neighbouring tiles share strips
+# Bytes that are kept, since neighbouring tiles share strips: those of one plane, which
+# is all that is of use, within these limits.
+_CACHE_LEAST, _CACHE_MOST = 16 * 2**20, 64 * 2**20
 
 
 class Page(NamedTuple):
@@ -77,6 +79,8 @@ class TiffArray:
         self._grid = grid
         self._pages = pages
         self._cache: OrderedDict[tuple[int, int], NDArray[Any] | None] = OrderedDict()
+        plane = math.prod(grid.shape[2:]) * grid.chunk[0] * self.dtype.itemsize
+        self._limit = min(max(plane, _CACHE_LEAST), _CACHE_MOST)
         self._held = 0  # bytes in the cache
         self._lock = Lock()
 
@@ -176,7 +180,7 @@ class TiffArray:
                 return
             self._cache[key] = segment
             self._held += 0 if segment is None else segment.nbytes
-            while self._held > _CACHE_BYTES and len(self._cache) > 1:
+            while self._held > self._limit and len(self._cache) > 1:
                 _, old = self._cache.popitem(last=False)
                 self._held -= 0 if old is None else old.nbytes
 

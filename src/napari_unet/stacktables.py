@@ -1,0 +1,72 @@
+"""The tables of a stack that is segmented: planes one by one, then the files.
+
+Only this file knows what of the measuring is finished: every plane leaves a part.
+"""
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+from .ledger import settle
+from .stackmeasures import keep_table, measure_plane, write_csv, write_parquet
+from .stackrecord import Places
+from .stackresult import move
+from .stacksetup import StackSetup
+
+__all__ = ["write_tables"]
+
+
+def write_tables(
+    setup: StackSetup, places: Places, labels: Any, classes: Any
+) -> Generator[float, None, tuple[Path, ...]]:
+    """Measure the objects of all planes, and yield how much is done, 0 to 1.
+
+    Parameters
+    ----------
+    labels
+        The array of the objects.
+    classes
+        That of the classes, or the only class that objects have; None: unknown.
+
+    Returns
+    -------
+    tables
+        The files that were written.
+
+    Raises
+    ------
+    OutputError
+        If the disk does not take them.
+    """
+    planes = list(setup.image.planes())
+    parts = [places.tables / f"{i}.npz" for i in range(len(planes))]
+    for i, (plane, part) in enumerate(zip(planes, parts, strict=True)):
+        if part.exists():
+            continue
+        many = hasattr(classes, "shape")
+        job = measure_plane(
+            setup.layout.view(labels, plane),
+            setup.layout.view(classes, plane) if many else classes,
+            setup.image,
+            plane,
+            boundary=setup.model.spec.boundary,
+        )
+        while True:
+            try:
+                next(job)
+            except StopIteration as stop:
+                keep_table(part, stop.value)
+                break
+            yield i / len(parts)
+    return _publish(places, parts)
+
+
+def _publish(places: Places, parts: list[Path]) -> tuple[Path, ...]:
+    written = []
+    for suffix, write in ((".csv", write_csv), (".parquet", write_parquet)):
+        whole, table = places.tables / f"all{suffix}", places.table(suffix)
+        if write(whole, parts):  # else there is no pyarrow
+            settle(whole)
+            move(whole, table)
+            written.append(table)
+    return tuple(written)
