@@ -721,6 +721,22 @@ def test_strokes_of_two_programs_on_one_block_are_all_kept(saved, image) -> None
     assert (one.read(keys[0], (), right)[0] == 2).all()
 
 
+def test_first_strokes_of_two_programs_on_one_block_are_all_kept(
+    tmp_path, image
+) -> None:
+    one, two = (Project.open(tmp_path / "cells.unet") for _ in range(2))
+    keys = [project.add_image(image) for project in (one, two)]
+    left, right = ((slice(10, 20), slice(x, x + 10)) for x in (100, 130))
+    paint(one, keys[0], 3, left)
+    one.flush()
+    paint(two, keys[1], 2, right)  # it knew of no block when it was opened
+    assert (two.read(keys[1], (), left)[0] == 3).all()
+    two.flush()
+    kept = Project.open(tmp_path / "cells.unet")
+    assert (kept.read(keys[0], (), left)[0] == 3).all()
+    assert (kept.read(keys[0], (), right)[0] == 2).all()
+
+
 def test_block_that_somebody_deleted_is_written_again(saved, image) -> None:
     """Rather too much than too little: what is in memory is not lost with the file."""
     project = Project.open(saved)

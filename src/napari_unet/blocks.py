@@ -216,7 +216,9 @@ class Blocks:
     def _load(self, place: Place) -> Pixels | None:
         found = self._cache.pop(place, None)
         if found is None:
-            self._stamps[place] = _stamp(self.folder / place.file)
+            stamp = self._stamps[place] = _stamp(self.folder / place.file)
+            if stamp is not None:  # another program may have made it
+                self._mark(place, stored=True)
             block = self.stored(place)
             if block is None:
                 return None
