@@ -737,6 +737,23 @@ def test_first_strokes_of_two_programs_on_one_block_are_all_kept(
     assert (kept.read(keys[0], (), right)[0] == 2).all()
 
 
+def test_what_was_written_as_it_was_is_no_stroke_on_what_another_painted(
+    saved, image
+) -> None:
+    one, two = Project.open(saved), Project.open(saved)
+    keys = [project.add_image(image) for project in (one, two)]
+    box = slice(10, 20), slice(100, 140)  # around a stroke that is no rectangle
+    target, shown = two.read(keys[1], (), box)
+    paint(one, keys[0], 3, (slice(10, 20), slice(100, 110)))
+    one.flush()
+    target[:, 30:] = 2
+    two.write(keys[1], (), box, (target, shown))
+    two.flush()
+    target, _ = Project.open(saved).read(keys[0], (), box)
+    assert (target[:, :10] == 3).all()
+    assert (target[:, 30:] == 2).all()
+
+
 def test_block_that_somebody_deleted_is_written_again(saved, image) -> None:
     """Rather too much than too little: what is in memory is not lost with the file."""
     project = Project.open(saved)

@@ -94,10 +94,12 @@ class Blocks:
                 found = self._load(place)
                 if found is None:
                     found = self._cache[place] = _nothing(SIDE, SIDE)
-                found[0][there], found[1][there] = pixels[0][here], pixels[1][here]
-                self._dirty[place] = object()
                 nowhere = np.zeros((SIDE, SIDE), np.bool_)
-                self._painted.setdefault(place, nowhere)[there] = True
+                painted = self._painted.setdefault(place, nowhere)[there]
+                for old, new in zip(found, pixels, strict=True):
+                    painted |= old[there] != new[here]
+                    old[there] = new[here]
+                self._dirty[place] = object()
 
     def flush(self, describe: Callable[[Place], tuple[NDArray[Any], Any]]) -> None:
         """Write what changed, block by block; what fails stays dirty.
