@@ -96,9 +96,9 @@ class Blocks:
                     found = self._cache[place] = _nothing(SIDE, SIDE)
                 nowhere = np.zeros((SIDE, SIDE), np.bool_)
                 painted = self._painted.setdefault(place, nowhere)[there]
-                for old, new in zip(found, pixels, strict=True):
-                    painted |= old[there] != new[here]
-                    old[there] = new[here]
+                painted |= found[0][there] != pixels[0][here]
+                painted |= found[1][there] != pixels[1][here]
+                found[0][there], found[1][there] = pixels[0][here], pixels[1][here]
                 self._dirty[place] = object()
 
     def flush(self, describe: Callable[[Place], tuple[NDArray[Any], Any]]) -> None:

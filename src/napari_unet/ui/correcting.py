@@ -170,8 +170,8 @@ class Correcting(QObject):
         self.canvas.confirm(plane, box, passed, painted=painted)
         self._on_changed()
 
-    def _on_returned(self) -> None:
-        if not self.result.busy and self.canvas.look_again():
+    def _on_returned(self, undone: bool) -> None:
+        if not self.result.busy and self.canvas.look_again(undone=undone):
             self._on_changed()
 
     def _on_changed(self) -> None:
