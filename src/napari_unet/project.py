@@ -180,6 +180,17 @@ class Project:
         number = len(list(cleared.glob(f"{key}-*"))) + 1
         self._reviews.clear(key, cleared / f"{key}-{number}")
 
+    def refresh(self) -> None:
+        """Take over what another program saved of classes, models and settings.
+
+        Raises
+        ------
+        OutputError
+            If that was a newer version.
+        """
+        with self._saving:
+            self.index = self._merged(self.index)
+
     def add_model(
         self,
         name: str,
@@ -198,16 +209,14 @@ class Project:
         OutputError
             If the disk does not take it.
         """
-        with self._saving:
-            self.index = self._merged(self.index)
+        self.refresh()
         if not name or any(record.name == name for record in self.index.models):
             raise CorrectionError(
                 f"The project '{self.folder}' cannot keep a model {name!r}: the name "
                 f"is {'taken' if name else 'empty'}. Choose another."
             )
-        content = data if isinstance(data, bytes) else read_whole(data)
         file = self._free_file(name)
-        write_whole(file, content)
+        write_whole(file, data if isinstance(data, bytes) else read_whole(data))
         number = None if score is None else float(score)
         record = ModelRecord(name, file.name, parent, number, strokes, now())
         try:
