@@ -188,6 +188,16 @@ def test_large_plane_is_cut_where_somebody_looked() -> None:
     assert int((found.target == 1).sum()) == 3
 
 
+def test_every_pixel_of_a_large_plane_is_in_one_example() -> None:
+    image = Image("large", np.zeros((2100, 100), np.uint8), "YX")
+    found = read_examples(
+        small_model(), [Correction(image, np.ones((2100, 100), np.uint8))]
+    )
+    assert len(found) == 3
+    assert sum(int((e.target == 1).sum()) for e in found) == 2100 * 100
+    assert found[1].target.shape[0] > 700  # with context on both sides
+
+
 def test_views_copy_pixels_and_keep_targets_on_them() -> None:
     image, truth = squares(1, (60, 200))
     example = read_examples(small_model(), [Correction(image, painted(truth))])[0]

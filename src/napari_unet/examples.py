@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .corrections import IGNORE, Correction, strokes
-from .inputs import ModelInput, model_input
+from .inputs import model_input
 from .model import Model
 from .options import SegmentOptions
-from .tiling import Box
+from .tiling import Box, cut, shifted
 
 __all__ = [
     "Example",
@@ -144,40 +144,39 @@ def _crops(
         intensities = source.intensities()
     else:
         intensities = source.intensities(sample=correction.sample)
-    for box in _boxes(source, correction, model.spec.halo):
-        y, x = box
-        top, left = correction.corner
-        target = np.full((y.stop - y.start, x.stop - x.start), IGNORE, np.uint8)
-        height, width = correction.target.shape
-        rows = slice(max(y.start, top), min(y.stop, top + height))
-        columns = slice(max(x.start, left), min(x.stop, left + width))
-        target[
-            rows.start - y.start : rows.stop - y.start,
-            columns.start - x.start : columns.stop - x.start,
-        ] = correction.target[
-            rows.start - top : rows.stop - top,
-            columns.start - left : columns.stop - left,
-        ]
-        window, _ = source.read(correction.plane, box, intensities)
-        yield np.ascontiguousarray(window), target
+    for core, box in _squares(source.shape, model.spec.halo):
+        said = _said(correction, core)
+        if (said != IGNORE).any():
+            y, x = box
+            target = np.full((y.stop - y.start, x.stop - x.start), IGNORE, np.uint8)
+            target[shifted(core, -y.start, -x.start)] = said  # others have the rest
+            window, _ = source.read(correction.plane, box, intensities)
+            yield np.ascontiguousarray(window), target
 
 
-def _boxes(source: ModelInput, correction: Correction, halo: int) -> Iterator[Box]:
-    """Go through the plane in squares; yield those with reviewed pixels, widened."""
-    sides = [list(_even(n)) for n in source.shape]
+def _said(correction: Correction, box: Box) -> NDArray[np.uint8]:
+    """Return the target (Y, X) of a box of the plane."""
+    found = np.full([side.stop - side.start for side in box], IGNORE, np.uint8)
     top, left = correction.corner
-    for y in sides[0]:
-        for x in sides[1]:
-            part = correction.target[
-                max(y.start - top, 0) : max(y.stop - top, 0),
-                max(x.start - left, 0) : max(x.stop - left, 0),
-            ]
-            if (part != IGNORE).any():
-                height, width = source.shape
-                yield (
-                    slice(max(y.start - halo, 0), min(y.stop + halo, height)),
-                    slice(max(x.start - halo, 0), min(x.stop + halo, width)),
-                )
+    height, width = correction.target.shape
+    common = cut(box, (slice(top, top + height), slice(left, left + width)))
+    if all(side.stop > side.start for side in common):
+        here = shifted(common, -box[0].start, -box[1].start)
+        found[here] = correction.target[shifted(common, -top, -left)]
+    return found
+
+
+def _squares(shape: tuple[int, int], halo: int) -> Iterator[tuple[Box, Box]]:
+    """Cut a plane into squares; yield each, and with the context around it."""
+    height, width = shape
+    for y, x in itertools.product(_even(height), _even(width)):
+        yield (
+            (y, x),
+            (
+                slice(max(y.start - halo, 0), min(y.stop + halo, height)),
+                slice(max(x.start - halo, 0), min(x.stop + halo, width)),
+            ),
+        )
 
 
 def _even(length: int) -> Iterator[slice]:
