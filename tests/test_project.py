@@ -18,7 +18,9 @@ from napari_unet.blocks import SIDE
 from napari_unet.corrections import FOREGROUND, IGNORE, Correction
 from napari_unet.errors import CorrectionError, OutputError
 from napari_unet.images import Image, open_image
+from napari_unet.options import SegmentOptions
 from napari_unet.project import Project, project_place
+from napari_unet.projectfile import SEEN
 from napari_unet.safefile import pack, unpack
 
 BOX = slice(250, 262), slice(10, 20)  # over the border of two blocks
@@ -127,6 +129,25 @@ def test_training_sees_blocks_as_it_sees_the_whole_image(
         np.testing.assert_array_equal(example.image, part)
     np.testing.assert_array_equal(found[0].target[:256, :256], target[:256, :256])
     np.testing.assert_array_equal(found[1].target[96:, :256], target[256:, :256])
+
+
+@pytest.mark.parametrize(
+    ("stored", "channel", "diameter"),
+    [
+        ({"channel": 1, "diameter": 24.0}, 1, 24.0),
+        ({"channel": None, "diameter": None}, None, None),
+        ({"channel": [1], "diameter": -3}, None, None),
+        ("damaged", None, None),
+    ],
+    ids=["both", "neither", "nonsense", "no object"],
+)
+def test_corrections_know_how_the_image_was_segmented(
+    saved, image, stored, channel, diameter
+) -> None:
+    project = Project.open(saved)
+    project.update(settings={SEEN: {project.add_image(image): stored}})
+    for correction in Project.open(saved).corrections():
+        assert correction.seen == SegmentOptions(channel=channel, diameter=diameter)
 
 
 def test_unsaved_corrections_count_too(tmp_path, image) -> None:

@@ -6,7 +6,7 @@ screen) and what it means that nobody looked at a pixel.
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from scipy import ndimage
 from .errors import CorrectionError
 from .images import Image, open_image
 from .objects import instance_targets
+from .options import SegmentOptions
 
 __all__ = [
     "FOREGROUND",
@@ -55,6 +56,8 @@ class Correction:
     sample
         Raw pixels (C, N) from all over the image that `image` was cut from: its
         intensities are scaled by them, never by the crop. None: `image` is whole.
+    seen
+        In which channel, and at which scale, it was segmented when it was corrected.
     source, key, model, time
         Which image it came from, what its project calls that, which model was
         corrected, and when (ISO 8601).
@@ -71,6 +74,7 @@ class Correction:
     corner: tuple[int, int] = (0, 0)
     cut: tuple[tuple[int, ...], tuple[int, int]] = ((), (0, 0))
     sample: NDArray[Any] | None = None
+    seen: SegmentOptions = field(default_factory=SegmentOptions)
     source: str = ""
     key: str = ""
     model: str = ""

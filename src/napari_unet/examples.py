@@ -15,10 +15,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .corrections import IGNORE, Correction, strokes
-from .inputs import model_input
+from .inputs import ModelInput, corrected_input
 from .model import Model
-from .options import SegmentOptions
-from .tiling import Box, cut, shifted
+from .tiling import Box, shifted
 
 __all__ = [
     "Example",
@@ -116,11 +115,10 @@ def read_examples(
     ImageError
         If an image does not fit the model, or cannot be read.
     """
-    options = SegmentOptions(channel=channel)
     crops = [
         (window, target)
         for correction in corrections
-        for window, target in _crops(model, correction, options)
+        for window, target in _crops(model, correction, channel)
     ]
     pieces = [tuple(_pieces(target)) for _, target in crops]
     total = sum(piece.weight for found in pieces for piece in found)
@@ -136,16 +134,16 @@ def read_examples(
 
 
 def _crops(
-    model: Model, correction: Correction, options: SegmentOptions
+    model: Model, correction: Correction, channel: int | str | None
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
     """Cut a correction into crops of bounded size that somebody looked at."""
-    source = model_input(model, correction.image, options)
+    source = corrected_input(model, correction, channel)
     if correction.sample is None:
         intensities = source.intensities()
     else:
         intensities = source.intensities(sample=correction.sample)
     for core, box in _squares(source.shape, model.spec.halo):
-        said = _said(correction, core)
+        said = _said(correction, source, core)
         if (said != IGNORE).any():
             y, x = box
             target = np.full((y.stop - y.start, x.stop - x.start), IGNORE, np.uint8)
@@ -154,15 +152,15 @@ def _crops(
             yield np.ascontiguousarray(window), target
 
 
-def _said(correction: Correction, box: Box) -> NDArray[np.uint8]:
-    """Return the target (Y, X) of a box of the plane."""
-    found = np.full([side.stop - side.start for side in box], IGNORE, np.uint8)
-    top, left = correction.corner
-    height, width = correction.target.shape
-    common = cut(box, (slice(top, top + height), slice(left, left + width)))
-    if all(side.stop > side.start for side in common):
-        here = shifted(common, -box[0].start, -box[1].start)
-        found[here] = correction.target[shifted(common, -top, -left)]
+def _said(correction: Correction, source: ModelInput, box: Box) -> NDArray[np.uint8]:
+    """Return the target (Y, X) of a box in the net's pixels."""
+    at = zip(source.axes, box, correction.corner, strict=True)
+    y, x = (axis.nearest(side) - start for axis, side, start in at)
+    rows, columns = (
+        (i >= 0) & (i < n) for i, n in zip((y, x), correction.target.shape, strict=True)
+    )
+    found = np.full((len(y), len(x)), IGNORE, np.uint8)
+    found[np.ix_(rows, columns)] = correction.target[np.ix_(y[rows], x[columns])]
     return found
 
 

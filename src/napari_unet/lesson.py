@@ -224,7 +224,12 @@ def _channels(corrections: Sequence[Correction], options: TrainOptions) -> int:
     """Return how many channels a new model sees: as many as there are."""
     if options.channel is not None:
         return 1
-    found = sorted({(c.image.title, c.image.channels) for c in corrections})
+    found = sorted(
+        {
+            (c.image.title, c.image.channels if c.seen.channel is None else 1)
+            for c in corrections
+        }
+    )
     if len({n for _, n in found}) > 1:
         listed = ", ".join(f"{name}: {n}" for name, n in found[:5])
         raise CorrectionError(

@@ -34,6 +34,7 @@ from .projectfile import (
     merge,
     project_place,
     read_index,
+    seen_as,
 )
 from .reviews import Reviews
 from .safefile import read_whole, set_aside, sweep, write_whole
@@ -151,7 +152,8 @@ class Project:
 
     def corrections(self) -> list[Correction]:
         """Return what was said about all images; see `Reviews.corrections`."""
-        return self._reviews.corrections(self._origin)
+        found = self._reviews.corrections(self._origin)
+        return [replace(c, seen=seen_as(self.index, c.key)) for c in found]
 
     def flush(self) -> None:
         """Write what changed; may run in another thread than the rest.
