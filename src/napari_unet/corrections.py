@@ -147,12 +147,18 @@ def targets_from_labels(
     Raises
     ------
     CorrectionError
-        If there is a class that the model does not have, or no whole numbers at all.
+        If there is a class that the model does not have, or other numbers than
+        0, 1, 2, ...
     """
     if labels.dtype.kind not in ("b", "u", "i"):
         raise CorrectionError(
             f"{name} has pixels of type {labels.dtype}; labels are whole numbers: "
             "uint8 for classes, uint16 for objects."
+        )
+    if labels.dtype.kind == "i" and (least := int(labels.min(initial=0))) < 0:
+        raise CorrectionError(
+            f"{name} has a pixel of {least}; labels are 0 or more. Save them as uint8 "
+            "with 255 where nobody looked, or as uint16 objects."
         )
     if labels.dtype.itemsize > 1:  # instances
         if boundary in (1, 2) and len(classes) == 3:
@@ -238,7 +244,12 @@ def _read_pair(
     image_path: Path, label_path: Path, classes: Sequence[str], boundary: int | None
 ) -> Iterator[Correction]:
     image, labels = open_image(image_path), open_image(label_path)
-    if labels.channels > 1 or labels.label_shape != image.label_shape:
+    if labels.channels > 1:
+        raise CorrectionError(
+            f"The labels {label_path.name} have {labels.channels} channels or colours; "
+            "labels have one number for each pixel. Save them as a grey image."
+        )
+    if labels.label_shape != image.label_shape:
         raise CorrectionError(
             f"The labels {label_path.name} have shape {labels.shape}; the image "
             f"{image_path.name} needs {image.label_shape}. Save them in the same size."
