@@ -1,5 +1,7 @@
 """Fixed and broken: every reviewed pixel of every correction, at its place."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -66,8 +68,11 @@ def run(*arguments) -> tuple[list[float], list[Compared]]:
             return fractions, stop.value
 
 
-def classes_of(model: Model, image: Image) -> np.ndarray:
-    job = segment(model, image, SegmentOptions(output="classes", device="cpu"))
+PLAIN = SegmentOptions(output="classes", device="cpu")
+
+
+def classes_of(model: Model, image: Image, options=PLAIN) -> np.ndarray:
+    job = segment(model, image, options)
     while True:
         try:
             next(job)
@@ -204,6 +209,27 @@ def test_crop_is_scaled_as_its_whole_image() -> None:
     wanted = expected(bright(0.2), bright(0.1), whole, everywhere)[20:60, 20:70]
     np.testing.assert_array_equal(found[0], wanted)
     assert (found[1] != wanted).any()
+
+
+def test_pixels_are_judged_at_the_scale_at_which_they_were_segmented() -> None:
+    rng = np.random.default_rng(3)
+    image = Image("large", rng.integers(0, 99, (160, 200)).astype(np.uint16), "YX")
+    target = np.full((90, 110), IGNORE, np.uint8)
+    target[5:80, 10:100] = rng.integers(0, 3, (75, 90))
+    seen = SegmentOptions(diameter=20.0, output="classes", device="cpu")
+    models = [replace(wild(seed), card={"diameter": 14.0}) for seed in (0, 1)]
+    right = []
+    for model in models:
+        found = classes_of(model, image, seen)[40:130, 60:170]
+        right.append(found == target)
+    (compared,) = run(
+        *models, [Correction(image, target, corner=(40, 60), seen=seen)], CPU
+    )[1]
+    judged = target != IGNORE
+    for kind, was, now in ((FIXED, False, True), (BROKEN, True, False)):
+        wanted = judged & (right[0] == was) & (right[1] == now)
+        assert wanted.any()
+        assert ((compared.map == kind) == wanted).mean() > 0.999
 
 
 def test_images_are_scaled_each_by_its_own_pixels() -> None:

@@ -265,6 +265,19 @@ def test_chosen_channel_is_what_is_learned_and_gone_on_with(window):
         assert "Choose a channel" not in window.line
 
 
+def test_image_is_learned_as_it_was_segmented_last(window):
+    window.file(squares())
+    for diameter in (20, 8):  # nothing is painted in between the last two
+        window.segment.form.advanced.diameter.setValue(diameter)
+        window.segmented()
+        if diameter == 20:
+            window.paint(9, (40, 20), (40, 40))
+            window.erase((30, 20), (30, 40))
+            window.until(lambda: not window.project.unsaved)
+    window.do("Improve")
+    assert {c.seen.diameter for c in window.project.corrections()} == {8.0}
+
+
 def test_file_of_a_stack_goes_on_plane_by_plane(window):
     image = squares((3, 64, 96))
     path = window.file(image, imagej=True, metadata={"axes": "ZYX"})

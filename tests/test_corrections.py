@@ -85,6 +85,20 @@ def test_fractions_are_no_labels() -> None:
         targets_from_labels(np.zeros((2, 2), np.float32), CELLS, None, "a.tif")
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int64])
+def test_numbers_below_zero_are_no_labels(dtype) -> None:
+    with pytest.raises(CorrectionError, match="-1; labels are 0 or more"):
+        targets_from_labels(np.array([[0, -1]], dtype), CELLS, None, "a.tif")
+
+
+def test_labels_in_colour_are_named(tmp_path) -> None:
+    for name, shape in (("images", (8, 9)), ("labels", (8, 9, 3))):
+        (tmp_path / name).mkdir()
+        tifffile.imwrite(tmp_path / name / "a.tif", np.zeros(shape, np.uint8))
+    with pytest.raises(CorrectionError, match="3 channels or colours"):
+        read_folder(tmp_path / "images", tmp_path / "labels", CELLS)
+
+
 def test_correction_outside_its_image_is_refused() -> None:
     image = Image("a", np.zeros((8, 8), np.uint8), "YX")
     with pytest.raises(CorrectionError, match="Was the image changed since"):

@@ -107,6 +107,34 @@ def test_objects_painted_into_one_stay_one(reviews) -> None:
     assert set(np.unique(rejoined(reviews, old, new))) == {0, 7}
 
 
+class Painted(ImageReviews):
+    """Reviews of which somebody paints some more once they were read."""
+
+    def read(self, plane, box):
+        found = super().read(plane, box)
+        waiting, self.waiting = self.waiting, ()
+        for stroke in waiting:
+            review(self, *stroke)
+        return found
+
+    waiting = ()
+
+
+def test_stroke_that_is_painted_while_objects_go_on_is_kept(reviews) -> None:
+    review(reviews, slice(50, 60), slice(50, 90), 7)
+    array = np.zeros(SHAPE, np.int32)
+    array[50:90, 50:90] = 7
+    (before,) = look(array, (), reviews.boxes(()))
+    store = Painted(reviews.project, reviews.key)
+    kept = Kept(array, store)
+    predict(kept, array.copy())
+    store.waiting = [(slice(100, 110), slice(100, 110), 9)]
+    rejoin(before, kept, 1000)
+    target, shown = reviews.read((), square(100, 100, 10))
+    assert (target == 1).all()
+    assert (shown == 9).all()
+
+
 def test_object_that_was_cut_gets_a_number_for_each_piece(reviews) -> None:
     old, new = np.zeros(SHAPE, np.int32), np.zeros(SHAPE, np.int32)
     old[50:90, 50:130] = 7

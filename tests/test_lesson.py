@@ -1,5 +1,6 @@
 """`napari-unet train`: what people said in, one model file out, every refusal first."""
 
+import itertools
 import json
 from dataclasses import replace
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_unet import course, training
 from napari_unet.cli import main
 from napari_unet.corrections import FOREGROUND, IGNORE, Correction
 from napari_unet.errors import CorrectionError, OptionsError, OutputError
@@ -231,6 +233,66 @@ def test_existing_output_is_refused_before_anything_is_read(folder) -> None:
         train(folder / "x.pt", project="nowhere")
     with pytest.raises(OutputError, match="There is no folder"):
         train(folder / "gone" / "x.safetensors", project="nowhere")
+
+
+def test_place_that_takes_no_file_is_refused_before_anything_is_read(folder) -> None:
+    with pytest.raises(OutputError, match="cannot be written"):
+        train("/proc/x.safetensors", project="nowhere")
+    (folder / "taken.safetensors").mkdir()
+    with pytest.raises(OutputError, match="is a folder"):
+        train(folder / "taken.safetensors", project="nowhere", overwrite=True)
+
+
+def test_training_that_was_interrupted_goes_on(folder, small, monkeypatch) -> None:
+    monkeypatch.setattr(training, "_CHECK", 2)
+    monkeypatch.setattr(course, "_PATIENCE", 2)
+    monkeypatch.setattr(course, "_CUTS", 2)
+    for name in "abcde":
+        pixels, truth = squares(name)
+        tifffile.imwrite(folder / "images" / f"{name}.tif", pixels)
+        tifffile.imwrite(folder / "labels" / f"{name}.tif", truth)
+
+    def learn(name, report=lambda doing, fraction: None):
+        train(
+            folder / f"{name}.safetensors",
+            images=folder / "images",
+            labels=folder / "labels",
+            model=str(small),
+            options=TrainOptions(seconds=None, device="cpu"),
+            report=report,
+        )
+        return load(folder / f"{name}.safetensors").checksum()
+
+    steps = itertools.count()
+
+    def interrupt(doing, fraction):
+        if next(steps) == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        learn("broken", interrupt)
+    assert (folder / "broken.safetensors.training").exists()
+    counted = []
+    assert learn("broken", lambda *told: counted.append(told)) == learn("whole")
+    whole = []
+    learn("again", lambda *told: whole.append(told))
+    assert len(counted) == len(whole) - 4
+    assert not list(folder.glob("*.training"))
+
+
+def test_objects_do_not_tell_several_new_classes_apart(folder, small) -> None:
+    for name in "ab":
+        truth = squares(name)[1].astype(np.uint16)
+        tifffile.imwrite(folder / "labels" / f"{name}.tif", truth)
+    lesson = train(
+        folder / "x.safetensors",
+        images=folder / "images",
+        labels=folder / "labels",
+        model=str(small),
+        classes=["background", "cell", "debris"],
+        options=BRIEF,
+    )
+    assert "cell, debris cannot be told apart" in lesson.notes[0]
 
 
 def test_overwrite_replaces_the_old_file(folder, small, capsys) -> None:

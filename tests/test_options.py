@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from napari_unet.errors import OptionsError, UNetError
-from napari_unet.options import SegmentOptions, parse_memory
+from napari_unet.options import SegmentOptions, TrainOptions, parse_memory
 
 
 @pytest.mark.parametrize(
@@ -101,3 +101,9 @@ def test_options_travel_unchanged() -> None:
 
 def test_errors_of_options_belong_to_the_family() -> None:
     assert issubclass(OptionsError, UNetError)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_seed_that_no_generator_takes_is_refused(seed) -> None:
+    with pytest.raises(OptionsError, match="seed is"):
+        TrainOptions(seed=seed)

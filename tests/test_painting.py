@@ -56,21 +56,59 @@ def test_undo_takes_a_stroke_back_and_redo_brings_it_again(reviews) -> None:
     stroke(canvas, slice(5, 9), slice(5, 9), 1)
     stroke(canvas, slice(7, 12), slice(7, 12), 0)  # over a part of the first
     first, second = canvas.labels.copy(), reviews.read((), WHOLE)
-    assert not canvas.look_again()
+    assert not canvas.look_again(undone=True)
     canvas.labels[7:9, 7:9] = 1  # as napari undoes it
-    assert canvas.look_again()
+    assert canvas.look_again(undone=True)
     target, _ = reviews.read((), WHOLE)
     assert (target[5:9, 5:9] == 1).all()
     assert (target != IGNORE).sum() == 16
     canvas.labels[5:9, 5:9] = 0
-    assert canvas.look_again()
+    assert canvas.look_again(undone=True)
     assert (reviews.read((), WHOLE)[0] == IGNORE).all()
     canvas.labels[5:9, 5:9] = 1
-    assert canvas.look_again()
+    assert canvas.look_again(undone=False)
     canvas.labels[...] = first
-    assert canvas.look_again()
+    assert canvas.look_again(undone=False)
     for was, now in zip(second, reviews.read((), WHOLE), strict=True):
         np.testing.assert_array_equal(now, was)
+
+
+def test_erasing_all_of_a_stroke_can_be_undone_and_redone(reviews) -> None:
+    canvas = Canvas(np.zeros((300, 320), np.uint8), reviews, CELLS)
+    place = slice(5, 9), slice(5, 9)
+    stroke(canvas, *place, 1)
+    stroke(canvas, *place, 0)  # the labels are as they were before both
+    for undone, value in ((True, 1), (True, 0), (False, 1), (False, 0)):
+        canvas.labels[place] = value
+        assert canvas.look_again(undone=undone)
+    assert (reviews.read((), place)[0] == 0).all()
+
+
+def test_undo_leaves_alone_what_was_approved_around_the_stroke(reviews) -> None:
+    canvas = Canvas(np.zeros((300, 320), np.uint8), reviews, CELLS)
+    place = slice(0, 40), slice(0, 40)
+    before, diagonal = canvas.labels[place].copy(), np.arange(40)
+    canvas.labels[diagonal, diagonal] = 1
+    canvas.paint([Change((), place, before)])
+    canvas.approve((), place)
+    canvas.labels[diagonal, diagonal] = 0
+    assert canvas.look_again(undone=True)
+    assert reviews.counts()[0].pixels == 40 * 40 - 40
+    assert (reviews.read((), place)[0][diagonal, diagonal] == IGNORE).all()
+    canvas.labels[diagonal, diagonal] = 1
+    assert canvas.look_again(undone=False)
+    assert reviews.counts()[0].pixels == 40 * 40 - 40
+    assert reviews.counts()[1].pixels == 40
+
+
+def test_brush_over_what_is_only_known_to_be_something_says_what(reviews) -> None:
+    rules = Rules("classes", ("background", "cell", "debris"))
+    canvas = Canvas(np.ones((300, 320), np.uint8), reviews, rules)
+    place, shape = (slice(5, 9), slice(5, 9)), (4, 4)
+    pixels = np.full(shape, FOREGROUND, np.uint8), np.ones(shape, np.int32)
+    reviews.write((), place, pixels)
+    canvas.confirm((), place, np.ones(shape, bool), painted=False)
+    assert (reviews.read((), place)[0] == 1).all()
 
 
 def test_confirmed_pixels_are_taken_back_with_their_stroke(reviews) -> None:
@@ -81,7 +119,7 @@ def test_confirmed_pixels_are_taken_back_with_their_stroke(reviews) -> None:
     canvas.confirm((), WHOLE, passed, painted=True)
     assert reviews.counts()[0].pixels == 3200
     canvas.labels[5:9, 5:9] = 0
-    canvas.look_again()
+    canvas.look_again(undone=True)
     assert reviews.counts() == {}
 
 
@@ -90,7 +128,7 @@ def test_strokes_from_before_a_prediction_are_not_undone(reviews) -> None:
     stroke(canvas, slice(5, 9), slice(5, 9), 1)
     canvas.forget()
     canvas.labels[5:9, 5:9] = 0
-    assert not canvas.look_again()
+    assert not canvas.look_again(undone=True)
     assert reviews.counts()[1].pixels == 16
 
 
@@ -169,7 +207,7 @@ def test_stroke_touches_its_own_plane_only(tmp_path) -> None:
     canvas.paint([Change((z,), box, np.zeros((4, 4), np.uint8)) for z in (1, 2)])
     assert reviews.planes() == {(1,), (2,)}
     labels[1:] = 0  # one stroke in three dimensions is undone as one
-    assert canvas.look_again()
+    assert canvas.look_again(undone=True)
     assert reviews.planes() == set()
 
 

@@ -18,7 +18,9 @@ from napari_unet.blocks import SIDE
 from napari_unet.corrections import FOREGROUND, IGNORE, Correction
 from napari_unet.errors import CorrectionError, OutputError
 from napari_unet.images import Image, open_image
+from napari_unet.options import SegmentOptions
 from napari_unet.project import Project, project_place
+from napari_unet.projectfile import SEEN
 from napari_unet.safefile import pack, unpack
 
 BOX = slice(250, 262), slice(10, 20)  # over the border of two blocks
@@ -127,6 +129,25 @@ def test_training_sees_blocks_as_it_sees_the_whole_image(
         np.testing.assert_array_equal(example.image, part)
     np.testing.assert_array_equal(found[0].target[:256, :256], target[:256, :256])
     np.testing.assert_array_equal(found[1].target[96:, :256], target[256:, :256])
+
+
+@pytest.mark.parametrize(
+    ("stored", "channel", "diameter"),
+    [
+        ({"channel": 1, "diameter": 24.0}, 1, 24.0),
+        ({"channel": None, "diameter": None}, None, None),
+        ({"channel": [1], "diameter": -3}, None, None),
+        ("damaged", None, None),
+    ],
+    ids=["both", "neither", "nonsense", "no object"],
+)
+def test_corrections_know_how_the_image_was_segmented(
+    saved, image, stored, channel, diameter
+) -> None:
+    project = Project.open(saved)
+    project.update(settings={SEEN: {project.add_image(image): stored}})
+    for correction in Project.open(saved).corrections():
+        assert correction.seen == SegmentOptions(channel=channel, diameter=diameter)
 
 
 def test_unsaved_corrections_count_too(tmp_path, image) -> None:
@@ -719,6 +740,39 @@ def test_strokes_of_two_programs_on_one_block_are_all_kept(saved, image) -> None
     wanted = [IGNORE] * 5 + [3] * 5 + [4] * 10 + [IGNORE] * 15 + [2] * 10 + [IGNORE] * 5
     assert target[0].tolist() == wanted
     assert (one.read(keys[0], (), right)[0] == 2).all()
+
+
+def test_first_strokes_of_two_programs_on_one_block_are_all_kept(
+    tmp_path, image
+) -> None:
+    one, two = (Project.open(tmp_path / "cells.unet") for _ in range(2))
+    keys = [project.add_image(image) for project in (one, two)]
+    left, right = ((slice(10, 20), slice(x, x + 10)) for x in (100, 130))
+    paint(one, keys[0], 3, left)
+    one.flush()
+    paint(two, keys[1], 2, right)  # it knew of no block when it was opened
+    assert (two.read(keys[1], (), left)[0] == 3).all()
+    two.flush()
+    kept = Project.open(tmp_path / "cells.unet")
+    assert (kept.read(keys[0], (), left)[0] == 3).all()
+    assert (kept.read(keys[0], (), right)[0] == 2).all()
+
+
+def test_what_was_written_as_it_was_is_no_stroke_on_what_another_painted(
+    saved, image
+) -> None:
+    one, two = Project.open(saved), Project.open(saved)
+    keys = [project.add_image(image) for project in (one, two)]
+    box = slice(10, 20), slice(100, 140)  # around a stroke that is no rectangle
+    target, shown = two.read(keys[1], (), box)
+    paint(one, keys[0], 3, (slice(10, 20), slice(100, 110)))
+    one.flush()
+    target[:, 30:] = 2
+    two.write(keys[1], (), box, (target, shown))
+    two.flush()
+    target, _ = Project.open(saved).read(keys[0], (), box)
+    assert (target[:, :10] == 3).all()
+    assert (target[:, 30:] == 2).all()
 
 
 def test_block_that_somebody_deleted_is_written_again(saved, image) -> None:

@@ -13,7 +13,7 @@ class Heard:
     def __init__(self, layer: Labels) -> None:
         self.layer = layer
         self.before = np.array(layer.data)
-        self.painted, self.passed, self.returned = [], [], 0
+        self.painted, self.passed, self.returned = [], [], []
         self.strokes = Strokes(layer, self._paint, self._pass, self._return)
 
     def _paint(self, found) -> None:
@@ -22,8 +22,8 @@ class Heard:
     def _pass(self, way, painted) -> None:
         self.passed.append((way, painted))
 
-    def _return(self) -> None:
-        self.returned += 1
+    def _return(self, undone) -> None:
+        self.returned.append(undone)
 
     def undone(self) -> np.ndarray:
         """Return the labels with all that was told put back, the latest first."""
@@ -86,12 +86,18 @@ def test_brush_in_three_dimensions_tells_every_plane(qtbot) -> None:
 def test_undo_and_redo_are_noticed(plane) -> None:
     heard = Heard(plane)
     plane.paint((20, 30), 7)
-    before = heard.returned
+    plane.paint((20, 30), 8)
+    plane.refresh()
+    assert heard.returned == []
     plane.undo()
-    assert heard.returned > before
-    before = heard.returned
+    plane.undo()
+    assert heard.returned == [True, True]
     plane.redo()
-    assert heard.returned > before
+    assert heard.returned == [True, True, False]
+    plane.paint((60, 30), 8)  # what could be redone is forgotten
+    plane.refresh()
+    plane.undo()
+    assert heard.returned == [True, True, False, True]
 
 
 def test_nothing_is_told_after_forget_but_what_waited(plane) -> None:

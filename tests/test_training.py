@@ -1,5 +1,7 @@
 """Learning from strokes: better where nobody painted, never at the old model's cost."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,9 @@ from napari_unet.corrections import FOREGROUND, IGNORE, Correction
 from napari_unet.errors import CorrectionError
 from napari_unet.examples import Views, read_examples, set_apart
 from napari_unet.images import Image
+from napari_unet.inputs import model_input
 from napari_unet.model import Model, UNet, UNetSpec
-from napari_unet.options import TrainOptions
+from napari_unet.options import SegmentOptions, TrainOptions
 from napari_unet.training import Trained, TrainStep, fine_tune
 
 
@@ -165,6 +168,43 @@ def test_crop_is_scaled_as_its_whole_image() -> None:
     )
 
 
+def test_image_is_learned_at_the_scale_at_which_it_was_segmented() -> None:
+    image, truth = squares(1)
+    model = replace(small_model(), card={"diameter": 10.0})
+    target = np.full((40, 60), IGNORE, np.uint8)
+    target[...] = truth[60:100, 50:110]
+    seen = SegmentOptions(diameter=20.0)
+    (found,) = read_examples(
+        model, [Correction(image, target, corner=(60, 50), seen=seen)]
+    )
+    source = model_input(model, image, seen)
+    assert found.image.shape == (1, *source.shape) == (1, 64, 80)
+    whole, _ = source.read((), (slice(0, 64), slice(0, 80)), source.intensities())
+    np.testing.assert_array_equal(found.image, whole)
+    inside = np.full((64, 80), IGNORE, np.uint8)
+    inside[30:50, 25:55] = truth[61:100:2, 51:110:2]
+    np.testing.assert_array_equal(found.target, inside)
+    unknown = replace(model, card={})  # it was never shown an image of another scale
+    (found,) = read_examples(
+        unknown, [Correction(image, target, corner=(60, 50), seen=seen)]
+    )
+    assert found.image.shape == (1, 128, 160)
+
+
+def test_each_image_is_learned_in_the_channel_in_which_it_was_segmented() -> None:
+    image, truth = squares(1)
+    pixels = np.stack([np.zeros_like(image.data), image.data])
+    both = Image("both", pixels, "CYX")
+    corrections = [
+        Correction(image, truth),
+        Correction(both, truth, seen=SegmentOptions(channel=1)),
+    ]
+    one, other = read_examples(small_model(), corrections)
+    np.testing.assert_array_equal(one.image, other.image)
+    (first,) = read_examples(small_model(), corrections[1:], 0)  # whoever says so
+    assert not first.image.any()
+
+
 def test_weights_sum_to_one_and_grow_with_the_root_of_a_stroke() -> None:
     image, truth = squares(1)
     target = np.full(truth.shape, IGNORE, np.uint8)
@@ -186,6 +226,16 @@ def test_large_plane_is_cut_where_somebody_looked() -> None:
     (found,) = read_examples(small_model(), [Correction(image, target)])
     assert found.target.shape[0] < 1200
     assert int((found.target == 1).sum()) == 3
+
+
+def test_every_pixel_of_a_large_plane_is_in_one_example() -> None:
+    image = Image("large", np.zeros((2100, 100), np.uint8), "YX")
+    found = read_examples(
+        small_model(), [Correction(image, np.ones((2100, 100), np.uint8))]
+    )
+    assert len(found) == 3
+    assert sum(int((e.target == 1).sum()) for e in found) == 2100 * 100
+    assert found[1].target.shape[0] > 700  # with context on both sides
 
 
 def test_views_copy_pixels_and_keep_targets_on_them() -> None:

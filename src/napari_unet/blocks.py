@@ -94,10 +94,12 @@ class Blocks:
                 found = self._load(place)
                 if found is None:
                     found = self._cache[place] = _nothing(SIDE, SIDE)
+                nowhere = np.zeros((SIDE, SIDE), np.bool_)
+                painted = self._painted.setdefault(place, nowhere)[there]
+                painted |= found[0][there] != pixels[0][here]
+                painted |= found[1][there] != pixels[1][here]
                 found[0][there], found[1][there] = pixels[0][here], pixels[1][here]
                 self._dirty[place] = object()
-                nowhere = np.zeros((SIDE, SIDE), np.bool_)
-                self._painted.setdefault(place, nowhere)[there] = True
 
     def flush(self, describe: Callable[[Place], tuple[NDArray[Any], Any]]) -> None:
         """Write what changed, block by block; what fails stays dirty.
@@ -216,7 +218,9 @@ class Blocks:
     def _load(self, place: Place) -> Pixels | None:
         found = self._cache.pop(place, None)
         if found is None:
-            self._stamps[place] = _stamp(self.folder / place.file)
+            stamp = self._stamps[place] = _stamp(self.folder / place.file)
+            if stamp is not None:  # another program may have made it
+                self._mark(place, stored=True)
             block = self.stored(place)
             if block is None:
                 return None

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from .corrections import FOREGROUND, Correction
 from .errors import CorrectionError
 from .inference import engine
-from .inputs import ModelInput, model_input
+from .inputs import ModelInput, corrected_input
 from .model import Model
-from .options import SegmentOptions, TrainOptions
+from .options import TrainOptions
 from .predict import predict_tile
 from .readout import ReadOut
 from .scaling import Intensities
-from .tiling import Box, Tile, cut, plan_tiles, region, shifted
+from .tiling import Box, Tile, cut, plan_tiles, region, round_up, shifted
 
 __all__ = [
     "BROKEN",
@@ -152,15 +152,15 @@ class _Judge:
     def __init__(self, model: Model, options: TrainOptions) -> None:
         self.model = model
         self.run = engine(model, options.device)
-        self.options = SegmentOptions(channel=options.channel)
+        self.channel = options.channel
         self._known: tuple[object, Intensities] | None = None
 
     def look(self, correction: Correction, good: NDArray[np.bool_]) -> Iterator[float]:
         """Fill in which pixels of a target are right; yield how much of it is done."""
-        source = model_input(self.model, correction.image, self.options)
+        source = corrected_input(self.model, correction, self.channel)
         read = ReadOut(source, _covered(correction), "classes")
         top, left = correction.corner
-        tiles = self._tiles(correction)
+        tiles = self._tiles(correction, source)
         for done, tile in enumerate(tiles, 1):
             intensities = self._intensities(correction, source)
             plane = correction.plane
@@ -171,18 +171,23 @@ class _Judge:
             good[box] = np.where(target == FOREGROUND, classes > 0, classes == target)
             yield done / len(tiles)
 
-    def _tiles(self, correction: Correction) -> list[Tile]:
-        """Return the tiles that people looked at, in pixels of the plane."""
-        halo, stride = self.run.spec.halo, self.run.spec.stride
+    def _tiles(self, correction: Correction, source: ModelInput) -> list[Tile]:
+        """Return the tiles that people looked at, in the net's pixels."""
+        axes, stride = source.axes, self.run.spec.stride
+        support = max(axis.back().support for axis in axes) if source.resampled else 0
+        halo = self.run.spec.halo + round_up(support, stride)
         box = _covered(correction)
-        y, x = region(correction.image.plane_shape, box, halo, stride)
+        near = zip(axes, box, strict=True)
+        rows, columns = (a.back().needs(s) if support else s for a, s in near)
+        y, x = region(source.shape, (rows, columns), halo, stride)
         shape = y.stop - y.start, x.stop - x.start
         window = max(_WINDOW, 4 * halo)  # less would be mostly halo
+        top, left = correction.corner
         found = []
         for tile in plan_tiles(shape, window, halo, stride).tiles:
             core, read = (shifted(b, y.start, x.start) for b in (tile.core, tile.read))
-            top, left = correction.corner
-            if correction.reviewed[shifted(cut(core, box), -top, -left)].any():
+            seen = axes[0].of_core(core[0]), axes[1].of_core(core[1])
+            if correction.reviewed[shifted(cut(seen, box), -top, -left)].any():
                 found.append(Tile(core, read, tile.pad))
         return found
 

@@ -6,7 +6,7 @@ screen) and what it means that nobody looked at a pixel.
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from scipy import ndimage
 from .errors import CorrectionError
 from .images import Image, open_image
 from .objects import instance_targets
+from .options import SegmentOptions
 
 __all__ = [
     "FOREGROUND",
@@ -55,6 +56,8 @@ class Correction:
     sample
         Raw pixels (C, N) from all over the image that `image` was cut from: its
         intensities are scaled by them, never by the crop. None: `image` is whole.
+    seen
+        In which channel, and at which scale, it was segmented when it was corrected.
     source, key, model, time
         Which image it came from, what its project calls that, which model was
         corrected, and when (ISO 8601).
@@ -71,6 +74,7 @@ class Correction:
     corner: tuple[int, int] = (0, 0)
     cut: tuple[tuple[int, ...], tuple[int, int]] = ((), (0, 0))
     sample: NDArray[Any] | None = None
+    seen: SegmentOptions = field(default_factory=SegmentOptions)
     source: str = ""
     key: str = ""
     model: str = ""
@@ -143,12 +147,18 @@ def targets_from_labels(
     Raises
     ------
     CorrectionError
-        If there is a class that the model does not have, or no whole numbers at all.
+        If there is a class that the model does not have, or other numbers than
+        0, 1, 2, ...
     """
     if labels.dtype.kind not in ("b", "u", "i"):
         raise CorrectionError(
             f"{name} has pixels of type {labels.dtype}; labels are whole numbers: "
             "uint8 for classes, uint16 for objects."
+        )
+    if labels.dtype.kind == "i" and (least := int(labels.min(initial=0))) < 0:
+        raise CorrectionError(
+            f"{name} has a pixel of {least}; labels are 0 or more. Save them as uint8 "
+            "with 255 where nobody looked, or as uint16 objects."
         )
     if labels.dtype.itemsize > 1:  # instances
         if boundary in (1, 2) and len(classes) == 3:
@@ -234,7 +244,12 @@ def _read_pair(
     image_path: Path, label_path: Path, classes: Sequence[str], boundary: int | None
 ) -> Iterator[Correction]:
     image, labels = open_image(image_path), open_image(label_path)
-    if labels.channels > 1 or labels.label_shape != image.label_shape:
+    if labels.channels > 1:
+        raise CorrectionError(
+            f"The labels {label_path.name} have {labels.channels} channels or colours; "
+            "labels have one number for each pixel. Save them as a grey image."
+        )
+    if labels.label_shape != image.label_shape:
         raise CorrectionError(
             f"The labels {label_path.name} have shape {labels.shape}; the image "
             f"{image_path.name} needs {image.label_shape}. Save them in the same size."

@@ -15,10 +15,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .corrections import IGNORE, Correction, strokes
-from .inputs import ModelInput, model_input
+from .inputs import ModelInput, corrected_input
 from .model import Model
-from .options import SegmentOptions
-from .tiling import Box
+from .tiling import Box, shifted
 
 __all__ = [
     "Example",
@@ -116,11 +115,10 @@ def read_examples(
     ImageError
         If an image does not fit the model, or cannot be read.
     """
-    options = SegmentOptions(channel=channel)
     crops = [
         (window, target)
         for correction in corrections
-        for window, target in _crops(model, correction, options)
+        for window, target in _crops(model, correction, channel)
     ]
     pieces = [tuple(_pieces(target)) for _, target in crops]
     total = sum(piece.weight for found in pieces for piece in found)
@@ -136,48 +134,47 @@ def read_examples(
 
 
 def _crops(
-    model: Model, correction: Correction, options: SegmentOptions
+    model: Model, correction: Correction, channel: int | str | None
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
     """Cut a correction into crops of bounded size that somebody looked at."""
-    source = model_input(model, correction.image, options)
+    source = corrected_input(model, correction, channel)
     if correction.sample is None:
         intensities = source.intensities()
     else:
         intensities = source.intensities(sample=correction.sample)
-    for box in _boxes(source, correction, model.spec.halo):
-        y, x = box
-        top, left = correction.corner
-        target = np.full((y.stop - y.start, x.stop - x.start), IGNORE, np.uint8)
-        height, width = correction.target.shape
-        rows = slice(max(y.start, top), min(y.stop, top + height))
-        columns = slice(max(x.start, left), min(x.stop, left + width))
-        target[
-            rows.start - y.start : rows.stop - y.start,
-            columns.start - x.start : columns.stop - x.start,
-        ] = correction.target[
-            rows.start - top : rows.stop - top,
-            columns.start - left : columns.stop - left,
-        ]
-        window, _ = source.read(correction.plane, box, intensities)
-        yield np.ascontiguousarray(window), target
+    for core, box in _squares(source.shape, model.spec.halo):
+        said = _said(correction, source, core)
+        if (said != IGNORE).any():
+            y, x = box
+            target = np.full((y.stop - y.start, x.stop - x.start), IGNORE, np.uint8)
+            target[shifted(core, -y.start, -x.start)] = said  # others have the rest
+            window, _ = source.read(correction.plane, box, intensities)
+            yield np.ascontiguousarray(window), target
 
 
-def _boxes(source: ModelInput, correction: Correction, halo: int) -> Iterator[Box]:
-    """Go through the plane in squares; yield those with reviewed pixels, widened."""
-    sides = [list(_even(n)) for n in source.shape]
-    top, left = correction.corner
-    for y in sides[0]:
-        for x in sides[1]:
-            part = correction.target[
-                max(y.start - top, 0) : max(y.stop - top, 0),
-                max(x.start - left, 0) : max(x.stop - left, 0),
-            ]
-            if (part != IGNORE).any():
-                height, width = source.shape
-                yield (
-                    slice(max(y.start - halo, 0), min(y.stop + halo, height)),
-                    slice(max(x.start - halo, 0), min(x.stop + halo, width)),
-                )
+def _said(correction: Correction, source: ModelInput, box: Box) -> NDArray[np.uint8]:
+    """Return the target (Y, X) of a box in the net's pixels."""
+    at = zip(source.axes, box, correction.corner, strict=True)
+    y, x = (axis.nearest(side) - start for axis, side, start in at)
+    rows, columns = (
+        (i >= 0) & (i < n) for i, n in zip((y, x), correction.target.shape, strict=True)
+    )
+    found = np.full((len(y), len(x)), IGNORE, np.uint8)
+    found[np.ix_(rows, columns)] = correction.target[np.ix_(y[rows], x[columns])]
+    return found
+
+
+def _squares(shape: tuple[int, int], halo: int) -> Iterator[tuple[Box, Box]]:
+    """Cut a plane into squares; yield each, and with the context around it."""
+    height, width = shape
+    for y, x in itertools.product(_even(height), _even(width)):
+        yield (
+            (y, x),
+            (
+                slice(max(y.start - halo, 0), min(y.stop + halo, height)),
+                slice(max(x.start - halo, 0), min(x.stop + halo, width)),
+            ),
+        )
 
 
 def _even(length: int) -> Iterator[slice]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from .corrections import Correction
 from .errors import ImageError, OptionsError
 from .images import Image
 from .model import Model
@@ -13,7 +14,7 @@ from .resample import Axis, resample
 from .scaling import Intensities, Scaling
 from .tiling import Tile
 
-__all__ = ["LUMA", "ModelInput", "model_input"]
+__all__ = ["LUMA", "ModelInput", "corrected_input", "model_input"]
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601; the shipped model was trained on it
 
@@ -159,6 +160,32 @@ def _factor(model: Model, options: SegmentOptions) -> float:
             "for. Give a scale instead of a diameter."
         )
     return _sane(model.diameter / options.diameter)
+
+
+def corrected_input(
+    model: Model, correction: Correction, channel: int | str | None = None
+) -> ModelInput:
+    """Decide what `model` sees of a corrected image: what it saw when it segmented it.
+
+    Parameters
+    ----------
+    channel
+        Which channel of all images; None takes that of the correction.
+
+    Raises
+    ------
+    ImageError
+        If the channels do not fit, or a channel must be chosen.
+    OptionsError
+        If the image would be scaled out of all proportion.
+    """
+    seen = correction.seen
+    options = SegmentOptions(
+        channel=seen.channel if channel is None else channel,
+        # A model that does not know its own can have been shown no other.
+        diameter=None if model.diameter is None else seen.diameter,
+    )
+    return model_input(model, correction.image, options)
 
 
 def _sane(factor: float) -> float:

@@ -200,9 +200,11 @@ def rejoin(before: Seen, kept: Kept, first: int) -> int:
         inside = (predicted == old) & ~seen & (pieces > 0)
         now[inside] = table[pieces[inside]]
     own = seen & (pieces > 0)
-    shown = shown.copy()
-    shown[own] = now[own] = table[pieces[own]]
-    kept.store.write(plane, box, (target, shown))
+    now[own] = table[pieces[own]]
+    latest, said = kept.store.read(plane, box)  # somebody may have painted meanwhile
+    own &= (latest == target) & (said == shown)
+    said[own] = now[own]
+    kept.store.write(plane, box, (latest, said))
     put(kept.array, (*plane, *box), now)
     return first
 

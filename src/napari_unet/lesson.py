@@ -6,6 +6,7 @@ model says.
 
 import datetime as dt
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ import numpy as np
 
 from .corrections import FOREGROUND, IGNORE, Correction, read_folder
 from .errors import CorrectionError, OptionsError, OutputError
-from .model import BOUNDARY, Model, load, save
+from .model import BOUNDARY, Model, UNetSpec, load, save
 from .options import TrainOptions
 from .project import Project
 from .projectfile import is_project
@@ -31,6 +32,10 @@ _USUAL = "nuclei"  # the model that learns when nobody says which
 _MASKS = (
     "The labels say nothing but background: 255 means that nobody looked. Write the "
     "objects of a mask as 1 (8 bit), or give each its own number (16 bit)."
+)
+_OBJECTS = (
+    "The labels hold numbers of objects (16 bit or more), which do not say of what "
+    "class they are: {classes} cannot be told apart. Save classes as 8 bit."
 )
 
 
@@ -77,7 +82,8 @@ def train(
     Parameters
     ----------
     target
-        A ``.safetensors`` file, which appears when it is complete.
+        A ``.safetensors`` file, which appears when it is complete. Training without a
+        time limit that was broken off goes on from what is kept beside it.
     project
         The folder of a project, whose corrections are learned from; or else:
     images, labels
@@ -110,17 +116,18 @@ def train(
             "images and their labels (--images and --labels)."
         )
     start = _start(found, classes, options, out.stem)
-    trained = _learn(start, found, options, report)
+    kept = out.with_name(f"{out.name}.training")
+    trained = _learn(start, found, options, kept, report)
     card = describe(trained, found.corrections)
     save(replace(trained.model, card=card, name=out.stem), out)
     return Lesson(trained, found.notes)
 
 
 def _learn(
-    start: Model, found: _Material, options: TrainOptions, report: _Report
+    start: Model, found: _Material, options: TrainOptions, kept: Path, report: _Report
 ) -> Trained:
     spare_cores()
-    with closing(fine_tune(start, found.corrections, options)) as job:
+    with closing(fine_tune(start, found.corrections, options, kept)) as job:
         while True:
             try:
                 event = next(job)
@@ -150,6 +157,16 @@ def _check_target(out: Path, *, overwrite: bool) -> None:
         )
     if not out.resolve().parent.is_dir():
         raise OutputError(f"There is no folder {out.parent}. Make it first.")
+    if out.is_dir():
+        raise OutputError(f"'{out}' is a folder. Choose another name.")
+    try:  # before hours of training, not after
+        with tempfile.TemporaryFile(dir=out.resolve().parent):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"The model cannot be written to {out} ({error.strerror or error}). Choose "
+            "another folder."
+        ) from error
 
 
 def _read_labels(
@@ -158,9 +175,18 @@ def _read_labels(
     parent = load(model or _USUAL)
     spec = parent.spec if classes is None else new_model(parent, classes).spec
     corrections = read_folder(images, labels, spec.classes, spec.boundary)
-    values = {int(v) for c in corrections for v in np.unique(c.target)}
-    notes = (_MASKS,) if values == {0, IGNORE} else ()
+    notes = _doubts(corrections, spec)
     return _Material(Path(images).name, parent, corrections, notes)
+
+
+def _doubts(corrections: Sequence[Correction], spec: UNetSpec) -> tuple[str, ...]:
+    """Return what may not be meant as it is written."""
+    values = {int(v) for c in corrections for v in np.unique(c.target)}
+    if values == {0, IGNORE}:
+        return (_MASKS,)
+    if spec.boundary is None and FOREGROUND in values <= {0, FOREGROUND, IGNORE}:
+        return (_OBJECTS.format(classes=", ".join(spec.classes[1:])),)
+    return ()
 
 
 def _read_project(
@@ -224,7 +250,12 @@ def _channels(corrections: Sequence[Correction], options: TrainOptions) -> int:
     """Return how many channels a new model sees: as many as there are."""
     if options.channel is not None:
         return 1
-    found = sorted({(c.image.title, c.image.channels) for c in corrections})
+    found = sorted(
+        {
+            (c.image.title, c.image.channels if c.seen.channel is None else 1)
+            for c in corrections
+        }
+    )
     if len({n for _, n in found}) > 1:
         listed = ", ".join(f"{name}: {n}" for name, n in found[:5])
         raise CorrectionError(

@@ -153,6 +153,8 @@ class TrainOptions:
             raise OptionsError(
                 f"seconds is {self.seconds}; it must be 0 or more, and finite."
             )
+        if not 0 <= self.seed < 2**32:
+            raise OptionsError(f"seed is {self.seed}; it must be 0 to {2**32 - 1}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from .blocks import SIDE, Pixels
-from .corrections import IGNORE, targets_from_labels
+from .corrections import FOREGROUND, IGNORE, targets_from_labels
 from .labelstore import LabelArray
 from .options import Output
 from .tiling import Box, cut, shifted
@@ -89,10 +89,11 @@ class Change:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Edit:
-    """Reviews of a box before and after somebody painted."""
+    """Reviews of some pixels of a box before and after somebody painted."""
 
     plane: tuple[int, ...]
     box: Box
+    where: Mask
     old: Pixels
     new: Pixels
 
@@ -174,7 +175,8 @@ class Canvas:
             Whether the same stroke changed others; it is taken back with them then.
         """
         target, _ = self.store.read(plane, box)
-        edits = self._decide(plane, box, passed & (target == IGNORE))
+        unknown = (target == IGNORE) | (target == FOREGROUND)
+        edits = self._decide(plane, box, passed & unknown)
         if painted and self._done:
             self._done[-1].edits.extend(edits)
         else:
@@ -201,22 +203,32 @@ class Canvas:
                 pixels += int(here.sum())
         return pixels
 
-    def look_again(self) -> bool:
-        """Take back, or do again, what was undone or redone in the labels since."""
-        found = False
-        while self._done and self._holds(self._done[-1], "before"):
-            stroke = self._done.pop()
-            for edit in reversed(stroke.edits):
-                self.store.write(edit.plane, edit.box, edit.old)
-            self._undone.append(stroke)
-            found = True
-        while not found and self._undone and self._holds(self._undone[-1], "after"):
-            stroke = self._undone.pop()
-            for edit in stroke.edits:
-                self.store.write(edit.plane, edit.box, edit.new)
-            self._done.append(stroke)
-            found = True
-        return found
+    def look_again(self, *, undone: bool) -> bool:
+        """Take the last stroke back, or do it again, if the labels were; say whether.
+
+        Parameters
+        ----------
+        undone
+            What happened to the labels: undo, or redo. They alone do not tell: where
+            all of a stroke was erased, they are as before it.
+        """
+        source, there = self._done, self._undone
+        if not undone:
+            source, there = there, source
+        if not source or not self._holds(source[-1], "before" if undone else "after"):
+            return False
+        stroke = source.pop()
+        there.append(stroke)
+        for edit in reversed(stroke.edits) if undone else stroke.edits:
+            self._put(edit, edit.old if undone else edit.new)
+        return True
+
+    def _put(self, edit: _Edit, pixels: Pixels) -> None:
+        """Let the pixels of an edit be these, and no others around them."""
+        target, shown = self.store.read(edit.plane, edit.box)
+        np.copyto(target, pixels[0], where=edit.where)
+        np.copyto(shown, pixels[1], where=edit.where)
+        self.store.write(edit.plane, edit.box, (target, shown))
 
     def _holds(self, stroke: _Stroke, when: str) -> bool:
         """Whether the labels are as they were before, or after, a stroke."""
@@ -257,7 +269,7 @@ class Canvas:
             np.where(decided, labels, old[1]).astype(np.int32),
         )
         self.store.write(plane, wide, new)
-        return _Edit(plane, wide, old, new)
+        return _Edit(plane, wide, decided, old, new)
 
     def _read(self, plane: tuple[int, ...], box: Box) -> NDArray[Any]:
         return np.asarray(self.labels[(*plane, *box)])

@@ -34,6 +34,7 @@ from .projectfile import (
     merge,
     project_place,
     read_index,
+    seen_as,
 )
 from .reviews import Reviews
 from .safefile import read_whole, set_aside, sweep, write_whole
@@ -151,7 +152,8 @@ class Project:
 
     def corrections(self) -> list[Correction]:
         """Return what was said about all images; see `Reviews.corrections`."""
-        return self._reviews.corrections(self._origin)
+        found = self._reviews.corrections(self._origin)
+        return [replace(c, seen=seen_as(self.index, c.key)) for c in found]
 
     def flush(self) -> None:
         """Write what changed; may run in another thread than the rest.
@@ -180,6 +182,17 @@ class Project:
         number = len(list(cleared.glob(f"{key}-*"))) + 1
         self._reviews.clear(key, cleared / f"{key}-{number}")
 
+    def refresh(self) -> None:
+        """Take over what another program saved of classes, models and settings.
+
+        Raises
+        ------
+        OutputError
+            If that was a newer version.
+        """
+        with self._saving:
+            self.index = self._merged(self.index)
+
     def add_model(
         self,
         name: str,
@@ -198,16 +211,14 @@ class Project:
         OutputError
             If the disk does not take it.
         """
-        with self._saving:
-            self.index = self._merged(self.index)
+        self.refresh()
         if not name or any(record.name == name for record in self.index.models):
             raise CorrectionError(
                 f"The project '{self.folder}' cannot keep a model {name!r}: the name "
                 f"is {'taken' if name else 'empty'}. Choose another."
             )
-        content = data if isinstance(data, bytes) else read_whole(data)
         file = self._free_file(name)
-        write_whole(file, content)
+        write_whole(file, data if isinstance(data, bytes) else read_whole(data))
         number = None if score is None else float(score)
         record = ModelRecord(name, file.name, parent, number, strokes, now())
         try:

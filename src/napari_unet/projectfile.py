@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .blocks import Blocks
-from .errors import CorrectionError
+from .errors import CorrectionError, OptionsError
 from .imagerecord import SAFE, ImageRecord, parse, slug
+from .options import SegmentOptions
 from .safefile import read_whole
 
 __all__ = [
     "DAMAGE",
     "INDEX",
+    "SEEN",
     "Index",
     "ModelRecord",
     "check_folder",
@@ -34,10 +36,12 @@ __all__ = [
     "merge",
     "project_place",
     "read_index",
+    "seen_as",
 ]
 
 INDEX = "project.json"
 DAMAGE = ValueError, TypeError, KeyError, AttributeError, RecursionError  # `read_index`
+SEEN = "seen"  # in the settings: by image, the options it was segmented with
 _VERSION = 1
 _Value = TypeVar("_Value")
 _OURS = {INDEX, "corrections", "models", "samples", "cleared"}
@@ -193,6 +197,23 @@ def complete(index: Index, blocks: Blocks) -> Index:
             continue
         images[place.image] = record
     return replace(index, images=tuple(images.values()), classes=classes)
+
+
+def seen_as(index: Index, key: str) -> SegmentOptions:
+    """Return in which channel, and at which scale, an image was segmented."""
+    known = index.settings.get(SEEN)
+    own = known.get(key) if isinstance(known, dict) else None
+    channel, diameter = (
+        own.get(name) if isinstance(own, dict) else None
+        for name in ("channel", "diameter")
+    )
+    try:
+        return SegmentOptions(
+            channel=channel if isinstance(channel, int | str) else None,
+            diameter=diameter if isinstance(diameter, int | float) else None,
+        )
+    except OptionsError:  # somebody else wrote it
+        return SegmentOptions()
 
 
 # --- where a project lies ---------------------------------------------------------

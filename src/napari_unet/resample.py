@@ -50,6 +50,11 @@ class Axis:
         )
         return slice(max(0, start), min(self.source, stop))
 
+    def nearest(self, wanted: slice) -> NDArray[np.intp]:
+        """Return the source sample in which the middle of each of `wanted` lies."""
+        middles = 2 * np.arange(wanted.start, wanted.stop) + 1
+        return middles * self.source // (2 * self.target)
+
     def weights(self, have: slice, wanted: slice) -> sparse.csr_array:
         """Return the matrix from source samples `have` to target samples `wanted`."""
         ratio = self.source / self.target

@@ -83,7 +83,8 @@ def new_classes(
     Raises
     ------
     CorrectionError
-        If the project holds objects of other images, too.
+        If the project holds objects of other images, too, or a class of which pixels
+        were painted would have no name.
     """
     from napari_unet.transfer import new_model
     from napari_unet.unet import BOUNDARY
@@ -97,10 +98,13 @@ def new_classes(
     objects = kind_of(project) == "objects"
     if objects:
         _only_this(project, view)
+    else:
+        _check_painted(project, made.spec.classes)
     path = keep(project, made, view.model)
     if objects and view.reviews is not None:
         unknown = BOUNDARY in project.index.classes and len(made.spec.classes) > 2
         _as_classes(view.reviews, view.image, FOREGROUND if unknown else 1)
+        project.flush()  # what the index says of them next must be true
     project.update(made.spec.classes, meaning(rules))
     view = replace(view, model=path, array=None, shown=None)
     view = replace(view, options=replace(options, output="classes"), ready=made)
@@ -129,7 +133,7 @@ def from_labels(
     model = load_model(view.model, view.models)
     kind = "classes" if model.spec.boundary is None else "objects"
     rules = Rules(kind, model.spec.classes, model.spec.boundary)  # type: ignore[arg-type]
-    agree(reviews.project, rules)
+    new = agree(reviews.project, rules)
     if tuple(labels.shape) != view.image.label_shape:
         raise CorrectionError(
             f"The labels have shape {tuple(labels.shape)}; {view.image.title} needs "
@@ -139,6 +143,8 @@ def from_labels(
     array = create_labels(view.image.label_shape, dtype)
     canvas = Canvas(array, reviews, rules)
     planes = list(view.image.planes())
+    if new:
+        reviews.project.update(rules.classes, meaning(rules))
     whole = slice(0, array.shape[-2]), slice(0, array.shape[-1])
     for done, plane in enumerate(planes, 1):
         numbers = np.asarray(labels[(*plane, *whole)]).astype(np.int64)
@@ -171,6 +177,20 @@ def _only_this(project: Project, view: Request) -> None:
                 "and their classes are not known. Choose another project for the new "
                 "classes with 'Open...'."
             )
+
+
+def _check_painted(project: Project, classes: Sequence[str]) -> None:
+    known = project.index.classes
+    if len(classes) >= len(known):
+        return
+    targets = (correction.target for correction in project.corrections())
+    most = max((int(t[t < FOREGROUND].max(initial=0)) for t in targets), default=0)
+    if most >= len(classes):
+        raise CorrectionError(
+            f"Pixels of {known[most]!r} were painted in {project.folder.name}; the new "
+            f"model would have only {', '.join(classes)}. Name that class in the table "
+            "too, or choose another project with 'Open...'."
+        )
 
 
 def _as_classes(reviews: ImageReviews, image: Image, value: int) -> None:

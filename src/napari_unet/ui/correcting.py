@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Generator
+from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
@@ -11,6 +12,7 @@ from napari_unet.errors import CorrectionError
 from napari_unet.images import Image
 from napari_unet.painting import Canvas, Change
 from napari_unet.project import Project
+from napari_unet.projectfile import SEEN
 from napari_unet.tiling import Box, cut
 
 from .job import Job
@@ -19,14 +21,13 @@ from .result import Result
 from .session import Session
 from .strokes import Passed, Strokes
 
-__all__ = ["SEEN", "SPENT_AT", "Correcting", "note_model"]
+__all__ = ["SPENT_AT", "Correcting", "note_model"]
 
 _SAVE = 500  # ms from a stroke to the disk: a crash loses less than 2 s
 _AGAIN = 5000  # ms until a disk that was full is tried again
 _PAUSE = 30.0  # seconds without a stroke that still count as work
 _MOST = 5_000_000  # pixels that are marked as right at once
 _SPENT = "annotation_s"  # in the project's settings
-SEEN = "seen"  # the same: how each image is shown to the model
 SPENT_AT = "annotation_s_at"  # the same, by model
 
 
@@ -160,6 +161,18 @@ class Correcting(QObject):
         if self.project.unsaved:
             self._write()
 
+    def note_seen(self) -> None:
+        """Remember how the image is shown to the model, if that is news.
+
+        Raises
+        ------
+        OutputError
+            If the disk does not take it.
+        """
+        seen = self._seen()
+        if seen != self.project.index.settings.get(SEEN):
+            self.project.update(settings={SEEN: seen})
+
     def _on_painted(self, changes: list[Change]) -> None:
         self.canvas.paint(changes)  # even while tiles arrive: it is reviewed then
         self._tell_unknown(changes)
@@ -170,8 +183,8 @@ class Correcting(QObject):
         self.canvas.confirm(plane, box, passed, painted=painted)
         self._on_changed()
 
-    def _on_returned(self) -> None:
-        if not self.result.busy and self.canvas.look_again():
+    def _on_returned(self, undone: bool) -> None:
+        if not self.result.busy and self.canvas.look_again(undone=undone):
             self._on_changed()
 
     def _on_changed(self) -> None:
@@ -212,19 +225,23 @@ class Correcting(QObject):
         self._write()
 
     def _write(self) -> None:
-        rules, options = self.canvas.rules, self.result.options
-        seen = dict(self.project.index.settings.get(SEEN, {}))
-        if options is not None:
-            seen[self.key] = {
-                "channel": options.channel, "diameter": options.diameter
-            }  # fmt: skip
-        spent = {_SPENT: round(self._spent, 1), SEEN: seen}
+        rules = self.canvas.rules
+        spent = {_SPENT: round(self._spent, 1), SEEN: self._seen()}
         if self._new:  # later ones are for `beginning.new_classes` to say
             self.project.update(rules.classes, {**spent, **meaning(rules)})
             self._new = False
         else:
             self.project.update(settings=spent)
         self.project.flush()
+
+    def _seen(self) -> dict[str, Any]:
+        """Return how the images of the project are shown to the model, by key."""
+        seen, options = self.project.index.settings.get(SEEN), self.result.options
+        found = dict(seen) if isinstance(seen, dict) else {}
+        if options is not None:
+            own = {"channel": options.channel, "diameter": options.diameter}
+            found[self.key] = own
+        return found
 
     def _on_saved(self, _: object) -> None:
         self._failed = False

@@ -28,7 +28,14 @@ _KIND = "labels"  # in the project's settings
 
 
 def free_name(project: Project, stem: str) -> str:
-    """Return the first of stem1, stem2, ... that no model of the project has."""
+    """Return the first of stem1, stem2, ... that no model of the project has.
+
+    Raises
+    ------
+    OutputError
+        If a newer version saved the project meanwhile.
+    """
+    project.refresh()  # another program may have given one
     taken = {record.name for record in project.index.models}
     names = (f"{stem}{number}" for number in itertools.count(1))
     return next(name for name in names if name not in taken)

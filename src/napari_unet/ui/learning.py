@@ -55,15 +55,15 @@ class Learning(QObject):
 
     def _on_improve(self) -> None:
         desk = self._desk
-        result, project = desk.result, desk.project
-        if result is None or project is None:
+        result, project, correcting = desk.result, desk.project, desk.correcting
+        if result is None or project is None or correcting is None:
             return
+        self._task.attempt(correcting.note_seen)
         view = self._task.attempt(lambda: desk.view(desk.model, result))
         if view is None:
             return
         seconds = float(self._form.seconds.value())
-        seen = view.options
-        options = TrainOptions(seconds, seen.device, seen.channel)
+        options = TrainOptions(seconds, view.options.device)
         request = ImproveRequest(project, view, options)
         self._form.curve.begin()
         self._task.start(

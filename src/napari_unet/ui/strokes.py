@@ -3,7 +3,8 @@
 `Labels.events.paint` is emitted once for every step that can be undone, at times before
 the labels change, with a payload that is private and has had two forms: boxes with
 masks (0.9), and lists of indices. Undo and redo emit `set_data`, as many other things
-do. A brush that changes nothing emits nothing: only the mouse tells where it went.
+do; only the lengths of the layer's histories tell which it was. A brush that changes
+nothing emits nothing: only the mouse tells where it went.
 """
 
 import functools
@@ -38,7 +39,7 @@ class Strokes:
         Called when a brush is lifted: plane, box, the pixels (Y, X) that it passed
         over and that have its label now, and whether it changed any.
     returned
-        Called when something may have been undone or redone.
+        Called for every stroke that was undone (True) or redone (False).
 
     Raises
     ------
@@ -51,13 +52,14 @@ class Strokes:
         layer: Labels,
         painted: Callable[[list[Change]], None],
         passed: Callable[[Passed, bool], None],
-        returned: Callable[[], None],
+        returned: Callable[[bool], None],
     ) -> None:
         _try_out()
         self.layer = layer
         self._painted, self._passed, self._returned = painted, passed, returned
         self._waiting: list[list[Change]] = []
         self._ways: list[tuple[NDArray[Any], int]] = []
+        self._steps = _steps(layer)
         layer.events.paint.connect(self._on_paint)
         layer.events.set_data.connect(self._on_data)
         layer.mouse_drag_callbacks.insert(0, self._on_drag)
@@ -84,10 +86,16 @@ class Strokes:
     def _on_paint(self, event: Any) -> None:
         _put_back(event.value, self.layer.data)
         self._waiting.append(changes(event.value, self.layer.data))
+        self._steps = _steps(self.layer)
         QTimer.singleShot(0, self.settle)
 
     def _on_data(self, event: Any) -> None:
-        self._returned()
+        (done, undone), self._steps = self._steps, _steps(self.layer)
+        back, forth = done - self._steps[0], undone - self._steps[1]
+        if back * forth < 0:  # one became less by what the other became more
+            self.settle()
+            for _ in range(abs(back)):
+                self._returned(back > 0)
 
     def _on_drag(self, layer: Labels, event: Any) -> Generator[None, None, None]:
         last = len(event.position)  # a brush is a disk in Y and X, or not for us
@@ -102,6 +110,11 @@ class Strokes:
             yield
         self._ways.append((np.array(path), value))
         QTimer.singleShot(0, self.settle)
+
+
+def _steps(layer: Labels) -> tuple[int, int]:
+    """Return how many strokes napari could undo, and redo."""
+    return len(layer._undo_history), len(layer._redo_history)
 
 
 def _put_back(payload: Iterable[Any], labels: Any) -> None:

@@ -5,9 +5,9 @@ from dataclasses import replace
 from napari_unet.imagereviews import ImageReviews
 from napari_unet.images import Image
 from napari_unet.options import SegmentOptions
+from napari_unet.projectfile import SEEN
 from napari_unet.tiling import Box
 
-from .correcting import SEEN
 from .kinship import kind_of
 from .layers import View
 from .result import Result
