@@ -1,0 +1,287 @@
+"""The dock U-Net: Batch. It only translates: files, options, job, event, row."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QFileDialog, QScrollArea, QVBoxLayout, QWidget
+
+from napari_unet.errors import UNetError
+from napari_unet.events import BatchReport
+from napari_unet.inputfiles import find_inputs
+
+from .batch_form import BatchForm
+from .batch_results import BatchResults
+from .batch_rows import BatchRows
+from .batch_said import ended_line, planned_line, running_line, stopped_line
+from .batching import BatchRequest, batching, looking
+from .job import Job
+from .layers import files_of
+from .session import session_of
+from .settings import write_settings
+from .tabs import join_tabs
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+__all__ = ["BatchDock"]
+
+_CALM = 400  # ms without a change before the files are looked at
+_IMAGES = "Images (*.tif *.tiff *.btf *.tf8 *.lsm *.png *.jpg *.jpeg *.bmp);;All (*)"
+
+
+class BatchDock(QWidget):
+    """Many files into one folder, in bounded memory; paused, cancelled, resumed."""
+
+    def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:
+        super().__init__()
+        # Plugins get a proxy; layers taken from it would not be those of the viewer.
+        self._viewer: Any = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        self._session = session_of(self._viewer)
+        self._job: Job | None = None  # that segments
+        self._look: Job | None = None  # that finds out what it will take
+        self._placed = False
+        self.rows = BatchRows()
+        self.form = BatchForm()
+        self.results = BatchResults(self._viewer, self._session, self)
+        self._calm = QTimer(self)
+        self._calm.setSingleShot(True)
+        self._calm.setInterval(_CALM)
+        self._arrange()
+        self._connect()
+        self._show_state()
+
+    def showEvent(self, event: Any) -> None:
+        """Share the place of the other docks once this one is laid out."""
+        super().showEvent(event)
+        if not self._placed:
+            self._placed = True
+            QTimer.singleShot(0, lambda: join_tabs(self))
+
+    def _arrange(self) -> None:
+        self.setMinimumWidth(390)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QScrollArea.Shape.NoFrame)
+        area.setWidget(self.form)
+        QVBoxLayout(self).addWidget(area)
+
+    def _connect(self) -> None:
+        form = self.form
+        form.add_files.clicked.connect(self._on_add_files)
+        form.add_folder.clicked.connect(self._on_add_folder)
+        form.add_layers.clicked.connect(self._on_add_layers)
+        form.remove.clicked.connect(self._on_remove)
+        form.table.opened.connect(self._on_open)
+        form.table.itemSelectionChanged.connect(self._show_state)
+        form.open.clicked.connect(lambda: self._on_open(form.table.chosen()[0]))
+        form.edit.clicked.connect(lambda: self._on_edit(form.table.chosen()[0]))
+        form.start.clicked.connect(self._on_start)
+        form.pause.clicked.connect(self._on_pause)
+        form.cancel.clicked.connect(self._on_cancel)
+        form.changed.connect(self._on_form)
+        self._calm.timeout.connect(self._on_calm)
+        self.results.failed.connect(self._fail)
+        self.results.said.connect(form.progress.say)
+        self._session.on_model.append(form.model.add)
+        self.destroyed.connect(self._leaving())
+
+    def _leaving(self) -> Callable[[], None]:
+        """Return what lets go of the viewer when the dock is gone."""
+        session, told = self._session, self.form.model.add
+
+        def leave() -> None:  # a method would be disconnected by then
+            session.on_model.remove(told)
+            for job in (self._job, self.results.job):
+                if job is not None:  # it is cancelled with the dock
+                    session.forget(job)
+
+        return leave
+
+    # --- which files ------------------------------------------------------------------
+
+    def add(self, words: Sequence[Path]) -> None:
+        """Add files and folders to the list."""
+        try:
+            new = self.rows.add(words)
+        except UNetError as error:
+            self._fail(str(error))
+            return
+        if new:
+            self.form.suggest_folder(self.rows.rows[0].source)
+        self._on_rows()
+        files = f"{new} file{'' if new == 1 else 's'}"
+        self.form.progress.say(f"{files} added." if new else "They are there already.")
+
+    def _on_add_files(self) -> None:
+        names, _ = QFileDialog.getOpenFileNames(self, "Add files", "", _IMAGES)
+        if names:
+            self.add([Path(name) for name in names])
+
+    def _on_add_folder(self) -> None:
+        name = QFileDialog.getExistingDirectory(self, "Add a folder of images")
+        if name:
+            self.add([Path(name)])
+
+    def _on_add_layers(self) -> None:
+        files, without = files_of(self._viewer)
+        if files:
+            self.add(files)
+        if without:
+            self._fail(
+                f"{', '.join(without)}: in no file yet. Save it with File > Save "
+                "Selected Layers, and add that file."
+            )
+        elif not files:
+            self._fail("No image is open. Open one with File > Open.")
+
+    def _on_remove(self) -> None:
+        self.rows.remove(self.form.table.chosen())
+        self._on_rows()
+
+    def _on_rows(self) -> None:
+        self.form.table.show_rows(self.rows.rows)
+        self.form.table.clearSelection()
+        self._on_form()
+
+    # --- what it will take ------------------------------------------------------------
+
+    def _on_form(self) -> None:
+        if self._job is None:
+            self._calm.start()
+        self._show_state()
+
+    def _on_calm(self) -> None:
+        """Look at all files, to predict memory and to find those that are bad."""
+        self._stop_looking()
+        if self._job is not None or not self.rows.rows or self.form.problem():
+            return
+        request = self._request()
+        job = self._look = Job(lambda: looking(request), self)
+        job.yielded.connect(self._on_plan)
+        job.caught_up.connect(self._on_planned)
+        job.finished.connect(self._on_looked_at_all)
+        job.failed.connect(lambda why: self.form.progress.say(why, wrong=True))
+        job.ended.connect(lambda: self._on_looked(job))
+        job.start()
+
+    def _on_plan(self, plan: Any) -> None:
+        self.rows.plan(plan)
+
+    def _on_planned(self) -> None:
+        self.form.table.show_rows(self.rows.rows)
+        self.form.show_need(self.rows)
+
+    def _on_looked_at_all(self, _: object) -> None:
+        self.form.progress.say(planned_line(self.rows))
+
+    def _on_looked(self, job: Job) -> None:
+        job.deleteLater()
+        if self._look is job:
+            self._look = None
+
+    def _stop_looking(self) -> None:
+        job, self._look = self._look, None
+        if job is not None:
+            job.yielded.disconnect()
+            job.cancel()
+
+    # --- the run ----------------------------------------------------------------------
+
+    def _on_start(self) -> None:
+        self._calm.stop()
+        self._stop_looking()
+        try:
+            request = self._request()
+            self._check_edits(request)
+            inputs = find_inputs(request.inputs)
+        except UNetError as error:
+            self._fail(str(error))
+            return
+        self.rows.begin(inputs, request.options)
+        job = self._job = Job(lambda: batching(request), self)
+        job.yielded.connect(self._on_event)
+        job.caught_up.connect(self._on_caught_up)
+        job.finished.connect(self._on_finished)
+        job.failed.connect(self._fail)
+        job.cancelled.connect(self._on_cancelled)
+        job.ended.connect(self._on_ended)
+        self.form.table.show_rows(self.rows.rows)
+        self.form.progress.begin("Loading the model...")
+        self._session.start(job)
+        self._show_state()
+
+    def _check_edits(self, request: BatchRequest) -> None:
+        """Refuse to replace a file that somebody paints on."""
+        if request.options.overwrite and (edits := self.results.edits):
+            raise UNetError(
+                f"{edits[0].name} is painted on now. Close its layer first, or leave "
+                "out 'replace results that are there'."
+            )
+
+    def _request(self) -> BatchRequest:
+        form = self.form
+        inputs = tuple(row.source for row in self.rows.rows)
+        return BatchRequest(inputs, form.place(), form.options(), form.model.source())
+
+    def _on_pause(self) -> None:
+        if self._job is None:
+            return
+        (self._job.resume if self._job.paused else self._job.pause)()
+        self._show_progress()
+        self._show_state()
+
+    def _on_cancel(self) -> None:
+        if self._job is not None:
+            self._job.cancel()
+            self.form.progress.say("Cancelling: the tiles that run now are finished...")
+            self._show_state()
+
+    def _on_event(self, event: Any) -> None:
+        if self._job is not None:
+            number = self.rows.take(event, self._job.elapsed)
+            self.form.table.show_row(number, self.rows.rows[number])
+
+    def _on_caught_up(self) -> None:
+        if self._job is not None and not self._job.cancelling:
+            self._show_progress()
+
+    def _show_progress(self) -> None:
+        rows, paused = self.rows, self._job is not None and self._job.paused
+        left = None if paused else rows.remaining
+        text = running_line(rows, paused=paused)
+        self.form.progress.show_fraction(text, rows.fraction, left)
+
+    def _on_finished(self, report: BatchReport) -> None:
+        self.form.progress.say(ended_line(report, self.form.place()))
+        write_settings(self.form.settings())  # of a run that worked
+
+    def _on_cancelled(self) -> None:
+        self.form.progress.say(stopped_line(self.rows))
+
+    def _fail(self, sentence: str) -> None:
+        self.form.progress.say(sentence, wrong=True)
+        show_error(sentence)
+
+    def _on_ended(self) -> None:
+        if self._job is not None:
+            self._job.deleteLater()
+        self._job = None
+        self.rows.stop()
+        self.form.table.show_rows(self.rows.rows)
+        self.form.progress.idle()
+        self._show_state()
+
+    # --- results ----------------------------------------------------------------------
+
+    def _on_open(self, number: int) -> None:
+        self.results.open(self.rows.rows[number], self._request())
+
+    def _on_edit(self, number: int) -> None:
+        self.results.edit(self.rows.rows[number], self._request())
+
+    def _show_state(self) -> None:
+        """Let the buttons follow jobs, rows and form; nobody else does."""
+        self.form.follow(self.rows, self._job)
