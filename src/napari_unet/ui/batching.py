@@ -1,13 +1,16 @@
 """What the thread does for the dock U-Net: Batch; torch is loaded there, not before.
 
-No Qt, no layers: a `BatchRequest` goes in, plans, progress and reports come out.
+No Qt, no layers: a `BatchRequest` goes in, plans, progress and reports come out. What
+they say in words of the command line is said in those of the dock.
 """
 
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_unet.errors import UNetError
 from napari_unet.events import BatchReport, StackProgress, StackReport
 from napari_unet.options import BatchOptions
 
@@ -15,6 +18,16 @@ if TYPE_CHECKING:
     from napari_unet.batchfolder import FilePlan
 
 __all__ = ["BatchRequest", "batching", "looking"]
+
+_FIELDS = {
+    "--overwrite": "'replace results that are there' in Advanced",
+    "--output objects": "objects in 'Labels'",
+    "--channel": "'Channel' in Advanced",
+    "--memory": "'Memory'",
+    "--axes": "'Axes' in Advanced",
+    "--workers and --scheduler need": "'Workers' needs",
+    "the same command goes": "Start goes",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +52,11 @@ def looking(request: BatchRequest) -> Generator["FilePlan", None, None]:
     """Find out what every file will take; nothing is written."""
     from napari_unet.batchfolder import plan_files
 
-    yield from plan_files(
-        request.inputs, request.folder, request.options, model=request.model
-    )
+    with _translated():
+        for plan in plan_files(
+            request.inputs, request.folder, request.options, model=request.model
+        ):
+            yield replace(plan, reason=_here(plan.reason))
 
 
 def batching(
@@ -52,8 +67,31 @@ def batching(
     from napari_unet.threads import spare_cores
 
     spare_cores()  # the viewer needs one too
-    return (
-        yield from segment_files(
-            request.inputs, request.folder, request.options, model=request.model
-        )
+    job = segment_files(
+        request.inputs, request.folder, request.options, model=request.model
     )
+    with _translated(), closing(job):
+        while True:
+            try:
+                event = next(job)
+            except StopIteration as stop:
+                report: BatchReport = stop.value
+                return report
+            if isinstance(event, StackReport):
+                event = replace(event, reason=_here(event.reason))
+            yield event
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except UNetError as error:
+        raise type(error)(_here(str(error))) from error
+
+
+def _here(sentence: str) -> str:
+    """Return a sentence with the dock's fields in the place of options."""
+    for option, name in _FIELDS.items():
+        sentence = sentence.replace(option, name)
+    return sentence

@@ -1,0 +1,569 @@
+"""The dock U-Net: Batch by mouse, in a real window: files in, results on the disk."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from napari.layers import Image, Labels
+from qtpy.QtCore import QEvent
+from qtpy.QtGui import QHelpEvent
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QFileDialog, QToolTip
+from window import LEFT, squares
+
+from napari_unet.events import StackReport
+from napari_unet.ledger import read_ledger
+from napari_unet.outputs import save_labels
+from napari_unet.ui.batch_dock import BatchDock
+from napari_unet.ui.job import Job
+from napari_unet.ui.settings import read_batch_settings
+
+FILE, STATE, OBJECTS, TIME = range(4)
+LONG = (150, 64, 96)  # a stack of as many tiles as planes
+
+
+class Hand:
+    """Whoever sits before the dock.
+
+    Attributes
+    ----------
+    dock
+        The dock.
+    reports
+        What became of the files of the last run.
+    """
+
+    def __init__(self, window):
+        self.window = window
+        self.dock = window.open_batch()
+        self.dock.form.model.add(str(window.nets / "bright.safetensors"))
+        self.reports = []
+
+    def add(self, *paths):
+        self.dock.add(paths)
+
+    def click(self, text):
+        self.window.click(text, self.dock)
+
+    def start(self):
+        """Click Start, and listen."""
+        self.click("Start")
+        self.reports = []
+        self.dock._job.yielded.connect(self._on_event)
+
+    def _on_event(self, event):
+        if isinstance(event, StackReport):
+            self.reports.append(event)
+
+    def run(self):
+        """Click Start, wait until all is over, and return what the dock says."""
+        self.start()
+        return self.ended()
+
+    def ended(self):
+        self.window.until(lambda: self.dock._job is None)
+        return self.line
+
+    def looked(self):
+        """Wait until the files were looked at."""
+        dock = self.dock
+        self.window.until(lambda: not dock._calm.isActive() and dock._look is None)
+
+    @property
+    def line(self):
+        return self.dock.form.progress.line.text()
+
+    def cell(self, row, column):
+        return self.dock.form.table.item(row, column).text()
+
+    def place(self, row, column=FILE):
+        table = self.dock.form.table
+        self.window.show(self.dock)
+        return table.viewport(), table.visualItemRect(table.item(row, column)).center()
+
+    def choose(self, row):
+        viewport, place = self.place(row)
+        QTest.mouseClick(viewport, LEFT, pos=place)
+
+    def open(self, row):
+        """Double click a row, and wait until it is open."""
+        viewport, place = self.place(row)
+        QTest.mouseClick(viewport, LEFT, pos=place)
+        QTest.mouseDClick(viewport, LEFT, pos=place)
+        self.window.until(lambda: self.dock.results.job is None)
+        return self.line
+
+    def edit(self, row):
+        self.choose(row)
+        self.click("Edit")
+        self.window.until(lambda: self.dock.results.job is None)
+        return self.line
+
+    def hover(self, row, column=STATE):
+        """Return what is told at a cell."""
+        viewport, place = self.place(row, column)
+        there = viewport.mapToGlobal(place)
+        event = QHelpEvent(QEvent.Type.ToolTip, place, there)
+        QApplication.sendEvent(viewport, event)
+        return QToolTip.text()
+
+    @property
+    def job_tiles(self):
+        """How many tiles of the run are in the ledgers."""
+        folder = self.dock.form.place() / ".napari-unet"
+        entries = [e for f in folder.glob("*.jsonl") for e in read_ledger(f)]
+        return sum("tile" in entry for entry in entries)
+
+
+@pytest.fixture
+def hand(window):
+    return Hand(window)
+
+
+def write(path, image, step=0.25):
+    """Write an image whose pixels are `step` micrometers wide."""
+    path.parent.mkdir(exist_ok=True)
+    axes = "ZYX"[-image.ndim :]
+    size = {"PhysicalSizeX": step, "PhysicalSizeY": step, "PhysicalSizeXUnit": "µm"}
+    meta = {"axes": axes, **size, "PhysicalSizeYUnit": "µm"}
+    tifffile.imwrite(path, image, ome=True, metadata=meta)
+    return path
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Return a folder of three files, the second of which is no image."""
+    folder = tmp_path / "my images"
+    write(folder / "a.tif", squares())
+    (folder / "b.tif").write_bytes(b"II*\0 and no more")
+    write(folder / "c.tif", squares((3, 64, 96), 2))
+    return folder
+
+
+def test_from_files_to_labels_on_top_of_their_image(hand, images):
+    hand.add(images)
+    assert hand.dock.form.place() == images / "results"
+    line = hand.run()
+    assert line.startswith("2 done, 1 failed · 10 objects · ")
+    table = [[hand.cell(row, c) for c in (FILE, STATE, OBJECTS)] for row in range(3)]
+    assert table == [
+        ["a.tif", "done", "4"],
+        ["b.tif", "failed", ""],
+        ["c.tif", "done", "6"],
+    ]
+    out = images / "results"
+    with (out / "report.csv").open(newline="") as file:
+        states = [row["state"] for row in csv.DictReader(file)]
+    assert states == ["done", "failed", "done"]
+    with (out / "a.csv").open(newline="") as file:  # measured, unless unticked
+        assert len(list(csv.DictReader(file))) == 4
+
+    hand.open(2)
+    image, labels = hand.window.viewer.layers
+    assert (type(image), type(labels)) == (Image, Labels)
+    assert (image.name, labels.name) == ("c", "c [bright]")
+    np.testing.assert_allclose(labels.scale, image.scale)
+    assert tuple(labels.scale) == (1, 0.25, 0.25)
+    np.testing.assert_array_equal(np.asarray(labels.data) > 0, image.data > 100)
+    hand.open(2)
+    assert len(hand.window.viewer.layers) == 2  # once is enough
+
+
+def test_large_labels_open_as_a_lazy_pyramid(hand, tmp_path):
+    hand.add(write(tmp_path / "large.tif", squares((1200, 1100))))
+    hand.run()
+    hand.open(0)
+    image, labels = hand.window.viewer.layers
+    assert labels.multiscale
+    assert [level.shape for level in labels.data] == [
+        (1200, 1100),
+        (600, 550),
+        (300, 275),
+    ]
+    np.testing.assert_allclose(labels.extent.world, image.extent.world)
+
+
+def test_hovering_tells_why_and_the_others_are_done(hand, images):
+    hand.add(images)
+    hand.looked()
+    assert hand.cell(1, STATE) == "not possible"
+    assert "1 of them not possible" in hand.line
+    assert "b.tif" in hand.hover(1)
+    hand.run()
+    assert hand.cell(1, STATE) == "failed"
+    for column in (FILE, STATE):
+        assert "b.tif" in hand.hover(1, column)
+    assert "Hover over a row in red" in hand.line
+    assert [report.state for report in hand.reports] == ["done", "failed", "done"]
+
+
+def test_memory_is_predicted_and_refused_where_it_is_too_little(hand, images):
+    hand.add(images / "a.tif")
+    form = hand.dock.form
+    hand.window.until(lambda: form.need.text().startswith("needs "))
+    form.memory.setText("1 MB")
+    hand.window.until(lambda: hand.cell(0, STATE) == "not possible")
+    hand.looked()
+    assert "memory" in hand.hover(0)
+    assert hand.line == hand.dock.rows.rows[0].reason
+    form.memory.setText("plenty")
+    assert not form.start.isEnabled()
+    assert "'plenty' is not an amount of memory" in form.start.toolTip()
+    assert form.memory.styleSheet()
+    form.memory.setText("3 GB")
+    hand.window.until(lambda: hand.cell(0, STATE) == "ready")
+    assert form.start.isEnabled()
+
+
+def test_pause_stops_and_resume_goes_on(hand, tmp_path):
+    hand.add(write(tmp_path / "long.tif", squares(LONG, 2)))
+    hand.start()
+    hand.window.until(lambda: hand.job_tiles > 3)
+    hand.click("Pause")
+    assert not hand.dock.form.start.isEnabled()
+    hand.window.qtbot.wait(500)  # what runs is finished
+    tiles = hand.job_tiles
+    assert tiles < LONG[0]
+    assert hand.line.startswith("Paused · file 1 of 1")
+    hand.window.qtbot.wait(500)
+    assert hand.job_tiles == tiles
+    hand.click("Resume")
+    assert hand.ended().startswith("1 done · 300 objects")
+    (report,) = hand.reports
+    assert (report.tiles_done, report.tiles_resumed) == (LONG[0], 0)
+
+
+@pytest.mark.parametrize("paused", [False, True], ids=["running", "paused"])
+def test_start_goes_on_where_cancel_stopped(hand, tmp_path, paused):
+    hand.add(write(tmp_path / "long.tif", squares(LONG, 2)))
+    hand.start()
+    hand.window.until(lambda: hand.job_tiles > 3)
+    if paused:
+        hand.click("Pause")
+    hand.click("Cancel")
+    assert "Start goes on" in hand.ended()
+    assert hand.cell(0, STATE).startswith("stopped, ")
+    assert not (tmp_path / "results" / "long.ome.zarr").exists()
+    assert hand.run().startswith("1 done · 300 objects")
+    (report,) = hand.reports
+    assert report.tiles_resumed > 3
+    assert report.tiles_done + report.tiles_resumed == LONG[0]
+
+
+@pytest.mark.parametrize("paused", [False, True], ids=["running", "paused"])
+@pytest.mark.parametrize("how", ["dock", "viewer"])
+def test_closing_ends_cleanly_and_can_be_gone_on_with(hand, tmp_path, how, paused):
+    window = hand.window
+    path = write(tmp_path / "long.tif", squares(LONG, 2))
+    hand.add(path)
+    hand.start()
+    window.until(lambda: hand.job_tiles > 3)
+    if paused:
+        hand.click("Pause")
+    thread = hand.dock._job._worker.thread
+    if how == "dock":
+        window.close_dock(hand.dock)
+    else:
+        window = window.again()
+    window.until(lambda: not thread.is_alive())
+    again = Hand(window)
+    again.add(path)
+    assert again.run().startswith("1 done · 300 objects")
+    assert again.reports[0].tiles_resumed > 3
+
+
+def test_what_is_complete_is_left_alone(hand, images):
+    hand.add(images)
+    hand.run()
+    assert hand.run().startswith("2 done before, 1 failed · 10 objects")
+    assert hand.cell(0, STATE) == "done before"
+    hand.dock.form.advanced.overwrite.setChecked(True)
+    assert hand.run().startswith("2 done, 1 failed")
+
+
+# --- which files ----------------------------------------------------------------------
+
+
+def test_files_and_a_folder_are_added_by_their_buttons(hand, images, monkeypatch):
+    names = [str(images / "c.tif")]
+    monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_: (names, ""))
+    hand.click("Add files")
+    assert hand.line == "1 file added."
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(images))
+    hand.click("Add folder")
+    assert hand.line == "2 files added."
+    assert [hand.cell(i, FILE) for i in range(3)] == ["c.tif", "a.tif", "b.tif"]
+    hand.choose(0)
+    hand.click("Remove")
+    assert [hand.cell(i, FILE) for i in range(2)] == ["a.tif", "b.tif"]
+
+
+@pytest.mark.filterwarnings("ignore")  # napari shows errors as warnings in tests
+def test_open_layers_are_added_by_their_files(hand, images):
+    window = hand.window
+    hand.click("Add layers")
+    assert "No image is open" in hand.line
+    window.open(images / "a.tif")
+    window.viewer.add_image(squares(), name="drawn")
+    window.viewer.add_labels(np.zeros((4, 4), int))
+    hand.click("Add layers")
+    assert hand.dock.form.table.rowCount() == 1
+    assert hand.line.startswith("drawn: in no file yet. Save it")
+    hand.run()
+    hand.open(0)
+    assert [layer.name for layer in window.viewer.layers[-1:]] == ["a [bright]"]
+    assert len(window.viewer.layers) == 4  # the image was open already
+
+
+def test_channels_of_one_file_are_one_row_and_the_channel_is_chosen(hand, tmp_path):
+    image = np.stack([np.zeros((64, 96), np.uint16), squares()])
+    path = tmp_path / "two.tif"
+    tifffile.imwrite(path, image, ome=True, metadata={"axes": "CYX"})
+    hand.window.open(path)
+    hand.click("Add layers")
+    hand.looked()
+    assert hand.cell(0, STATE) == "not possible"
+    assert "Channel" in hand.hover(0)
+    hand.dock.form.advanced.channel.setText("1")
+    assert hand.run().startswith("1 done · 4 objects")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_folder_without_images_is_told(hand, tmp_path):
+    hand.add(tmp_path)
+    assert "nothing to segment" in hand.line
+    assert not hand.dock.form.start.isEnabled()
+
+
+# --- the form -------------------------------------------------------------------------
+
+
+def test_options_of_the_form_are_those_of_the_run(hand, images):
+    hand.add(images / "c.tif")
+    advanced = hand.dock.form.advanced
+    hand.click(advanced.title.text())
+    advanced.format.setCurrentText("OME-TIFF")
+    advanced.link_z.setChecked(True)
+    advanced.min_size.setValue(5)
+    hand.dock.form.measure.setChecked(False)
+    assert hand.run().startswith("1 done · 2 objects")  # each through all planes
+    out = images / "results"
+    assert (out / "c.ome.tif").is_file()
+    assert not (out / "c.csv").exists()
+    about = json.loads((out / "report.json").read_text())
+    assert about["options"]["segment"]["min_size"] == 5
+    again = BatchDock(hand.window.viewer)
+    hand.window.qtbot.addWidget(again)
+    assert again.form.settings() == read_batch_settings() == hand.dock.form.settings()
+    assert again.form.advanced.format.currentText() == "OME-TIFF"
+    hand.click("Restore defaults")
+    assert hand.dock.form.advanced.format.currentText() == "OME-Zarr"
+    assert hand.dock.form.measure.isChecked()
+
+
+def test_probabilities_open_as_images_and_are_neither_measured_nor_painted(
+    hand, images
+):
+    hand.add(images / "a.tif")
+    hand.dock.form.advanced.output.setCurrentText("probabilities")
+    assert not hand.dock.form.measure.isEnabled()
+    assert hand.run().startswith("1 done · ")
+    hand.open(0)
+    added = hand.window.viewer.layers[1:]
+    assert [type(layer) for layer in added] == [Image] * 3
+    assert [layer.name.split()[-1] for layer in added] == [
+        "background",
+        "interior",
+        "boundary",
+    ]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_run_that_cannot_begin_is_told(hand, images):
+    (images / "results").mkdir()
+    (images / "results" / "report.csv").write_text("mine\n1\n")
+    hand.add(images / "a.tif")
+    assert "another program's" in hand.run()
+    assert "color" in hand.dock.form.progress.line.styleSheet()
+    assert hand.dock.form.start.isEnabled()
+    assert hand.cell(0, STATE) == "ready"
+
+
+def test_workers_share_the_tiles(hand, tmp_path):
+    hand.add(write(tmp_path / "stack.tif", squares((8, 64, 96), 2)))
+    hand.dock.form.advanced.workers.setValue(2)
+    assert hand.run().startswith("1 done · 16 objects")
+
+
+# --- results --------------------------------------------------------------------------
+
+
+def test_row_without_labels_opens_its_image(hand, images):
+    hand.add(images)
+    assert "no labels yet" in hand.open(0)
+    assert [layer.name for layer in hand.window.viewer.layers] == ["a"]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_file_that_cannot_be_opened_is_told(hand, images):
+    hand.add(images)
+    assert "b.tif" in hand.open(1)
+    assert not hand.window.viewer.layers
+    assert hand.open(0)  # and the next one opens
+    assert len(hand.window.viewer.layers) == 1
+
+
+def test_labels_lie_on_an_image_whose_axes_have_another_order(hand, tmp_path):
+    image = np.stack([squares((2, 64, 96), n) for n in (1, 2, 3)])  # Z, T
+    path = tmp_path / "zt.tif"
+    tifffile.imwrite(path, image, ome=True, metadata={"axes": "ZTYX"})
+    hand.add(path)
+    assert hand.run().startswith("1 done · 12 objects")
+    hand.open(0)
+    image, labels = hand.window.viewer.layers
+    assert image.data.shape == labels.data.shape == (3, 2, 64, 96)
+    np.testing.assert_array_equal(np.asarray(labels.data) > 0, image.data > 100)
+
+
+# --- Edit -----------------------------------------------------------------------------
+
+
+def level(path: Path, number: int) -> np.ndarray:
+    return np.asarray(zarr.open_group(path, mode="r")[str(number)][...])
+
+
+@pytest.fixture
+def edited(hand, tmp_path):
+    """Return the file of a result that can be painted on now."""
+    hand.add(write(tmp_path / "cells.tif", squares((700, 720))))
+    hand.run()
+    hand.open(0)
+    hand.edit(0)
+    return tmp_path / "results" / "cells.ome.zarr"
+
+
+def test_strokes_go_into_the_file_and_are_reviews(hand, edited):
+    window = hand.window
+    image, labels = window.viewer.layers  # the pyramid has made room
+    assert not labels.multiscale
+    assert window.desk.result.layer is labels
+    np.testing.assert_allclose(labels.scale, image.scale)
+    before = level(edited, 0)
+    window.paint(9, (300, 300), (300, 400), size=20)
+    after = level(edited, 0)
+    changed = after != before
+    assert 1000 < changed.sum() < 4000
+    assert (after[changed] == 9).all()
+    window.until(lambda: (level(edited, 1) == 9).any())
+    window.until(lambda: window.labels is not None and not window.project.unsaved)
+    labels.data.settle()
+    np.testing.assert_array_equal(level(edited, 1), after[::2, ::2])
+    assert ((window.target() != 255) & changed).sum() == changed.sum()
+    assert window.project.folder == edited.parents[1] / "cells.unet"
+    assert window.project.reviewed(window.desk.correcting.key)
+
+
+def test_undo_is_in_the_file_too(hand, edited):
+    before = level(edited, 0)
+    hand.window.paint(9, (300, 300), (300, 400), size=20)
+    hand.window.layer.undo()
+    np.testing.assert_array_equal(level(edited, 0), before)
+    assert (hand.window.target() == 255).all()
+    hand.window.layer.data.settle()
+    np.testing.assert_array_equal(level(edited, 1), before[::2, ::2])
+
+
+def test_rerun_leaves_alone_what_was_painted(hand, edited):
+    hand.window.paint(9, (300, 300), (300, 400), size=20)
+    painted = level(edited, 0)
+    assert hand.run().startswith("1 done before")
+    np.testing.assert_array_equal(level(edited, 0), painted)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_file_that_is_painted_on_is_not_replaced(hand, edited):
+    hand.dock.form.advanced.overwrite.setChecked(True)
+    hand.click("Start")
+    assert "cells.ome.zarr is painted on now" in hand.line
+    hand.window.viewer.layers.remove(hand.window.layer)
+    assert hand.run().startswith("1 done · 4 objects")
+
+
+def test_new_objects_get_numbers_that_nobody_has(hand, edited):
+    assert hand.window.desk.correcting.new_number() == 5
+
+
+def test_edited_labels_can_be_left_and_opened_again(hand, edited):
+    window = hand.window
+    window.paint(9, (300, 300), (300, 400), size=20)
+    window.underlay()
+    window.viewer.layers.remove(window.layer)
+    hand.open(0)
+    pyramid = window.viewer.layers[-1]
+    assert pyramid.multiscale
+    assert (np.asarray(pyramid.data[1]) == 9).any()
+    hand.edit(0)
+    assert window.labels.max() == 9
+    assert window.desk.correcting.new_number() == 10
+    hand.open(0)  # is on the screen already
+    hand.edit(0)
+    assert len(window.viewer.layers) == 3  # one lies below all
+
+
+def test_improve_writes_into_the_file_and_keeps_what_was_painted(hand, edited):
+    window = hand.window
+    window.viewer.reset_view()
+    window.paint(9, (300, 300), (300, 400), size=20)
+    assert " in use" in window.do("Improve") or " stays" in window.line
+    labels = window.labels
+    assert (labels[300, 300:400] > 0).all()
+    np.testing.assert_array_equal(level(edited, 0), labels)
+    window.layer.data.settle()
+    np.testing.assert_array_equal(level(edited, 1), labels[::2, ::2])
+
+
+def test_segment_makes_a_layer_of_its_own_beside_the_file(hand, edited):
+    before = level(edited, 0)
+    hand.window.segmented()
+    assert len(hand.window.viewer.layers) == 3
+    np.testing.assert_array_equal(level(edited, 0), before)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_cannot_be_painted_on_is_told(hand, images):
+    hand.add(images / "a.tif")
+    assert "no labels yet" in hand.edit(0)
+    hand.run()
+    hand.dock.form.model.add(str(hand.window.nets / "deep.safetensors"))
+    assert "Another model than deep made a.ome.zarr" in hand.edit(0)
+    hand.dock.form.model.add(str(hand.window.nets / "bright.safetensors"))
+    hand.dock.form.advanced.format.setCurrentText("OME-TIFF")
+    hand.run()
+    assert "'replace results that are there'" in hand.hover(0)  # of the table
+    hand.dock.form.measure.setChecked(False)
+    hand.run()
+    assert "a.ome.tif is one compressed file" in hand.edit(0)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_labels_of_another_program_are_not_edited(hand, images):
+    target = images / "results" / "a.ome.zarr"
+    target.parent.mkdir()
+    labels = np.zeros((64, 96), np.int32)
+    save_labels(
+        target, labels, axes="YX", scale=(1, 1), units=("pixel", "pixel"), name="a"
+    )
+    hand.add(images / "a.tif")
+    assert "another program made it" in hand.edit(0)
+
+
+def test_jobs_are_let_go_of(hand, images):
+    hand.add(images)
+    hand.looked()
+    hand.run()
+    hand.open(0)
+    hand.window.until(lambda: not hand.dock.findChildren(Job))
