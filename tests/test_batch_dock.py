@@ -9,14 +9,16 @@ import pytest
 import tifffile
 import zarr
 from napari.layers import Image, Labels
-from qtpy.QtCore import QEvent
-from qtpy.QtGui import QHelpEvent
+from qtpy.QtCore import QEvent, QMimeData, QPointF, Qt, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDropEvent, QHelpEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QFileDialog, QToolTip
 from window import LEFT, squares
 
+from napari_unet.batchfolder import segment_files
 from napari_unet.events import StackReport
 from napari_unet.ledger import read_ledger
+from napari_unet.options import BatchOptions
 from napari_unet.outputs import save_labels
 from napari_unet.ui.batch_dock import BatchDock
 from napari_unet.ui.job import Job
@@ -70,8 +72,7 @@ class Hand:
 
     def looked(self):
         """Wait until the files were looked at."""
-        dock = self.dock
-        self.window.until(lambda: not dock._calm.isActive() and dock._look is None)
+        self.window.until(lambda: not self.dock.outlook.busy)
 
     @property
     def line(self):
@@ -252,6 +253,20 @@ def test_start_goes_on_where_cancel_stopped(hand, tmp_path, paused):
     (report,) = hand.reports
     assert report.tiles_resumed > 3
     assert report.tiles_done + report.tiles_resumed == LONG[0]
+
+
+def test_command_line_goes_on_with_what_the_dock_began(hand, tmp_path):
+    path = write(tmp_path / "long.tif", squares(LONG, 2))
+    hand.add(path)
+    hand.start()
+    hand.window.until(lambda: hand.job_tiles > 3)
+    hand.click("Cancel")
+    hand.ended()
+    options = BatchOptions(measure=True)
+    model = str(hand.window.nets / "bright.safetensors")
+    *_, last = segment_files([path], tmp_path / "results", options, model=model)
+    assert (last.state, last.objects) == ("done", 300)
+    assert last.tiles_resumed > 3
 
 
 @pytest.mark.parametrize("paused", [False, True], ids=["running", "paused"])
@@ -567,3 +582,19 @@ def test_jobs_are_let_go_of(hand, images):
     hand.run()
     hand.open(0)
     hand.window.until(lambda: not hand.dock.findChildren(Job))
+
+
+def test_files_are_dropped_onto_the_dock(hand, images):
+    about = QMimeData()
+    about.setUrls(
+        [QUrl.fromLocalFile(str(images / name)) for name in ("a.tif", "c.tif")]
+    )
+    none = Qt.KeyboardModifier.NoModifier
+    place = QPointF(hand.dock.rect().center())
+    copy = Qt.DropAction.CopyAction
+    QApplication.sendEvent(
+        hand.dock, QDragEnterEvent(place.toPoint(), copy, about, LEFT, none)
+    )
+    QApplication.sendEvent(hand.dock, QDropEvent(place, copy, about, LEFT, none))
+    assert [hand.cell(row, FILE) for row in range(2)] == ["a.tif", "c.tif"]
+    assert not hand.window.viewer.layers

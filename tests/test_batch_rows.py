@@ -33,7 +33,9 @@ def tile(path, done, total, phase="segmenting", fraction=0.0):
 
 
 def ended(path, state="done", reason=""):
-    return StackReport(path, path.with_suffix(".zarr"), state, reason, seconds=2.0)
+    done = 99 if state == "done" else 0
+    target = path.with_suffix(".zarr")
+    return StackReport(path, target, state, reason, tiles_done=done, seconds=2.0)
 
 
 def test_files_and_folders_are_added_once(tmp_path, files):

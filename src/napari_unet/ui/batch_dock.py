@@ -13,10 +13,11 @@ from napari_unet.events import BatchReport
 from napari_unet.inputfiles import find_inputs
 
 from .batch_form import BatchForm
+from .batch_outlook import Outlook
 from .batch_results import BatchResults
 from .batch_rows import BatchRows
 from .batch_said import ended_line, planned_line, running_line, stopped_line
-from .batching import BatchRequest, batching, looking
+from .batching import BatchRequest, batching
 from .job import Job
 from .layers import files_of
 from .session import session_of
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchDock"]
 
-_CALM = 400  # ms without a change before the files are looked at
 _IMAGES = "Images (*.tif *.tiff *.btf *.tf8 *.lsm *.png *.jpg *.jpeg *.bmp);;All (*)"
 
 
@@ -40,15 +40,12 @@ class BatchDock(QWidget):
         # Plugins get a proxy; layers taken from it would not be those of the viewer.
         self._viewer: Any = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self._session = session_of(self._viewer)
-        self._job: Job | None = None  # that segments
-        self._look: Job | None = None  # that finds out what it will take
+        self._job: Job | None = None
         self._placed = False
         self.rows = BatchRows()
         self.form = BatchForm()
         self.results = BatchResults(self._viewer, self._session, self)
-        self._calm = QTimer(self)
-        self._calm.setSingleShot(True)
-        self._calm.setInterval(_CALM)
+        self.outlook = Outlook(self._foreseen, self)
         self._arrange()
         self._connect()
         self._show_state()
@@ -60,8 +57,21 @@ class BatchDock(QWidget):
             self._placed = True
             QTimer.singleShot(0, lambda: join_tabs(self))
 
+    def dragEnterEvent(self, event: Any) -> None:
+        """Take files; napari would open them."""
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: Any) -> None:
+        """Add the files that were dropped, unless a run is on."""
+        names = [url.toLocalFile() for url in event.mimeData().urls()]
+        if self._job is None and any(names):
+            self.add([Path(name) for name in names if name])
+        event.acceptProposedAction()
+
     def _arrange(self) -> None:
         self.setMinimumWidth(390)
+        self.setAcceptDrops(True)
         area = QScrollArea()
         area.setWidgetResizable(True)
         area.setFrameShape(QScrollArea.Shape.NoFrame)
@@ -82,7 +92,10 @@ class BatchDock(QWidget):
         form.pause.clicked.connect(self._on_pause)
         form.cancel.clicked.connect(self._on_cancel)
         form.changed.connect(self._on_form)
-        self._calm.timeout.connect(self._on_calm)
+        self.outlook.planned.connect(self._on_plan)
+        self.outlook.caught_up.connect(lambda: form.show_need(self.rows))
+        self.outlook.complete.connect(self._on_looked)
+        self.outlook.failed.connect(lambda why: form.progress.say(why, wrong=True))
         self.results.failed.connect(self._fail)
         self.results.said.connect(form.progress.say)
         self._session.on_model.append(form.model.add)
@@ -150,49 +163,27 @@ class BatchDock(QWidget):
 
     def _on_form(self) -> None:
         if self._job is None:
-            self._calm.start()
+            self.outlook.ask()
         self._show_state()
 
-    def _on_calm(self) -> None:
-        """Look at all files, to predict memory and to find those that are bad."""
-        self._stop_looking()
+    def _foreseen(self) -> BatchRequest | None:
+        """Return what would be done now; None if there is nothing to look at."""
         if self._job is not None or not self.rows.rows or self.form.problem():
-            return
-        request = self._request()
-        job = self._look = Job(lambda: looking(request), self)
-        job.yielded.connect(self._on_plan)
-        job.caught_up.connect(self._on_planned)
-        job.finished.connect(self._on_looked_at_all)
-        job.failed.connect(lambda why: self.form.progress.say(why, wrong=True))
-        job.ended.connect(lambda: self._on_looked(job))
-        job.start()
+            return None
+        return self._request()
 
     def _on_plan(self, plan: Any) -> None:
-        self.rows.plan(plan)
+        number = self.rows.plan(plan)
+        if number is not None:
+            self.form.table.show_row(number, self.rows.rows[number])
 
-    def _on_planned(self) -> None:
-        self.form.table.show_rows(self.rows.rows)
-        self.form.show_need(self.rows)
-
-    def _on_looked_at_all(self, _: object) -> None:
+    def _on_looked(self) -> None:
         self.form.progress.say(planned_line(self.rows))
-
-    def _on_looked(self, job: Job) -> None:
-        job.deleteLater()
-        if self._look is job:
-            self._look = None
-
-    def _stop_looking(self) -> None:
-        job, self._look = self._look, None
-        if job is not None:
-            job.yielded.disconnect()
-            job.cancel()
 
     # --- the run ----------------------------------------------------------------------
 
     def _on_start(self) -> None:
-        self._calm.stop()
-        self._stop_looking()
+        self.outlook.stop()
         try:
             request = self._request()
             self._check_edits(request)
@@ -243,6 +234,7 @@ class BatchDock(QWidget):
         if self._job is not None:
             number = self.rows.take(event, self._job.elapsed)
             self.form.table.show_row(number, self.rows.rows[number])
+            self.form.table.follow(number)
 
     def _on_caught_up(self) -> None:
         if self._job is not None and not self._job.cancelling:

@@ -93,6 +93,7 @@ class BatchRows:
     """
 
     rows: list[BatchRow] = field(default_factory=list)
+    _places: dict[Path, int] = field(default_factory=dict)
     _running: list[int] = field(default_factory=list)  # rows, in the order of the run
     _at: int = 0  # in `_running`
     _fresh: bool = True  # the file has no event of this run yet
@@ -108,32 +109,33 @@ class BatchRows:
         OptionsError
             If there is no image among them.
         """
-        known = {row.source for row in self.rows}
-        new = [p for p in find_inputs([w.absolute() for w in words]) if p not in known]
-        self.rows += map(BatchRow, new)
+        found = find_inputs([word.absolute() for word in words])
+        new = [path for path in found if path not in self._places]
+        self._set([*self.rows, *map(BatchRow, new)])
         return len(new)
 
     def remove(self, numbers: Iterable[int]) -> None:
         """Take rows away; files are not touched."""
         gone = set(numbers)
-        self.rows = [row for i, row in enumerate(self.rows) if i not in gone]
+        self._set([row for i, row in enumerate(self.rows) if i not in gone])
 
-    def plan(self, plan: "FilePlan") -> None:
-        """Note what a file will take."""
-        for i, row in enumerate(self.rows):
-            if row.source != plan.source:
-                continue
-            if row.state in ("ready", "refused"):
-                state: State = "refused" if plan.reason else "ready"
-                row = replace(row, state=state, reason=plan.reason)
-            self.rows[i] = replace(
-                row, tiles=plan.tiles, memory=plan.memory, disk=plan.disk
-            )
+    def plan(self, plan: "FilePlan") -> int | None:
+        """Note what a file will take; return its row, None if it has none any more."""
+        number = self._places.get(plan.source)
+        if number is None:
+            return None
+        row = self.rows[number]
+        if row.state in ("ready", "refused"):
+            state: State = "refused" if plan.reason else "ready"
+            row = replace(row, state=state, reason=plan.reason)
+        self.rows[number] = replace(
+            row, tiles=plan.tiles, memory=plan.memory, disk=plan.disk
+        )
+        return number
 
     def begin(self, inputs: Sequence[Path], options: BatchOptions) -> None:
         """Note that a run over `inputs` begins."""
-        places = {row.source: i for i, row in enumerate(self.rows)}
-        self._running = [places[path] for path in inputs]
+        self._running = [self._places[path] for path in inputs]
         self._at, self._fresh, self._began, self._pace = 0, True, 0.0, _Pace()
         tiff = options.format == "ome-tiff"
         self._after = sum((options.measure, options.link_z, tiff))
@@ -176,7 +178,8 @@ class BatchRows:
     @property
     def fraction(self) -> float:
         """How much of the run is done, 0 to 1."""
-        total = sum(self._weight(self.rows[i]) for i in self._running)
+        mean = self._mean()
+        total = sum(self.rows[i].tiles or mean for i in self._running)
         return 1 - self._left() / total if total else 0.0
 
     @property
@@ -194,15 +197,19 @@ class BatchRows:
         """Bytes that results and work files will take at most."""
         return sum(row.disk for row in self.rows)
 
-    def _left(self) -> float:
-        rows = (self.rows[i] for i in self._running)
-        return sum(self._weight(r) * (1 - r.fraction) for r in rows if not r.ended)
+    def _set(self, rows: list[BatchRow]) -> None:
+        self.rows = rows
+        self._places = {row.source: i for i, row in enumerate(rows)}
 
-    def _weight(self, row: BatchRow) -> float:
-        """Return the tiles of a file; of one that was not looked at, the mean."""
-        if row.tiles:
-            return row.tiles
-        known = [r.tiles for r in self.rows if r.tiles]
+    def _left(self) -> float:
+        """Return how many tiles are left in the run."""
+        mean = self._mean()
+        rows = (self.rows[i] for i in self._running)
+        return sum((r.tiles or mean) * (1 - r.fraction) for r in rows if not r.ended)
+
+    def _mean(self) -> float:
+        """Return the tiles of a file that was not looked at: the mean of the others."""
+        known = [row.tiles for row in self.rows if row.tiles]
         return sum(known) / len(known) if known else 1.0
 
     def _went_on(self, row: BatchRow, event: StackProgress, seconds: float) -> BatchRow:
@@ -227,9 +234,8 @@ class BatchRows:
         )
 
     def _ended(self, row: BatchRow, report: StackReport, seconds: float) -> BatchRow:
-        computed = report.state == "done"
-        left = self._weight(row) * (1 - row.fraction)
-        self._pace.note(seconds, left if computed else 0.0)
+        left = (row.tiles or report.tiles_done) * (1 - row.fraction)
+        self._pace.note(seconds, min(left, report.tiles_done))
         return replace(
             row,
             state=report.state,

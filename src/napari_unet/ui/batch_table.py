@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QBrush, QColor
-from qtpy.QtWidgets import QAbstractItemView, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QWidget
 
 from .batch_rows import BatchRow
-from .progress import duration
 from .rows import RowTable, thousands
 
 __all__ = ["BatchTable"]
@@ -17,6 +16,8 @@ _COLUMNS = ("file", "state", "objects", "time")
 _FILE, _STATE, _OBJECTS, _TIME = range(len(_COLUMNS))
 _MOST = 9  # rows in view at once
 _BAD, _GOOD = "#ff6b6b", "#66bb6a"
+_WIDEST = {_STATE: "stopped, 43 %", _OBJECTS: "1 000 000", _TIME: "59 min"}
+_MARGIN = 8  # pixels of a cell beside its text
 _WORDS = {
     "ready": "ready",
     "refused": "not possible",
@@ -41,6 +42,26 @@ class BatchTable(RowTable):
         self.setHorizontalHeaderLabels(_COLUMNS)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self._fix_sizes()
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Take another width when napari's font or theme changes."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.StyleChange:
+            self._fix_sizes()
+
+    def _fix_sizes(self) -> None:
+        """Let no size depend on the cells: thousands of them would be measured."""
+        across, down = self.horizontalHeader(), self.verticalHeader()
+        if across is None or down is None:
+            return
+        fixed = QHeaderView.ResizeMode.Fixed
+        down.setSectionResizeMode(fixed)
+        down.setDefaultSectionSize(self.fontMetrics().height() + _MARGIN)
+        for column, text in _WIDEST.items():
+            across.setSectionResizeMode(column, fixed)
+            width = self.fontMetrics().horizontalAdvance(text)
+            across.resizeSection(column, width + _MARGIN)
 
     def show_rows(self, rows: Sequence[BatchRow]) -> None:
         """Show all files."""
@@ -54,13 +75,17 @@ class BatchTable(RowTable):
         self.put(number, _STATE, _state(row))
         found = "" if row.objects is None else thousands(row.objects)
         self.put(number, _OBJECTS, found, right=True)
-        time = "" if row.seconds is None else duration(row.seconds)
-        self.put(number, _TIME, time, right=True)
+        self.put(number, _TIME, _time(row.seconds), right=True)
         tip = row.reason or _TIPS.get(row.state, "")
         for column in (_STATE, _OBJECTS, _TIME):
             self.cell(number, column).setToolTip(tip)
         self.cell(number, _FILE).setToolTip(f"{row.source}\n{tip}")
         self.cell(number, _STATE).setForeground(_brush(row))
+
+    def follow(self, number: int) -> None:
+        """Bring a row into view, unless the user is at another one."""
+        if not self.chosen():
+            self.scrollToItem(self.cell(number, _FILE))
 
     def chosen(self) -> list[int]:
         """Return the numbers of the rows that are chosen, from top to bottom."""
@@ -71,10 +96,19 @@ class BatchTable(RowTable):
 def _state(row: BatchRow) -> str:
     percent = f"{100 * row.fraction:.0f} %"
     if row.state == "running":
-        return f"{row.doing} {percent}".strip()
+        return row.doing or percent
     if row.state == "stopped":
         return f"stopped, {percent}"
     return _WORDS[row.state]
+
+
+def _time(seconds: float | None) -> str:
+    """Return a time in few letters: its largest unit alone."""
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 
 def _brush(row: BatchRow) -> Any:
