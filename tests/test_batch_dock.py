@@ -2,147 +2,24 @@
 
 import csv
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
-import zarr
+from batch_hand import FILE, OBJECTS, STATE, Hand, write
 from napari.layers import Image, Labels
-from qtpy.QtCore import QEvent, QMimeData, QPointF, Qt, QUrl
-from qtpy.QtGui import QDragEnterEvent, QDropEvent, QHelpEvent
-from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QFileDialog, QToolTip
+from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import QApplication, QFileDialog
 from window import LEFT, squares
 
 from napari_unet.batchfolder import segment_files
-from napari_unet.events import StackReport
-from napari_unet.ledger import read_ledger
 from napari_unet.options import BatchOptions
-from napari_unet.outputs import save_labels
 from napari_unet.ui.batch_dock import BatchDock
 from napari_unet.ui.job import Job
 from napari_unet.ui.settings import read_batch_settings
 
-FILE, STATE, OBJECTS, TIME = range(4)
 LONG = (150, 64, 96)  # a stack of as many tiles as planes
-
-
-class Hand:
-    """Whoever sits before the dock.
-
-    Attributes
-    ----------
-    dock
-        The dock.
-    reports
-        What became of the files of the last run.
-    """
-
-    def __init__(self, window):
-        self.window = window
-        self.dock = window.open_batch()
-        self.dock.form.model.add(str(window.nets / "bright.safetensors"))
-        self.reports = []
-
-    def add(self, *paths):
-        self.dock.add(paths)
-
-    def click(self, text):
-        self.window.click(text, self.dock)
-
-    def start(self):
-        """Click Start, and listen."""
-        self.click("Start")
-        self.reports = []
-        self.dock._job.yielded.connect(self._on_event)
-
-    def _on_event(self, event):
-        if isinstance(event, StackReport):
-            self.reports.append(event)
-
-    def run(self):
-        """Click Start, wait until all is over, and return what the dock says."""
-        self.start()
-        return self.ended()
-
-    def ended(self):
-        self.window.until(lambda: self.dock._job is None)
-        return self.line
-
-    def looked(self):
-        """Wait until the files were looked at."""
-        self.window.until(lambda: not self.dock.outlook.busy)
-
-    @property
-    def line(self):
-        return self.dock.form.progress.line.text()
-
-    def cell(self, row, column):
-        return self.dock.form.table.item(row, column).text()
-
-    def place(self, row, column=FILE):
-        table = self.dock.form.table
-        self.window.show(self.dock)
-        return table.viewport(), table.visualItemRect(table.item(row, column)).center()
-
-    def choose(self, row):
-        viewport, place = self.place(row)
-        QTest.mouseClick(viewport, LEFT, pos=place)
-
-    def open(self, row):
-        """Double click a row, and wait until it is open."""
-        viewport, place = self.place(row)
-        QTest.mouseClick(viewport, LEFT, pos=place)
-        QTest.mouseDClick(viewport, LEFT, pos=place)
-        self.window.until(lambda: self.dock.results.job is None)
-        return self.line
-
-    def edit(self, row):
-        self.choose(row)
-        self.click("Edit")
-        self.window.until(lambda: self.dock.results.job is None)
-        return self.line
-
-    def hover(self, row, column=STATE):
-        """Return what is told at a cell."""
-        viewport, place = self.place(row, column)
-        there = viewport.mapToGlobal(place)
-        event = QHelpEvent(QEvent.Type.ToolTip, place, there)
-        QApplication.sendEvent(viewport, event)
-        return QToolTip.text()
-
-    @property
-    def job_tiles(self):
-        """How many tiles of the run are in the ledgers."""
-        folder = self.dock.form.place() / ".napari-unet"
-        entries = [e for f in folder.glob("*.jsonl") for e in read_ledger(f)]
-        return sum("tile" in entry for entry in entries)
-
-
-@pytest.fixture
-def hand(window):
-    return Hand(window)
-
-
-def write(path, image, step=0.25):
-    """Write an image whose pixels are `step` micrometers wide."""
-    path.parent.mkdir(exist_ok=True)
-    axes = "ZYX"[-image.ndim :]
-    size = {"PhysicalSizeX": step, "PhysicalSizeY": step, "PhysicalSizeXUnit": "µm"}
-    meta = {"axes": axes, **size, "PhysicalSizeYUnit": "µm"}
-    tifffile.imwrite(path, image, ome=True, metadata=meta)
-    return path
-
-
-@pytest.fixture
-def images(tmp_path):
-    """Return a folder of three files, the second of which is no image."""
-    folder = tmp_path / "my images"
-    write(folder / "a.tif", squares())
-    (folder / "b.tif").write_bytes(b"II*\0 and no more")
-    write(folder / "c.tif", squares((3, 64, 96), 2))
-    return folder
 
 
 def test_from_files_to_labels_on_top_of_their_image(hand, images):
@@ -442,138 +319,6 @@ def test_labels_lie_on_an_image_whose_axes_have_another_order(hand, tmp_path):
     image, labels = hand.window.viewer.layers
     assert image.data.shape == labels.data.shape == (3, 2, 64, 96)
     np.testing.assert_array_equal(np.asarray(labels.data) > 0, image.data > 100)
-
-
-# --- Edit -----------------------------------------------------------------------------
-
-
-def level(path: Path, number: int) -> np.ndarray:
-    return np.asarray(zarr.open_group(path, mode="r")[str(number)][...])
-
-
-@pytest.fixture
-def edited(hand, tmp_path):
-    """Return the file of a result that can be painted on now."""
-    hand.add(write(tmp_path / "cells.tif", squares((700, 720))))
-    hand.run()
-    hand.open(0)
-    hand.edit(0)
-    return tmp_path / "results" / "cells.ome.zarr"
-
-
-def test_strokes_go_into_the_file_and_are_reviews(hand, edited):
-    window = hand.window
-    image, labels = window.viewer.layers  # the pyramid has made room
-    assert not labels.multiscale
-    assert window.desk.result.layer is labels
-    np.testing.assert_allclose(labels.scale, image.scale)
-    before = level(edited, 0)
-    window.paint(9, (300, 300), (300, 400), size=20)
-    after = level(edited, 0)
-    changed = after != before
-    assert 1000 < changed.sum() < 4000
-    assert (after[changed] == 9).all()
-    window.until(lambda: (level(edited, 1) == 9).any())
-    window.until(lambda: window.labels is not None and not window.project.unsaved)
-    labels.data.settle()
-    np.testing.assert_array_equal(level(edited, 1), after[::2, ::2])
-    assert ((window.target() != 255) & changed).sum() == changed.sum()
-    assert window.project.folder == edited.parents[1] / "cells.unet"
-    assert window.project.reviewed(window.desk.correcting.key)
-
-
-def test_undo_is_in_the_file_too(hand, edited):
-    before = level(edited, 0)
-    hand.window.paint(9, (300, 300), (300, 400), size=20)
-    hand.window.layer.undo()
-    np.testing.assert_array_equal(level(edited, 0), before)
-    assert (hand.window.target() == 255).all()
-    hand.window.layer.data.settle()
-    np.testing.assert_array_equal(level(edited, 1), before[::2, ::2])
-
-
-def test_rerun_leaves_alone_what_was_painted(hand, edited):
-    hand.window.paint(9, (300, 300), (300, 400), size=20)
-    painted = level(edited, 0)
-    assert hand.run().startswith("1 done before")
-    np.testing.assert_array_equal(level(edited, 0), painted)
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_file_that_is_painted_on_is_not_replaced(hand, edited):
-    hand.dock.form.advanced.overwrite.setChecked(True)
-    hand.click("Start")
-    assert "cells.ome.zarr is painted on now" in hand.line
-    hand.window.viewer.layers.remove(hand.window.layer)
-    assert hand.run().startswith("1 done · 4 objects")
-
-
-def test_new_objects_get_numbers_that_nobody_has(hand, edited):
-    assert hand.window.desk.correcting.new_number() == 5
-
-
-def test_edited_labels_can_be_left_and_opened_again(hand, edited):
-    window = hand.window
-    window.paint(9, (300, 300), (300, 400), size=20)
-    window.underlay()
-    window.viewer.layers.remove(window.layer)
-    hand.open(0)
-    pyramid = window.viewer.layers[-1]
-    assert pyramid.multiscale
-    assert (np.asarray(pyramid.data[1]) == 9).any()
-    hand.edit(0)
-    assert window.labels.max() == 9
-    assert window.desk.correcting.new_number() == 10
-    hand.open(0)  # is on the screen already
-    hand.edit(0)
-    assert len(window.viewer.layers) == 3  # one lies below all
-
-
-def test_improve_writes_into_the_file_and_keeps_what_was_painted(hand, edited):
-    window = hand.window
-    window.viewer.reset_view()
-    window.paint(9, (300, 300), (300, 400), size=20)
-    assert " in use" in window.do("Improve") or " stays" in window.line
-    labels = window.labels
-    assert (labels[300, 300:400] > 0).all()
-    np.testing.assert_array_equal(level(edited, 0), labels)
-    window.layer.data.settle()
-    np.testing.assert_array_equal(level(edited, 1), labels[::2, ::2])
-
-
-def test_segment_makes_a_layer_of_its_own_beside_the_file(hand, edited):
-    before = level(edited, 0)
-    hand.window.segmented()
-    assert len(hand.window.viewer.layers) == 3
-    np.testing.assert_array_equal(level(edited, 0), before)
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_what_cannot_be_painted_on_is_told(hand, images):
-    hand.add(images / "a.tif")
-    assert "no labels yet" in hand.edit(0)
-    hand.run()
-    hand.dock.form.model.add(str(hand.window.nets / "deep.safetensors"))
-    assert "Another model than deep made a.ome.zarr" in hand.edit(0)
-    hand.dock.form.model.add(str(hand.window.nets / "bright.safetensors"))
-    hand.dock.form.advanced.format.setCurrentText("OME-TIFF")
-    hand.run()
-    assert "'replace results that are there'" in hand.hover(0)  # of the table
-    hand.dock.form.measure.setChecked(False)
-    hand.run()
-    assert "a.ome.tif is one compressed file" in hand.edit(0)
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_labels_of_another_program_are_not_edited(hand, images):
-    target = images / "results" / "a.ome.zarr"
-    target.parent.mkdir()
-    labels = np.zeros((64, 96), np.int32)
-    save_labels(
-        target, labels, axes="YX", scale=(1, 1), units=("pixel", "pixel"), name="a"
-    )
-    hand.add(images / "a.tif")
-    assert "another program made it" in hand.edit(0)
 
 
 def test_jobs_are_let_go_of(hand, images):

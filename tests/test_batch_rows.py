@@ -1,5 +1,7 @@
 """What the table knows of a run: states, how much is done, how long the rest takes."""
 
+from pathlib import Path
+
 import pytest
 
 from napari_unet.batchfolder import FilePlan
@@ -7,6 +9,7 @@ from napari_unet.errors import OptionsError
 from napari_unet.events import StackProgress, StackReport
 from napari_unet.options import BatchOptions
 from napari_unet.ui.batch_rows import BatchRows
+from napari_unet.ui.batching import BatchRequest
 
 
 @pytest.fixture
@@ -24,8 +27,12 @@ def rows(files):
     rows.add(files)
     for path, tiles in zip(files, (10, 20, 30), strict=True):
         rows.plan(FilePlan(path, path.with_suffix(".zarr"), tiles, 100 * tiles, tiles))
-    rows.begin(files, BatchOptions())
+    rows.begin(files, request(files))
     return rows
+
+
+def request(inputs, **options):
+    return BatchRequest(tuple(inputs), Path("out"), BatchOptions(**options), "nuclei")
 
 
 def tile(path, done, total, phase="segmenting", fraction=0.0):
@@ -68,7 +75,7 @@ def test_fraction_is_by_tiles_over_all_files(rows, files):
 def test_phases_after_the_tiles_leave_a_part_for_themselves(files):
     rows = BatchRows()
     rows.add(files[:1])
-    rows.begin(files[:1], BatchOptions(measure=True))
+    rows.begin(files[:1], request(files[:1], measure=True))
     rows.take(tile(files[0], 10, 10), 1)
     assert rows.fraction == pytest.approx(0.9)
     rows.take(tile(files[0], 10, 10, "measuring", 0.5), 1)
@@ -100,7 +107,7 @@ def test_many_small_files_have_a_rate_too(tmp_path):
         path.touch()
     rows = BatchRows()
     rows.add(paths)
-    rows.begin(paths, BatchOptions())
+    rows.begin(paths, request(paths))
     for i, path in enumerate(paths[:5]):
         rows.take(tile(path, 1, 1), i)
         rows.take(ended(path), i)
@@ -112,7 +119,7 @@ def test_file_that_was_stopped_keeps_its_progress(rows, files):
     rows.stop()
     assert [row.state for row in rows.rows] == ["stopped", "ready", "ready"]
     assert rows.rows[0].fraction == 0.5
-    rows.begin(files, BatchOptions())
+    rows.begin(files, request(files))
     assert rows.fraction == pytest.approx(5 / 60)
 
 

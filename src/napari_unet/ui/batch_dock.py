@@ -191,7 +191,7 @@ class BatchDock(QWidget):
         except UNetError as error:
             self._fail(str(error))
             return
-        self.rows.begin(inputs, request.options)
+        self.rows.begin(inputs, request)
         job = self._job = Job(lambda: batching(request), self)
         job.yielded.connect(self._on_event)
         job.caught_up.connect(self._on_caught_up)
@@ -269,10 +269,12 @@ class BatchDock(QWidget):
     # --- results ----------------------------------------------------------------------
 
     def _on_open(self, number: int) -> None:
-        self.results.open(self.rows.rows[number], self._request())
+        row = self.rows.rows[number]
+        self.results.open(row, row.run or self._request())
 
     def _on_edit(self, number: int) -> None:
-        self.results.edit(self.rows.rows[number], self._request())
+        row = self.rows.rows[number]
+        self.results.edit(row, row.run or self._request())
 
     def _show_state(self) -> None:
         """Let the buttons follow jobs, rows and form; nobody else does."""

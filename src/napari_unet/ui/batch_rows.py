@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 from napari_unet.events import Phase, StackProgress, StackReport
 from napari_unet.inputfiles import find_inputs
-from napari_unet.options import BatchOptions
+
+from .batching import BatchRequest
 
 if TYPE_CHECKING:
     from napari_unet.batchfolder import FilePlan
@@ -39,8 +40,8 @@ class BatchRow:
         What came out, and how long it took; None if that is not known.
     tiles, memory, disk
         What it takes, in tiles and bytes; 0 before it was looked at.
-    target
-        Its result, once there is one.
+    target, run
+        Its result, once there is one, and what made it.
     """
 
     source: Path
@@ -54,6 +55,7 @@ class BatchRow:
     memory: int = 0
     disk: int = 0
     target: Path | None = None
+    run: BatchRequest | None = None
 
     @property
     def ended(self) -> bool:
@@ -100,6 +102,7 @@ class BatchRows:
     _began: float = 0.0
     _pace: _Pace = field(default_factory=_Pace)
     _after: int = 0  # phases that come after the tiles
+    _run: BatchRequest | None = None
 
     def add(self, words: Sequence[Path]) -> int:
         """Add files and those in folders, each once; return how many are new.
@@ -133,8 +136,9 @@ class BatchRows:
         )
         return number
 
-    def begin(self, inputs: Sequence[Path], options: BatchOptions) -> None:
+    def begin(self, inputs: Sequence[Path], run: BatchRequest) -> None:
         """Note that a run over `inputs` begins."""
+        options, self._run = run.options, run
         self._running = [self._places[path] for path in inputs]
         self._at, self._fresh, self._began, self._pace = 0, True, 0.0, _Pace()
         tiff = options.format == "ome-tiff"
@@ -236,6 +240,7 @@ class BatchRows:
     def _ended(self, row: BatchRow, report: StackReport, seconds: float) -> BatchRow:
         left = (row.tiles or report.tiles_done) * (1 - row.fraction)
         self._pace.note(seconds, min(left, report.tiles_done))
+        made = report.state != "failed"
         return replace(
             row,
             state=report.state,
@@ -244,5 +249,6 @@ class BatchRows:
             reason=report.reason,
             objects=report.objects,
             seconds=report.seconds,
-            target=None if report.state == "failed" else report.target,
+            target=report.target if made else row.target,
+            run=self._run if made else row.run,
         )
