@@ -101,7 +101,7 @@ class Hand:
     def job_tiles(self):
         """How many tiles of the run are in the ledgers."""
         folder = self.dock.form.place() / ".napari-unet"
-        entries = [e for f in folder.glob("*.jsonl") for e in read_ledger(f)]
+        entries = [e for f in folder.glob("*.jsonl") for e in read_ledger(f)[1:]]
         return sum("tile" in entry for entry in entries)
 
 

@@ -175,6 +175,7 @@ def test_what_is_complete_is_left_alone(hand, images):
     assert hand.cell(0, STATE) == "done before"
     hand.dock.form.advanced.overwrite.setChecked(True)
     assert hand.run().startswith("2 done, 1 failed")
+    assert hand.run().startswith("2 done before")  # it is asked for every time
 
 
 # --- which files ----------------------------------------------------------------------

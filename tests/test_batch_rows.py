@@ -130,3 +130,14 @@ def test_plan_marks_what_cannot_be_done_until_it_can(files):
     assert (rows.rows[0].state, rows.rows[0].reason) == ("refused", "It is empty.")
     rows.plan(FilePlan(files[0], files[0], 4))
     assert (rows.rows[0].state, rows.rows[0].reason) == ("ready", "")
+
+
+def test_image_that_became_a_folder_is_told(tmp_path):
+    zarr = tmp_path / "a.zarr"
+    zarr.mkdir()
+    (zarr / ".zgroup").touch()
+    rows = BatchRows()
+    rows.add([zarr])
+    with pytest.raises(OptionsError, match=r"a\.zarr is a folder of images now"):
+        rows.begin([zarr / "inside.tif"], request([zarr]))
+    assert rows.rows[0].state == "ready"

@@ -187,11 +187,10 @@ class BatchDock(QWidget):
         try:
             request = self._request()
             self._check_edits(request)
-            inputs = find_inputs(request.inputs)
+            self.rows.begin(find_inputs(request.inputs), request)
         except UNetError as error:
             self._fail(str(error))
             return
-        self.rows.begin(inputs, request)
         job = self._job = Job(lambda: batching(request), self)
         job.yielded.connect(self._on_event)
         job.caught_up.connect(self._on_caught_up)
@@ -248,6 +247,7 @@ class BatchDock(QWidget):
 
     def _on_finished(self, report: BatchReport) -> None:
         self.form.progress.say(ended_line(report, self.form.place()))
+        self.form.advanced.overwrite.setChecked(False)  # once is what was asked for
         write_settings(self.form.settings())  # of a run that worked
 
     def _on_cancelled(self) -> None:

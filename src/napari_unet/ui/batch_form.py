@@ -27,7 +27,7 @@ from .job import Job
 from .progress import Progress
 from .settings import BatchSettings, read_batch_settings, read_settings
 
-__all__ = ["BatchForm", "amount"]
+__all__ = ["BatchForm"]
 
 _WRONG = "background-color: rgba(200, 60, 60, 110);"
 _FIRST = "Add files, a folder, or the layers that are open; then click Start."
@@ -144,10 +144,10 @@ class BatchForm(QWidget):
 
     def show_need(self, rows: BatchRows) -> None:
         """Show what memory and room the run will take, as far as that is known."""
-        self.need.setText(f"needs {amount(rows.memory)}" if rows.memory else "")
+        self.need.setText(f"needs {_amount(rows.memory)}" if rows.memory else "")
         self.need.setToolTip(
             f"Memory of napari as a whole while it runs; results and work files will "
-            f"take up to {amount(rows.disk)} on the disk."
+            f"take up to {_amount(rows.disk)} on the disk."
         )
 
     def follow(self, rows: BatchRows, job: Job | None) -> None:
@@ -288,10 +288,10 @@ def _row(*widgets: tuple[QWidget, int]) -> QWidget:
     return whole
 
 
-def amount(number: int) -> str:
+def _amount(number: int) -> str:
     """Return a number of bytes as people read it.
 
-    >>> amount(1_400_000_000), amount(700_000_000), amount(12_000)
+    >>> _amount(1_400_000_000), _amount(700_000_000), _amount(12_000)
     ('1.4 GB', '700 MB', '1 MB')
     """
     if number >= 10**9:

@@ -21,7 +21,7 @@ from .result import Result
 from .session import Session
 from .tabs import bring
 
-__all__ = ["BatchResults", "target_of"]
+__all__ = ["BatchResults"]
 
 _Found = tuple[list[LayerData], list[LayerData]]
 
@@ -47,7 +47,7 @@ class BatchResults(QObject):
 
     def open(self, row: BatchRow, request: BatchRequest) -> None:
         """Show the image of a row and its labels, if there are any yet."""
-        target = target_of(row, request)
+        target = _target_of(row, request)
         source, name = row.source, _name(row, request)
         if (edited := self.edited(target)) is not None:
             self._viewer.layers.selection.active = edited.layer
@@ -67,7 +67,7 @@ class BatchResults(QObject):
     def edit(self, row: BatchRow, request: BatchRequest) -> None:
         """Let the user paint on the labels of a row, in their file."""
         target, source, models = (
-            target_of(row, request),
+            _target_of(row, request),
             row.source,
             self._session.models,
         )
@@ -157,7 +157,7 @@ class BatchResults(QObject):
         self.job = None
 
 
-def target_of(row: BatchRow, request: BatchRequest) -> Path | None:
+def _target_of(row: BatchRow, request: BatchRequest) -> Path | None:
     """Return the result of a row; None if there is none yet."""
     if row.target is not None:
         return row.target if row.target.exists() else None

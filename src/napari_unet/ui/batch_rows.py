@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from napari_unet.errors import OptionsError
 from napari_unet.events import Phase, StackProgress, StackReport
 from napari_unet.inputfiles import find_inputs
 
@@ -137,7 +138,18 @@ class BatchRows:
         return number
 
     def begin(self, inputs: Sequence[Path], run: BatchRequest) -> None:
-        """Note that a run over `inputs` begins."""
+        """Note that a run over `inputs` begins.
+
+        Raises
+        ------
+        OptionsError
+            If they are not the files in the list any more.
+        """
+        if new := [path for path in inputs if path not in self._places]:
+            raise OptionsError(
+                f"{new[0].parent} is a folder of images now; it was an image when it "
+                "was added. Remove it from the list, and add it again."
+            )
         options, self._run = run.options, run
         self._running = [self._places[path] for path in inputs]
         self._at, self._fresh, self._began, self._pace = 0, True, 0.0, _Pace()

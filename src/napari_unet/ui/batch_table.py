@@ -41,6 +41,8 @@ class BatchTable(RowTable):
         super().__init__(len(_COLUMNS), _FILE, _MOST, parent)
         self.setHorizontalHeaderLabels(_COLUMNS)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.setAccessibleName("Files")
+        self.setAccessibleDescription("Enter on a file opens image and labels.")
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self._fix_sizes()
 
