@@ -205,7 +205,7 @@ def test_open_layers_are_added_by_their_files(hand, images):
     window.viewer.add_labels(np.zeros((4, 4), int))
     hand.click("Add layers")
     assert hand.dock.form.table.rowCount() == 1
-    assert hand.line.startswith("drawn: in no file yet. Save it")
+    assert hand.line.startswith("In no file yet: drawn. Save with File")
     hand.run()
     hand.open(0)
     assert [layer.name for layer in window.viewer.layers[-1:]] == ["a [bright]"]
@@ -299,6 +299,13 @@ def test_row_without_labels_opens_its_image(hand, images):
     hand.add(images)
     assert "no labels yet" in hand.open(0)
     assert [layer.name for layer in hand.window.viewer.layers] == ["a"]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_wrong_form_is_told_by_open_too(hand, images):
+    hand.add(images)
+    hand.dock.form.memory.setText("plenty")
+    assert "'plenty' is not an amount of memory" in hand.open(0)
 
 
 @pytest.mark.filterwarnings("ignore")

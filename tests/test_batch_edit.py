@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 from batch_hand import Hand, write
 from window import squares
@@ -112,12 +113,41 @@ def test_segment_makes_a_layer_of_its_own_beside_the_file(hand, edited):
     np.testing.assert_array_equal(level(edited, 0), before)
 
 
+def test_channel_that_was_segmented_is_the_one_that_is_corrected(hand, tmp_path):
+    image = np.stack([np.zeros((64, 96), np.uint16), squares()])
+    path = tmp_path / "two.tif"
+    tifffile.imwrite(path, image, ome=True, metadata={"axes": "CYX"})
+    hand.add(path)
+    hand.dock.form.advanced.channel.setText("1")
+    hand.run()
+    hand.edit(0)
+    window = hand.window
+    _, second, labels = window.viewer.layers
+    assert window.desk.image_layer is second
+    assert window.layer is labels
+    window.paint(9, (40, 20), (40, 40))
+    assert (window.target() == 1).any()
+    assert " in use" in window.do("Improve") or " stays" in window.line
+
+
 def test_edit_knows_the_model_that_made_a_result(hand, images):
     hand.add(images)
     hand.run()
     hand.dock.form.model.add(str(hand.window.nets / "deep.safetensors"))
     assert "Paint with napari's brush" in hand.edit(0)
     assert hand.window.layer.name == "a [bright]"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_image_that_is_closed_meanwhile_is_told(hand, images):
+    hand.add(images)
+    hand.run()
+    hand.open(0)
+    hand.choose(0)
+    hand.click("Edit")
+    hand.window.viewer.layers.clear()
+    hand.window.until(lambda: hand.dock.results.job is None)
+    assert "a.tif was closed" in hand.line
 
 
 @pytest.mark.filterwarnings("ignore")

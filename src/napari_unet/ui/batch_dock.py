@@ -15,7 +15,7 @@ from napari_unet.inputfiles import find_inputs
 from .batch_form import BatchForm
 from .batch_outlook import Outlook
 from .batch_results import BatchResults
-from .batch_rows import BatchRows
+from .batch_rows import BatchRow, BatchRows
 from .batch_said import ended_line, planned_line, running_line, stopped_line
 from .batching import BatchRequest, batching
 from .job import Job
@@ -144,8 +144,8 @@ class BatchDock(QWidget):
             self.add(files)
         if without:
             self._fail(
-                f"{', '.join(without)}: in no file yet. Save it with File > Save "
-                "Selected Layers, and add that file."
+                f"In no file yet: {', '.join(without)}. Save with File > Save Selected "
+                "Layers, and add the file."
             )
         elif not files:
             self._fail("No image is open. Open one with File > Open.")
@@ -269,12 +269,19 @@ class BatchDock(QWidget):
     # --- results ----------------------------------------------------------------------
 
     def _on_open(self, number: int) -> None:
-        row = self.rows.rows[number]
-        self.results.open(row, row.run or self._request())
+        self._with_run(self.results.open, self.rows.rows[number])
 
     def _on_edit(self, number: int) -> None:
-        row = self.rows.rows[number]
-        self.results.edit(row, row.run or self._request())
+        self._with_run(self.results.edit, self.rows.rows[number])
+
+    def _with_run(
+        self, show: Callable[[BatchRow, BatchRequest], None], row: BatchRow
+    ) -> None:
+        """Show the result of a row, which this or an earlier session made."""
+        try:
+            show(row, row.run or self._request())
+        except UNetError as error:
+            self._fail(str(error))
 
     def _show_state(self) -> None:
         """Let the buttons follow jobs, rows and form; nobody else does."""

@@ -66,11 +66,8 @@ class BatchResults(QObject):
 
     def edit(self, row: BatchRow, request: BatchRequest) -> None:
         """Let the user paint on the labels of a row, in their file."""
-        target, source, models = (
-            _target_of(row, request),
-            row.source,
-            self._session.models,
-        )
+        target, source = _target_of(row, request), row.source
+        models = self._session.models
         if target is None:
             self.failed.emit(f"{source.name} has no labels yet. Click Start first.")
             return
@@ -81,15 +78,21 @@ class BatchResults(QObject):
 
         def done(found: Editable) -> None:
             self._show(source, found.images)
-            self._swap(found, source, target, request)
+            shown = layers_from(self._viewer, source)
+            images = [layer for layer in shown if isinstance(layer, ImageLayer)]
+            if not images:
+                self.failed.emit(f"{source.name} was closed. Click Edit again.")
+                return
+            self._swap(found, images, target, request)
             self._correct(target)
 
         self._start(lambda: editing(source, target, request, models, bare=bare), done)
 
     def edited(self, target: Path | None) -> Result | None:
         """Return the result that is painted on in this file, if it is in view."""
+        place = None if target is None else target.resolve()
         found = (r for r in self._session.results if r.file is not None and r.shown)
-        return next((r for r in found if r.file == target), None)
+        return next((r for r in found if r.file == place), None)
 
     @property
     def edits(self) -> list[Path]:
@@ -97,21 +100,19 @@ class BatchResults(QObject):
         return [r.file for r in self._session.results if r.file is not None and r.shown]
 
     def _swap(
-        self, found: Editable, source: Path, target: Path, request: BatchRequest
+        self, found: Editable, images: list[Any], target: Path, request: BatchRequest
     ) -> None:
         """Show labels to paint on in the place of those that can only be looked at."""
-        layers = self._viewer.layers
         for layer in layers_from(self._viewer, target):
-            layers.remove(layer)
-        images = layers_from(self._viewer, source)
-        images = [layer for layer in images if isinstance(layer, ImageLayer)]
+            self._viewer.layers.remove(layer)
         image = images[min(found.channel, len(images) - 1)]
         result = self._session.new_result(image, found.begun.model)
-        result.file, result.rules = target, found.begun.rules
+        result.file, result.rules = target.resolve(), found.begun.rules
         result.output, result.last_id = found.begun.rules.kind, found.last_id
-        one = len(images) > 1  # its layer has no channels
         segment = request.options.segment
-        result.options = replace(segment, channel=None if one else segment.channel)
+        if len(images) > 1:  # each channel has a layer, without channels
+            segment = replace(segment, channel=None)
+        result.options = segment
         result.show(self._viewer, found.begun.array)
 
     def _correct(self, target: Path) -> None:
