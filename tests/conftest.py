@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
+    from batch_hand import Hand
     from window import Window
 
     from napari_unet.model import Model
@@ -119,3 +120,24 @@ def window(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     return Window(lambda: make_napari_viewer(show=True), qtbot, nets, tmp_path)
+
+
+@pytest.fixture
+def hand(window: "Window") -> "Hand":
+    """Return the hand that works in U-Net: Batch, in a window with all docks."""
+    from batch_hand import Hand
+
+    return Hand(window)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Return a folder of three files, the second of which is no image."""
+    from batch_hand import write
+    from window import squares
+
+    folder = tmp_path / "my images"
+    write(folder / "a.tif", squares())
+    (folder / "b.tif").write_bytes(b"II*\0 and no more")
+    write(folder / "c.tif", squares((3, 64, 96), 2))
+    return folder

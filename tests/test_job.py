@@ -176,3 +176,36 @@ def test_remaining_time_leaves_out_the_first_step(qtbot):
     assert job.remaining(2, 10) == pytest.approx(8 * job.remaining(2, 3), rel=0.5)
     elapsed = job.elapsed
     assert 0 < elapsed == job.elapsed
+
+
+def test_paused_verb_rests_and_goes_on_where_it_was(qtbot):
+    closed, seen = threading.Event(), []
+    job = Job(lambda: endless(closed))
+    job.yielded.connect(seen.append)
+    job.start()
+    qtbot.waitUntil(lambda: len(seen) > 2, timeout=WAIT)
+    job.pause()
+    worked = job.elapsed
+    qtbot.wait(300)  # what the verb was at, and what waited, has arrived
+    count = len(seen)
+    qtbot.wait(300)
+    assert len(seen) == count
+    assert job.paused
+    assert job.running
+    assert job.elapsed == worked
+    job.resume()
+    qtbot.waitUntil(lambda: len(seen) > count, timeout=WAIT)
+    assert seen == list(range(1, len(seen) + 1))
+    job.cancel()
+    qtbot.waitUntil(closed.is_set, timeout=WAIT)
+
+
+def test_paused_job_can_be_cancelled(qtbot):
+    closed = threading.Event()
+    job = Job(lambda: endless(closed))
+    job.pause()
+    seen = record(job)
+    with qtbot.waitSignal(job.ended, timeout=WAIT):
+        job.start()
+        job.cancel()
+    assert [name for name, _ in seen] == ["started", "cancelled", "ended"]

@@ -67,6 +67,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("napari_unet.samples", ("torch", "napari", *QT)),
         ("napari_unet.predict", ("napari", "dask", *QT)),
         ("napari_unet.ui.segment_dock", ("torch",)),
+        ("napari_unet.ui.batch_dock", ("torch",)),
         ("napari_unet.ui.files", ("torch",)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -121,7 +122,7 @@ print(script.load().__module__)
     assert Path(lines[0]) == installed / "napari_unet" / "__init__.py"
     assert Path(lines[1]).is_relative_to(installed)
     assert Path(lines[1]).is_file()
-    docks = "U-Net ['U-Net: Segment', 'U-Net: Correct']"
+    docks = "U-Net ['U-Net: Segment', 'U-Net: Correct', 'U-Net: Batch']"
     assert lines[2:] == ["3", docks, "napari_unet.cli"]
 
 

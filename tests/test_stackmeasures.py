@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from napari_unet.errors import OutputError
 from napari_unet.images import Image, open_image
 from napari_unet.measures import measure
 from napari_unet.options import BatchOptions, SegmentOptions
+from napari_unet.pyramid import Pyramid
 from napari_unet.shards import PlaneView
 from napari_unet.stackmeasures import measure_plane
 
@@ -124,6 +126,36 @@ def test_result_that_is_complete_can_be_measured_as_it_is_now(
     before = (tmp_path / "out.csv").read_bytes()
     batch(source, target, bright_model, MEASURE)
     assert (tmp_path / "out.csv").read_bytes() == before
+
+
+def test_table_is_made_again_after_somebody_painted(
+    tmp_path: Path, bright_model: Path
+) -> None:
+    source = write_image(tmp_path / "cells.ome.tif", "ZYX")
+    target = tmp_path / "out.ome.zarr"
+    batch(source, target, bright_model, MEASURE)
+    os.utime(tmp_path / "out.csv", (1, 1))  # long ago
+    os.utime(target / "zarr.json", (1, 1))
+    before = (tmp_path / "out.csv").read_bytes()
+    pyramid = Pyramid(target)
+    pyramid[0, 100:140, 100:150] = 9999
+    pyramid.settle()
+    batch(source, target, bright_model, replace(MEASURE, measure=False))
+    assert (tmp_path / "out.csv").read_bytes() == before
+    batch(source, target, bright_model, MEASURE)
+    found = table(tmp_path / "out.csv")
+    assert found["area"][found["label"] == 9999] == [40 * 50]
+
+
+def test_table_of_somebody_else_stays_though_it_is_older(
+    tmp_path: Path, bright_model: Path
+) -> None:
+    source = write_image(tmp_path / "cells.ome.tif", "YX")
+    (tmp_path / "out.csv").write_text("mine")
+    os.utime(tmp_path / "out.csv", (1, 1))
+    for options in (replace(MEASURE, measure=False), MEASURE):
+        batch(source, tmp_path / "out.ome.zarr", bright_model, options)
+    assert (tmp_path / "out.csv").read_text() == "mine"
 
 
 def test_planes_without_objects_leave_the_columns(

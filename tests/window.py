@@ -1,4 +1,4 @@
-"""A real window with both docks, and the hand that clicks and paints in it."""
+"""A real window with our docks, and the hand that clicks and paints in it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +11,7 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QPushButton, QScrollArea, QWidget
 
+from napari_unet.ui.batch_dock import BatchDock
 from napari_unet.ui.correct_dock import CorrectDock
 from napari_unet.ui.segment_dock import SegmentDock
 from napari_unet.ui.session import session_of
@@ -91,8 +92,14 @@ class Window:
         self.events()
         return Window(self._make, self.qtbot, self.nets, self.folder)
 
+    def open_batch(self) -> BatchDock:
+        """Open a dock U-Net: Batch."""
+        dock = BatchDock(self.viewer)
+        self.viewer.window.add_dock_widget(dock, name="U-Net: Batch", area="right")
+        return dock
+
     def close_dock(self, dock: QWidget | None = None) -> None:
-        """Close a dock U-Net: Correct."""
+        """Close a dock, U-Net: Correct unless said otherwise."""
         dock = dock or self.correct
         with self.qtbot.waitSignal(dock.destroyed, timeout=WAIT):
             self.viewer.window.remove_dock_widget(dock)

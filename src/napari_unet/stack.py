@@ -217,8 +217,11 @@ class Stack:
         ]
 
     def measure_again(self) -> Generator[StackProgress, None, tuple[Path, ...]]:
-        """Measure the objects of a result that is complete, as they are there now."""
-        if not self.setup.options.measure or self.places.found_tables():
+        """Measure the objects of a result that is complete, as they are there now.
+
+        Tables that are not older than the labels stay as they are.
+        """
+        if not self.setup.options.measure or self.places.measured():
             return ()
         shutil.rmtree(self.places.tables, ignore_errors=True)  # of labels as they were
         labels = open_image(self.places.target).data

@@ -5,22 +5,21 @@ from qtpy.QtGui import QAction  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
-    QFormLayout,
     QHBoxLayout,
     QLineEdit,
     QMenu,
     QPushButton,
     QSpinBox,
-    QVBoxLayout,
     QWidget,
 )
 
 from napari_unet.errors import OptionsError
 from napari_unet.options import parse_memory
 
+from .fold import Fold
 from .settings import SegmentSettings
 
-__all__ = ["Advanced"]
+__all__ = ["Advanced", "device_box", "diameter_box", "size_box"]
 
 _DEVICES = {
     "auto": "auto (GPU or CPU)",
@@ -30,7 +29,7 @@ _DEVICES = {
 }
 
 
-class Advanced(QWidget):
+class Advanced(Fold):
     """Device, memory, object diameter, minimum size, under a title that folds them."""
 
     changed = Signal()
@@ -39,23 +38,17 @@ class Advanced(QWidget):
     defaults_wanted = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.title = QPushButton()
-        self.title.setCheckable(True)
-        self.title.setStyleSheet(
-            "text-align: left; border: none; background: transparent;"
-        )
-        self.title.setToolTip("Device, memory, object diameter, minimum size.")
-        self.device = _devices()
+        super().__init__("Device, memory, object diameter, minimum size.", parent)
+        self.device = device_box()
         self.memory = QLineEdit()
         self.memory.setPlaceholderText("automatic")
         self.memory.setToolTip(
             "Most memory that napari as a whole may take, such as 2GB or 700MB. "
             "Empty: as much as is free. Less memory means smaller tiles, and slower."
         )
-        self.diameter = _diameter()
+        self.diameter = diameter_box()
         self.measure = QPushButton()
-        self.min_size = _min_size()
+        self.min_size = size_box()
         self.defaults = QPushButton("Restore defaults")
         self.defaults.setToolTip("Set output, device and the fields above as at first.")
         self._arrange()
@@ -65,20 +58,11 @@ class Advanced(QWidget):
         self.min_size.valueChanged.connect(self.changed)
         self.defaults.clicked.connect(self.defaults_wanted)
         self.changed.connect(self._show)
-        self.title.toggled.connect(self._show)
         self._show()
 
-    def expand(self) -> None:
-        """Unfold the fields."""
-        self.title.setChecked(True)
-
     def _show(self) -> None:
-        """Fold or unfold; say in the title whether anything below it is set."""
         fields = (self.memory.text(), self.diameter.value(), self.min_size.value())
-        set_ = any(fields) or self.device.currentIndex() > 0
-        arrow = "▾" if self.title.isChecked() else "▸"
-        self.title.setText(f"{arrow}  Advanced{' (changed)' if set_ else ''}")
-        self._body.setVisible(self.title.isChecked())
+        self.mark(any(fields) or self.device.currentIndex() > 0)
 
     def restore(self, settings: SegmentSettings) -> None:
         """Show `settings`."""
@@ -107,19 +91,11 @@ class Advanced(QWidget):
         return None
 
     def _arrange(self) -> None:
-        self._body = QWidget()
-        layout = QFormLayout(self._body)
-        layout.setContentsMargins(8, 0, 0, 4)
-        layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        layout.addRow("Device", self.device)
-        layout.addRow("Memory", self.memory)
-        layout.addRow("Object diameter", self._with_menu())
-        layout.addRow("Minimum size", self.min_size)
-        layout.addRow(self.defaults)
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(self.title)
-        whole.addWidget(self._body)
+        self.fields.addRow("Device", self.device)
+        self.fields.addRow("Memory", self.memory)
+        self.fields.addRow("Object diameter", self._with_menu())
+        self.fields.addRow("Minimum size", self.min_size)
+        self.fields.addRow(self.defaults)
 
     def _with_menu(self) -> QWidget:
         menu = QMenu(self.measure)
@@ -151,7 +127,8 @@ class Advanced(QWidget):
         return both
 
 
-def _devices() -> QComboBox:
+def device_box() -> QComboBox:
+    """Return a list of the kinds of device that a net can run on."""
     box = QComboBox()
     for name, text in _DEVICES.items():
         box.addItem(text, name)
@@ -162,7 +139,8 @@ def _devices() -> QComboBox:
     return box
 
 
-def _diameter() -> QDoubleSpinBox:
+def diameter_box() -> QDoubleSpinBox:
+    """Return a field for the diameter of objects; 0 for none."""
     box = QDoubleSpinBox()
     box.setRange(0, 10_000)
     box.setDecimals(1)
@@ -176,7 +154,8 @@ def _diameter() -> QDoubleSpinBox:
     return box
 
 
-def _min_size() -> QSpinBox:
+def size_box() -> QSpinBox:
+    """Return a field for the least size of objects; 0 for the model's own."""
     box = QSpinBox()
     box.setRange(0, 10_000_000)
     box.setSuffix(" px")

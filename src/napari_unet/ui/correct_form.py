@@ -120,6 +120,7 @@ class CorrectForm(QWidget):
         for text, dense in _ZERO.items():
             self.zero.addItem(text, dense)
         self.offer.setWordWrap(True)
+        self.place.setMinimumWidth(1)  # a long name must not widen the dock
         self.seconds.setRange(1, 86_400)
         self.seconds.setValue(_SECONDS)
         self.seconds.setSuffix(" s")

@@ -24,6 +24,7 @@ Verb = Callable[[], Generator[Any, None, Any]]
 _log = logging.getLogger(__name__)
 _TICK = 100  # ms between two looks at what has arrived: ten refreshes a second
 _AHEAD = 256  # events that may wait; then the thread waits for the viewer
+_NAP = 0.1  # seconds between two looks of a paused job at whether it is wanted still
 _BATCH = 0.05  # seconds of events that are shown in one tick
 
 
@@ -68,6 +69,7 @@ class Job(QObject):
         self._timer.setInterval(_TICK)
         self._timer.timeout.connect(self._tick)
         self._started_at = self._stopped_at = self._first_at = 0.0
+        self._paused_at = self._rested = 0.0
 
     def start(self) -> None:
         """Start the thread; a job runs once."""
@@ -79,6 +81,23 @@ class Job(QObject):
     def cancel(self) -> None:
         """Ask the verb to stop after the step that it is in."""
         self._worker.stop.set()
+
+    def pause(self) -> None:
+        """Let the verb rest after the step that it is in, until `resume`."""
+        if not self.paused:
+            self._paused_at = time.monotonic()
+            self._worker.awake.clear()
+
+    def resume(self) -> None:
+        """Let the verb go on."""
+        if self.paused:
+            self._rested += time.monotonic() - self._paused_at
+            self._worker.awake.set()
+
+    @property
+    def paused(self) -> bool:
+        """Whether `pause` was called, and `resume` was not yet."""
+        return not self._worker.awake.is_set()
 
     @property
     def running(self) -> bool:
@@ -92,8 +111,11 @@ class Job(QObject):
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the start, until the end."""
-        return (self._stopped_at or time.monotonic()) - self._started_at
+        """Seconds since the start, until the end; pauses do not count."""
+        now = self._stopped_at or time.monotonic()
+        if self.paused:
+            now = self._paused_at
+        return now - self._started_at - self._rested
 
     def remaining(self, done: int, total: int) -> float | None:
         """Estimate the seconds left when `done` of `total` steps are finished.
@@ -148,7 +170,8 @@ class _Worker:
     def __init__(self, verb: Verb) -> None:
         self.verb = verb
         self.events: queue.Queue[Any] = queue.Queue(_AHEAD)
-        self.stop = threading.Event()
+        self.stop, self.awake = threading.Event(), threading.Event()
+        self.awake.set()
         self.result: Any = None
         self.complete = False
         self.failure: str | None = None
@@ -196,4 +219,8 @@ class _Worker:
                 return None
 
     def _unwanted(self) -> bool:
-        return self.stop.is_set() or not threading.main_thread().is_alive()
+        """Whether to stop; waits while the job is paused."""
+        while not self.stop.is_set() and threading.main_thread().is_alive():
+            if self.awake.wait(_NAP):
+                return False
+        return True

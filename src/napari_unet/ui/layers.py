@@ -5,12 +5,14 @@ axes "-2", "-1" when nobody named them, and speaks of regions in world coordinat
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from napari.layers import Image as ImageLayer
+from napari.layers._source import layer_source
 
 from napari_unet.errors import ImageError
 from napari_unet.images import Image
@@ -18,11 +20,14 @@ from napari_unet.images import Image
 __all__ = [
     "OVERLAY",
     "View",
+    "add_layers",
     "as_image",
     "axes_of",
     "file_of",
+    "files_of",
     "geometry",
     "last_line",
+    "layers_from",
     "looked_at",
     "named_axes",
 ]
@@ -134,6 +139,41 @@ def file_of(viewer: Any, layer: Any) -> Path | None:
         return None
     place = Path(path).resolve()
     return None if place.is_relative_to(_PACKAGE) else place
+
+
+def files_of(viewer: Any) -> tuple[list[Path], list[str]]:
+    """Return the files of all image layers, and the names of those that are in none.
+
+    The files of our samples belong to nobody.
+    """
+    files: dict[Path, None] = {}
+    without = []
+    for layer in viewer.layers:
+        if not isinstance(layer, ImageLayer) or layer.metadata.get(OVERLAY):
+            continue
+        path = None if layer.source.path is None else Path(layer.source.path).resolve()
+        if path is None or path.is_relative_to(_PACKAGE) or not path.exists():
+            without.append(layer.name)
+        else:
+            files[path] = None
+    return list(files), without
+
+
+def layers_from(viewer: Any, path: Path) -> list[Any]:
+    """Return the layers that show a file, from the undermost to the top."""
+    place = path.resolve()
+    known = [layer for layer in viewer.layers if layer.source.path is not None]
+    return [x for x in known if Path(x.source.path).resolve() == place]
+
+
+def add_layers(viewer: Any, found: Sequence[Any], path: Path) -> list[Any]:
+    """Show layer tuples as what a file holds; return the layers."""
+    added: list[Any] = []
+    for data, meta, kind in found:
+        with layer_source(path=str(path)):  # napari's own way for readers
+            layers = getattr(viewer, f"add_{kind}")(data, **meta)
+        added += layers if isinstance(layers, list) else [layers]
+    return added
 
 
 def geometry(layer: Any) -> dict[str, Any]:

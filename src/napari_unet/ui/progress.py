@@ -21,6 +21,7 @@ class Progress(QWidget):
         self.bar.setToolTip("How much is done, and how long the rest will take.")
         self.line = QLabel()
         self.line.setWordWrap(True)
+        self.line.setMinimumWidth(1)  # a long path must not widen the dock
         self.line.setTextFormat(Qt.TextFormat.PlainText)
         self.line.setTextInteractionFlags(
             Qt.TextInteractionFlag.TextSelectableByMouse

@@ -42,6 +42,8 @@ class Result:
         How it was segmented last; None before that.
     taken, busy
         Whether a job has it, and whether tiles arrive in it now.
+    file
+        What is painted goes into this file, which no run may fill; None for none.
     on_forget
         Called when strokes can no longer be undone.
     """
@@ -54,6 +56,7 @@ class Result:
         self.rules: Rules | None = None
         self.reviews: ImageReviews | None = None
         self.options: SegmentOptions | None = None
+        self.file: Path | None = None
         self.on_forget: list[Callable[[], None]] = []
         self.painted = self.taken = self.busy = False
         self._mode = "pan_zoom"  # the tool that the user had before `lock`
@@ -66,7 +69,7 @@ class Result:
     @property
     def usable(self) -> bool:
         """Whether a rerun may go into it."""
-        if self.source() is None:
+        if self.source() is None or self.file is not None:
             return False
         if self.layer is None:
             return True

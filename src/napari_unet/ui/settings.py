@@ -1,4 +1,4 @@
-"""What the dock remembers between sessions, and where."""
+"""What the docks remember between sessions, and where."""
 
 import contextlib
 import json
@@ -6,11 +6,17 @@ import logging
 import os
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from qtpy.QtCore import QStandardPaths
 
-__all__ = ["SegmentSettings", "read_settings", "write_settings"]
+__all__ = [
+    "BatchSettings",
+    "SegmentSettings",
+    "read_batch_settings",
+    "read_settings",
+    "write_settings",
+]
 
 _RECENT = 8  # model files in the list
 _log = logging.getLogger(__name__)
@@ -37,25 +43,48 @@ class SegmentSettings:
         return replace(self, model=model, recent=(model, *others)[:_RECENT])
 
 
+@dataclass(frozen=True, slots=True)
+class BatchSettings:
+    """The fields of the dock U-Net: Batch that do not depend on the files.
+
+    What the two have in common means the same as in `SegmentSettings`; `workers` is 0
+    for none. Whether results may be replaced is asked for every time.
+    """
+
+    model: str = "nuclei"
+    output: str = "objects"
+    device: str = "auto"
+    memory: str = ""
+    diameter: float = 0.0
+    min_size: int = 0
+    measure: bool = True
+    format: str = "ome-zarr"
+    link_z: bool = False
+    workers: int = 0
+
+
+_Settings = TypeVar("_Settings", SegmentSettings, BatchSettings)
+_NAMES = {SegmentSettings: "segment", BatchSettings: "batch"}
+
+
 def read_settings() -> SegmentSettings:
     """Return what was remembered; what is missing or damaged takes its default."""
-    try:
-        stored = json.loads(_file().read_text(encoding="utf-8"))["segment"]
-    except FileNotFoundError:
-        return SegmentSettings()
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        _log.warning("The settings in %s cannot be read: %s", _file(), error)
-        return SegmentSettings()
-    return SegmentSettings(**_sound(stored))
+    return _sound(SegmentSettings, _stored())
 
 
-def write_settings(settings: SegmentSettings) -> None:
+def read_batch_settings() -> BatchSettings:
+    """Return what was remembered of U-Net: Batch, in the same way."""
+    return _sound(BatchSettings, _stored())
+
+
+def write_settings(settings: SegmentSettings | BatchSettings) -> None:
     """Remember `settings`. A disk that is full or read-only is no reason to stop."""
     file = _file()
     part = file.with_name(file.name + ".part")
+    stored = {**_stored(), _NAMES[type(settings)]: asdict(settings)}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps({"segment": asdict(settings)}, indent=1), "utf-8")
+        part.write_text(json.dumps(stored, indent=1), "utf-8")
         os.replace(part, file)
     except OSError as error:
         _log.warning("The settings cannot be written to %s: %s", file, error)
@@ -69,15 +98,27 @@ def _file() -> Path:
     return Path(folder) / "napari-unet" / "settings.json"
 
 
-def _sound(stored: Any) -> dict[str, Any]:
-    """Return the fields of `stored` that have the type of their default."""
-    if not isinstance(stored, dict):
+def _stored() -> dict[str, Any]:
+    try:
+        stored = json.loads(_file().read_text(encoding="utf-8"))
+    except FileNotFoundError:
         return {}
+    except (OSError, ValueError) as error:
+        _log.warning("The settings in %s cannot be read: %s", _file(), error)
+        return {}
+    return stored if isinstance(stored, dict) else {}
+
+
+def _sound(kind: type[_Settings], stored: dict[str, Any]) -> _Settings:
+    """Return settings with the stored values that have the type of their default."""
+    values = stored.get(_NAMES[kind])
+    if not isinstance(values, dict):
+        return kind()
     sound: dict[str, Any] = {}
-    for field in fields(SegmentSettings):
-        value = stored.get(field.name)
+    for field in fields(kind):
+        value = values.get(field.name)
         if isinstance(value, list):
             value = tuple(str(entry) for entry in value)
-        if isinstance(value, type(field.default)):
+        if type(value) is type(field.default):
             sound[field.name] = value
-    return sound
+    return kind(**sound)

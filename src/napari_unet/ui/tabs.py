@@ -1,11 +1,14 @@
 """Docks of ours share one place, as tabs: stacked, each would be too low to be used."""
 
+from typing import Any
+
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
-__all__ = ["join_tabs"]
+__all__ = ["bring", "join_tabs"]
 
 _OURS = "U-Net: "
+_PLUGIN = "napari-unet-annotator"
 
 
 def join_tabs(widget: QWidget) -> None:
@@ -27,6 +30,16 @@ def join_tabs(widget: QWidget) -> None:
             window.tabifyDockWidget(other, dock)
             dock.raise_()
             return
+
+
+def bring(viewer: Any, name: str) -> None:
+    """Show the dock of ours with this name, and open it if it is not there."""
+    for dock in viewer.window._qt_window.findChildren(QDockWidget):
+        if str(dock.objectName() or dock.windowTitle()).startswith(name):
+            dock.show()
+            dock.raise_()
+            return
+    viewer.window.add_plugin_dock_widget(_PLUGIN, name)
 
 
 def _dock_of(widget: QWidget) -> QDockWidget | None:

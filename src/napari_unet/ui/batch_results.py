@@ -1,0 +1,176 @@
+"""Results of a batch in the viewer: opened as lazy layers, or to be painted on."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from napari.layers import Image as ImageLayer
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
+
+from napari_unet.errors import UNetError
+from napari_unet.inputfiles import find_inputs, name_outputs
+
+from .batch_rows import BatchRow
+from .batching import BatchRequest
+from .editing import Editable, editing
+from .files import LayerData
+from .job import Job, Verb
+from .layers import add_layers, layers_from
+from .opening import opening
+from .result import Result
+from .session import Session
+from .tabs import bring
+
+__all__ = ["BatchResults"]
+
+_Found = tuple[list[LayerData], list[LayerData]]
+
+
+class BatchResults(QObject):
+    """Opens what the rows of a batch are about.
+
+    Attributes
+    ----------
+    said, failed
+        A sentence for the user.
+    job
+        What reads files now, if anything does.
+    """
+
+    said = Signal(str)
+    failed = Signal(str)
+
+    def __init__(self, viewer: Any, session: Session, parent: QObject) -> None:
+        super().__init__(parent)
+        self._viewer, self._session = viewer, session
+        self.job: Job | None = None
+
+    def open(self, row: BatchRow, request: BatchRequest) -> None:
+        """Show the image of a row and its labels, if there are any yet."""
+        target = _target_of(row, request)
+        source, name = row.source, _name(row, request)
+        if (edited := self.edited(target)) is not None:
+            self._viewer.layers.selection.active = edited.layer
+            return
+        bare = not layers_from(self._viewer, source)
+        shown = target is not None and bool(layers_from(self._viewer, target))
+        wanted = None if shown else target
+
+        def done(found: _Found) -> None:
+            self._show(source, found[0])
+            if wanted is not None:
+                self._show(wanted, found[1])
+            self._say(row, target)
+
+        self._start(lambda: opening(source, wanted, name, bare=bare), done)
+
+    def edit(self, row: BatchRow, request: BatchRequest) -> None:
+        """Let the user paint on the labels of a row, in their file."""
+        target, source = _target_of(row, request), row.source
+        models = self._session.models
+        if target is None:
+            self.failed.emit(f"{source.name} has no labels yet. Click Start first.")
+            return
+        if self.edited(target) is not None:
+            self._correct(target)
+            return
+        bare = not layers_from(self._viewer, source)
+
+        def done(found: Editable) -> None:
+            self._show(source, found.images)
+            shown = layers_from(self._viewer, source)
+            images = [layer for layer in shown if isinstance(layer, ImageLayer)]
+            if not images:
+                self.failed.emit(f"{source.name} was closed. Click Edit again.")
+                return
+            self._swap(found, images, target, request)
+            self._correct(target)
+
+        self._start(lambda: editing(source, target, request, models, bare=bare), done)
+
+    def edited(self, target: Path | None) -> Result | None:
+        """Return the result that is painted on in this file, if it is in view."""
+        place = None if target is None else target.resolve()
+        found = (r for r in self._session.results if r.file is not None and r.shown)
+        return next((r for r in found if r.file == place), None)
+
+    @property
+    def edits(self) -> list[Path]:
+        """Files that somebody can paint on now."""
+        return [r.file for r in self._session.results if r.file is not None and r.shown]
+
+    def _swap(
+        self, found: Editable, images: list[Any], target: Path, request: BatchRequest
+    ) -> None:
+        """Show labels to paint on in the place of those that can only be looked at."""
+        for layer in layers_from(self._viewer, target):
+            self._viewer.layers.remove(layer)
+        image = images[min(found.channel, len(images) - 1)]
+        result = self._session.new_result(image, found.begun.model)
+        result.file, result.rules = target.resolve(), found.begun.rules
+        result.output, result.last_id = found.begun.rules.kind, found.last_id
+        segment = request.options.segment
+        if len(images) > 1:  # each channel has a layer, without channels
+            segment = replace(segment, channel=None)
+        result.options = segment
+        result.show(self._viewer, found.begun.array)
+
+    def _correct(self, target: Path) -> None:
+        """Let U-Net: Correct listen to the strokes."""
+        result = self.edited(target)
+        bring(self._viewer, "U-Net: Correct")
+        self._session.tell()  # there is a result that no job of theirs made
+        if result is not None:
+            self._viewer.layers.selection.active = result.layer
+        self.said.emit(
+            "Paint with napari's brush: it goes into the file, and U-Net: Correct "
+            "learns from it."
+        )
+
+    def _show(self, path: Path, found: list[LayerData]) -> None:
+        first = not self._viewer.layers
+        if found and not layers_from(self._viewer, path):
+            add_layers(self._viewer, found, path)
+        if first:
+            self._viewer.reset_view()
+
+    def _say(self, row: BatchRow, target: Path | None) -> None:
+        layers = layers_from(self._viewer, target or row.source)
+        if layers:
+            self._viewer.layers.selection.active = layers[-1]
+        if target is None:
+            self.said.emit("This is the image; there are no labels yet.")
+        else:
+            self.said.emit("Image and labels are open. To paint on them, click Edit.")
+
+    def _start(self, verb: Verb, done: Any) -> None:
+        if self.job is not None:
+            return  # a second double click
+        job = self.job = Job(verb, self)
+        job.finished.connect(done)
+        job.failed.connect(self.failed)
+        job.ended.connect(self._on_ended)
+        self._session.start(job)
+
+    def _on_ended(self) -> None:
+        if self.job is not None:
+            self.job.deleteLater()
+        self.job = None
+
+
+def _target_of(row: BatchRow, request: BatchRequest) -> Path | None:
+    """Return the result of a row; None if there is none yet."""
+    if row.target is not None:
+        return row.target if row.target.exists() else None
+    try:
+        sources = find_inputs(request.inputs)
+    except UNetError:  # they were all removed meanwhile
+        return None
+    targets = name_outputs(sources, request.folder, request.options.format)
+    found = dict(zip(sources, targets, strict=True)).get(row.source)
+    return found if found is not None and found.exists() else None
+
+
+def _name(row: BatchRow, request: BatchRequest) -> str:
+    stem = row.source.name.removesuffix(row.source.suffix).removesuffix(".ome")
+    return f"{stem} [{Path(request.model).stem}]"

@@ -1,0 +1,136 @@
+"""What the thread does when someone clicks Edit: a result as labels to paint on.
+
+No Qt, no layers: it is found out which model made the result, and what its numbers mean
+to it, before anybody paints.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_unet.errors import OutputError
+from napari_unet.images import Image, open_image
+from napari_unet.pyramid import Pyramid
+
+from .batching import BatchRequest
+from .beginning import Begun, beginning_with
+from .files import LayerData, layers_of
+from .segmenting import Request, load_model
+
+__all__ = ["Editable", "editing"]
+
+_MOST = 2**28  # pixels of a plane that napari draws at once: 16384 x 16384
+
+
+@dataclass(frozen=True, slots=True)
+class Editable:
+    """A result that can be painted on.
+
+    Attributes
+    ----------
+    images
+        Layers of the image, if they were wanted.
+    channel
+        Which of them the labels are of.
+    begun
+        What the labels mean; its array is the file.
+    last_id
+        The greatest number that an object has.
+    """
+
+    images: list[LayerData]
+    channel: int
+    begun: Begun
+    last_id: int
+
+
+def editing(
+    source: Path,
+    target: Path,
+    request: BatchRequest,
+    models: dict[Any, Any],
+    *,
+    bare: bool,
+) -> Generator[None, None, Editable]:
+    """Open the result of `source` for painting.
+
+    Parameters
+    ----------
+    request
+        The run that it is of.
+    models
+        Those that are loaded, and where this one is kept.
+    bare
+        Whether the image is wanted, too.
+
+    Raises
+    ------
+    UNetError
+        If it cannot be painted on.
+    """
+    found = _objects(target, request, models)
+    yield
+    image = open_image(source, request.options.axes)
+    pyramid = Pyramid(target)
+    _check(image, open_image(target), target)
+    images = layers_of(source) if bare else []
+    yield
+    begun = yield from beginning_with(
+        Request(image, request.model, request.options.segment, models), pyramid
+    )
+    last = max(found, pyramid.greatest()) if begun.rules.kind == "objects" else 0
+    return Editable(images, _channel(image, request), begun, last)
+
+
+def _objects(target: Path, request: BatchRequest, models: dict[Any, Any]) -> int:
+    """Return how many objects a result has; it must be the model's own."""
+    from napari_unet.ledger import read_ledger
+    from napari_unet.stackrecord import Places
+
+    if not target.is_dir():
+        raise OutputError(
+            f"{target.name} is one compressed file, in which nothing can be changed. "
+            "Only OME-Zarr can be edited: choose it in 'Save as', and start again."
+        )
+    entries = read_ledger(Places(target).ledger)
+    if not entries or "done" not in entries[-1]:
+        raise OutputError(
+            f"{target.name} is not complete, or another program made it. Click Start "
+            "first."
+        )
+    model = load_model(request.model, models)
+    if entries[0]["model"] != model.checksum():
+        raise OutputError(
+            f"Another model than {model.name} made {target.name}. Choose that one in "
+            "'Model', so that it can learn from what you paint."
+        )
+    return int(entries[-1]["done"] or 0)
+
+
+def _check(image: Image, labels: Image, target: Path) -> None:
+    if labels.dtype.kind == "f":
+        raise OutputError(
+            f"{target.name} holds probabilities, which cannot be painted. Choose "
+            "objects or classes in 'Labels'."
+        )
+    if (labels.axes, labels.shape) != (image.label_axes, image.label_shape):
+        raise OutputError(
+            f"{target.name} has axes {labels.axes} of {labels.shape}, its image "
+            f"{image.label_axes} of {image.label_shape}: they cannot be painted on "
+            "top of each other. Save the image as OME-Zarr, and segment that."
+        )
+    pixels = image.plane_shape[0] * image.plane_shape[1]
+    if pixels > _MOST:
+        raise OutputError(
+            f"A plane of {image.title} has {pixels / 1e6:.0f} megapixels; napari can "
+            f"paint on {_MOST / 1e6:.0f} at most. Cut the image into parts."
+        )
+
+
+def _channel(image: Image, request: BatchRequest) -> int:
+    channel = request.options.segment.channel
+    if isinstance(channel, str):
+        names = list(image.channel_names)
+        return names.index(channel) if channel in names else 0
+    return channel or 0

@@ -1,0 +1,55 @@
+"""Fields under a title that folds them: what most people never need to touch."""
+
+from qtpy.QtWidgets import QFormLayout, QPushButton, QVBoxLayout, QWidget
+
+__all__ = ["Fold"]
+
+
+class Fold(QWidget):
+    """A title that folds and unfolds a form.
+
+    Parameters
+    ----------
+    tip
+        What there is below the title.
+
+    Attributes
+    ----------
+    fields
+        The layout that takes the fields.
+    """
+
+    def __init__(self, tip: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.title = QPushButton()
+        self.title.setCheckable(True)
+        self.title.setStyleSheet(
+            "text-align: left; border: none; background: transparent;"
+        )
+        self.title.setToolTip(tip)
+        self._body = QWidget()
+        self.fields = QFormLayout(self._body)
+        self.fields.setContentsMargins(8, 0, 0, 4)
+        growth = QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow
+        self.fields.setFieldGrowthPolicy(growth)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.title)
+        layout.addWidget(self._body)
+        self._changed = False
+        self.title.toggled.connect(self._draw)
+        self._draw()
+
+    def expand(self) -> None:
+        """Unfold the fields."""
+        self.title.setChecked(True)
+
+    def mark(self, changed: bool) -> None:
+        """Say in the title whether any of the fields is set."""
+        self._changed = changed
+        self._draw()
+
+    def _draw(self) -> None:
+        arrow = "▾" if self.title.isChecked() else "▸"
+        self.title.setText(f"{arrow}  Advanced{' (changed)' if self._changed else ''}")
+        self._body.setVisible(self.title.isChecked())
