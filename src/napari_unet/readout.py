@@ -62,7 +62,7 @@ class ReadOut:
             y, x = tile.read
             p = logits[(slice(None), *shifted(core, -y.start, -x.start))]
             if self.kind == "probabilities" or self.threshold is not None:
-                p = p.softmax(0)
+                p = p.float().softmax(0)
         if self.kind == "probabilities":
             return core, p.half().cpu().numpy()
         return core, self._classes(p).to(torch.uint8).cpu().numpy()
@@ -78,7 +78,7 @@ class ReadOut:
         covered = (axes[0].of_core(tile.core[0]), axes[1].of_core(tile.core[1]))
         y, x = cut(covered, self.box)
         height, width = (side.stop - side.start for side in tile.read)
-        p = logits[:, :height, :width].softmax(0).cpu().numpy()
+        p = logits[:, :height, :width].float().softmax(0).cpu().numpy()
         rows = axes[0].back().weights(tile.read[0], y)
         columns = axes[1].back().weights(tile.read[1], x)
         back: list[NDArray[np.float32]] = [(columns @ (rows @ q).T).T for q in p]
