@@ -13,6 +13,8 @@ from .tiling import Box, Tile, cut, shifted
 
 __all__ = ["ReadOut"]
 
+_ROWS = 128  # of logits that become classes at a time
+
 
 @dataclass(frozen=True, slots=True)
 class ReadOut:
@@ -65,7 +67,12 @@ class ReadOut:
                 p = p.float().softmax(0)
         if self.kind == "probabilities":
             return core, p.half().cpu().numpy()
-        return core, self._classes(p).to(torch.uint8).cpu().numpy()
+        classes = torch.empty(p.shape[1:], dtype=torch.uint8, device=p.device)
+        # Indices are of 64 bits: some rows at a time stay within the cache.
+        for top in range(0, len(classes), _ROWS):
+            rows = slice(top, top + _ROWS)
+            classes[rows] = self._classes(p[:, rows])
+        return core, classes.cpu().numpy()
 
     def _classes(self, p: torch.Tensor) -> torch.Tensor:
         if self.threshold is None:

@@ -95,10 +95,11 @@ class _Forward:
         for box in self._blocks(skip):
             wide = _widened(box, self.margin, skip)
             x = torch.cat([_at(skip, wide), _enlarged(up, below, wide)], 1)
-            y = _at(layer(x), _inside(box, wide))
-            _at(found, box).copy_(y if level else self.net.head(y))
+            y = layer(x)
+            inner = _inside(box, wide)
+            _at(found, box).copy_(_at(y if level else self.net.head(y), inner))
             if self.column is not None:
-                seen = self.column.read(y, box, level)
+                seen = self.column.read(_at(y, inner), box, level)
                 if level == 0:
                     _at(found, box).add_(self.column.head.classify(seen))
             yield
