@@ -67,6 +67,8 @@ def _create_level(
     planes: Planes,
     dtype: np.dtype[Any],
 ) -> LabelArray:
+    from zarr.codecs import BloscCodec
+
     return group.create_array(
         str(level),
         shape=shape,
@@ -88,8 +90,6 @@ def _halve(finer: LabelArray, coarser: LabelArray, index: tuple[int, ...]) -> No
 
 def metadata(planes: Planes, levels: int, dtype: np.dtype[Any]) -> dict[str, Any]:
     """Return what is said under ``"ome"`` about a pyramid of so many levels."""
-    from zarr.codecs import BloscCodec
-
     datasets = []
     for level in range(levels):
         scale = [
