@@ -25,7 +25,7 @@ _SMALL = 512**2  # pixels of a plane that is one window anyway
 # them for longer.
 _LARGEST = 3072**2
 _FIRST = 512  # side of what is shown first of a large plane, in the net's pixels
-_WORTH = 2  # that first tile is computed if the tile around it has so many times more
+_WORTH = 8  # it is computed if the windows of a plane have so many times more pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def plan_plane(
     plan = plan_tiles(shape, window, halo, spec.stride)
     tiles = tuple(_moved(t, part[0].start, part[1].start) for t in plan.tiles)
     first = None
-    if view is not None and not only and len(tiles) > 1:
+    if view is not None and not only:
         first = _first(run, source, needed(source, view))
         y, x = first.read
         size = (y.stop - y.start) * (x.stop - x.start)
