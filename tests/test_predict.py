@@ -16,7 +16,13 @@ from napari_unet.inputs import model_input
 from napari_unet.model import Model, UNet, UNetSpec
 from napari_unet.objects import label_tile
 from napari_unet.options import SegmentOptions
-from napari_unet.predict import Segmentation, TileDone, predict_tile, segment
+from napari_unet.predict import (
+    Computing,
+    Segmentation,
+    TileDone,
+    predict_tile,
+    segment,
+)
 from napari_unet.tiling import best_window, plan_tiles, region
 
 NUCLEI = ("background", "interior", "boundary")
@@ -51,9 +57,11 @@ def run(model, image, options=None, **keywords) -> tuple[list[TileDone], Segment
     tiles = []
     while True:
         try:
-            tiles.append(next(job))
+            event = next(job)
         except StopIteration as stop:
             return tiles, stop.value
+        if isinstance(event, TileDone):
+            tiles.append(event)
 
 
 def whole_logits(model, image, plane=()):
@@ -184,6 +192,42 @@ def test_view_comes_first_and_only_computes_that_view():
     np.testing.assert_array_equal(part.labels[inside], whole.labels[inside])
     out[inside] = 77
     assert (out == 77).all()
+
+
+def test_a_small_tile_in_view_comes_before_a_large_one():
+    model = random_model(classes=("background", "a", "b"))
+    image = random_image((2000, 1700))
+    view = (slice(900, 1000), slice(1500, 1600))
+    options = SegmentOptions(tile=1024, device="cpu", precision="fp32")
+    tiles, whole = run(model, image, options, view=view)
+    assert tiles[0].core == view
+    assert [t.done for t in tiles] == list(range(1, tiles[0].total + 1))
+    np.testing.assert_array_equal(tiles[0].labels, whole.labels[view])
+
+
+def test_what_is_shown_first_of_a_large_view_is_small():
+    model = random_model(classes=("background", "a", "b"))
+    image = random_image((2000, 1700))
+    view = (slice(0, 2000), slice(0, 1700))
+    tiles, _ = run(model, image, SegmentOptions(tile=2048, device="cpu"), view=view)
+    assert [t.core for t in tiles] == [(slice(744, 1256), slice(594, 1106)), view]
+
+
+def test_the_objects_of_a_plane_that_is_one_tile_come_with_it():
+    model, image = random_model(), random_image((2, 120, 120))
+    tiles, result = run(model, image)
+    for tile in tiles:
+        np.testing.assert_array_equal(tile.labels, result.labels[tile.plane])
+    assert len(tiles) == tiles[0].total == 2
+
+
+def test_a_large_tile_gives_signs_of_life():
+    model = random_model(width=32, depth=3)
+    options = SegmentOptions(device="cpu", precision="fp32", tile=4096)
+    job = segment(model, random_image((2500, 2500)), options)
+    first = next(job)
+    job.close()
+    assert first == Computing((), 0, 1)
 
 
 @pytest.mark.parametrize("factor", [0.5, 2.0])

@@ -11,6 +11,7 @@ from .tiling import Box
 
 __all__ = [
     "BatchReport",
+    "Computing",
     "Joining",
     "Phase",
     "Segmentation",
@@ -42,6 +43,23 @@ class TileDone:
     plane: tuple[int, ...]
     core: Box
     labels: NDArray[Any]
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Computing:
+    """A large tile is being computed; nothing of it is finished yet.
+
+    Attributes
+    ----------
+    plane
+        Position along the image's other axes.
+    done, total
+        Tiles finished so far, and of the whole job.
+    """
+
+    plane: tuple[int, ...]
     done: int
     total: int
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["RADIUS", "Hypercolumn", "local_filters"]
+__all__ = ["RADIUS", "Hypercolumn", "level_filters", "local_filters"]
 
 RADIUS = 3  # of the filters, in pixels of their level
 _GAIN = 4.0  # brings derivatives of images in 0..1 to about the size of the images
@@ -36,23 +36,28 @@ def local_filters(image: Tensor, levels: int) -> list[Tensor]:
     list of Tensor
         (N, 5 C, Y, X), then (N, 4 C, Y / 2, X / 2), ...
     """
+    found = [level_filters(image, finest=True)]
+    x = image
+    for _ in range(1, levels):
+        x = F.avg_pool2d(x, 2)
+        found.append(level_filters(x, finest=False))
+    return found
+
+
+def level_filters(image: Tensor, *, finest: bool) -> Tensor:
+    """Return the `local_filters` of one level, (N, 4 C, Y, X) or (N, 5 C, Y, X)."""
     channels = image.shape[1]
     kernels = _kernels().to(image).repeat(channels, 1, 1)[:, None]  # (6 C, 1, 7, 7)
-    found = []
-    x = image
-    for level in range(levels):
-        x = F.avg_pool2d(x, 2) if level else x
-        padded = F.pad(x, (RADIUS,) * 4, mode="replicate")
-        y = F.conv2d(padded, kernels, groups=channels)
-        smooth, dy, dx, dyy, dxx, dxy = y.reshape(
-            len(y), channels, 6, *y.shape[2:]
-        ).unbind(2)
-        slope = (dy**2 + dx**2 + _TINY).sqrt()
-        middle = (dyy + dxx) / 2
-        apart = (((dyy - dxx) / 2) ** 2 + dxy**2 + _TINY).sqrt()
-        derived = torch.cat((slope, middle + apart, middle - apart), 1) * _GAIN
-        found.append(torch.cat((smooth, derived, *((x,) if level == 0 else ())), 1))
-    return found
+    padded = F.pad(image, (RADIUS,) * 4, mode="replicate")
+    y = F.conv2d(padded, kernels, groups=channels)
+    smooth, dy, dx, dyy, dxx, dxy = y.reshape(len(y), channels, 6, *y.shape[2:]).unbind(
+        2
+    )
+    slope = (dy**2 + dx**2 + _TINY).sqrt()
+    middle = (dyy + dxx) / 2
+    apart = (((dyy - dxx) / 2) ** 2 + dxy**2 + _TINY).sqrt()
+    derived = torch.cat((slope, middle + apart, middle - apart), 1) * _GAIN
+    return torch.cat((smooth, derived, *((image,) if finest else ())), 1)
 
 
 def _kernels() -> Tensor:

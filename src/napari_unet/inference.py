@@ -3,6 +3,7 @@
 import copy
 import os
 import time
+from collections.abc import Generator
 from dataclasses import dataclass
 from functools import cache
 
@@ -16,6 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from .errors import MemoryBudgetError
 from .model import Model, UNet, UNetSpec, best_device
 from .options import Precision
+from .strips import forward_steps
 
 __all__ = [
     "Engine",
@@ -38,7 +40,7 @@ _SLACK = 80 * 2**20  # allocator, convolution scratch, interpreter: measured up 
 class Engine:
     """A net that is ready to run on one device."""
 
-    net: nn.Module
+    net: UNet
     spec: UNetSpec
     device: torch.device
     dtype: torch.dtype
@@ -52,18 +54,44 @@ class Engine:
         MemoryBudgetError
             If the device has too little memory for the window.
         """
+        job = self.steps(window)
+        while True:
+            try:
+                next(job)
+            except StopIteration as stop:
+                logits: torch.Tensor = stop.value
+                return logits.float()
+
+    def steps(self, window: NDArray[np.float32]) -> Generator[None, None, torch.Tensor]:
+        """Do the same, logits in `dtype`, and yield often enough to be cancelled.
+
+        A processor computes in strips: a window may be as large as its memory allows.
+        A graphics card computes the window at once.
+        """
+        if self.device.type == "cpu":
+            logits = yield from forward_steps(self.net, torch.from_numpy(window)[None])
+            return logits[0]
+        return self._at_once(window)
+
+    @torch.inference_mode()
+    def _at_once(self, window: NDArray[np.float32]) -> torch.Tensor:
         try:
-            with torch.inference_mode():
-                x = torch.from_numpy(window)[None].to(self.device)
-                x = x.contiguous(memory_format=torch.channels_last)
-                logits: torch.Tensor = self.net(x)
-                return logits[0].float()
+            x = torch.from_numpy(window)[None].to(self.device)
+            x = x.contiguous(memory_format=torch.channels_last)
+            logits: torch.Tensor = self.net(x)
+            return logits[0]
         except torch.OutOfMemoryError as error:
             y, x_ = window.shape[1:]
             raise MemoryBudgetError(
                 f"A tile of {y} x {x_} pixels does not fit the memory of "
                 f"{self.device}. Choose a smaller tile, or the CPU."
             ) from error
+
+    @property
+    def feature_bytes(self) -> int:
+        """Bytes of memory, the device's own, that one pixel of a window takes."""
+        strips = self.device.type == "cpu"
+        return bytes_per_pixel(self.spec, self.dtype.itemsize, strips=strips)
 
     def prompt_pixels(self) -> int:
         """Measure how many pixels are computed while someone waits for Cancel."""
@@ -113,15 +141,22 @@ def fold(net: UNet) -> UNet:
     return folded
 
 
-def bytes_per_pixel(spec: UNetSpec, itemsize: int = 4) -> int:
+def bytes_per_pixel(spec: UNetSpec, itemsize: int = 4, *, strips: bool = False) -> int:
     """Return the memory that one pixel of a window takes at the worst moment.
 
-    That is the topmost concatenation: the skip, the decoder's half, both together, and
-    what came from below: 4.5 x width channels; or, where there is a hypercolumn, its
-    finest level: filters in float32, and features and hidden channels three times. The
-    rest holds the window, the logits and their softmax.
+    At once, that is the topmost concatenation: the skip, the decoder's half, both
+    together, and what came from below: 4.5 x width channels; or, where there is a
+    hypercolumn, its finest level: filters in float32, and features and hidden channels
+    three times. In strips, it is the second level: two skips, what came from below, and
+    what becomes of it: 2.25 x width channels. The rest holds the window, the logits and
+    their softmax.
     """
     rest = 4 * (3 * spec.in_channels + 4 * len(spec.classes))
+    if strips:
+        hidden = 8 * spec.in_channels + spec.hypercolumn * itemsize
+        return (
+            9 * spec.width * itemsize // 4 + (hidden if spec.hypercolumn else 0) + rest
+        )
     top = 9 * spec.width * itemsize // 2
     if spec.hypercolumn:
         filters = 4 * 20 * spec.in_channels
@@ -151,8 +186,7 @@ def memory_pixels(
     MemoryBudgetError
         If not even that window fits.
     """
-    itemsize = torch.empty(0, dtype=engine.dtype).element_size()
-    features = bytes_per_pixel(engine.spec, itemsize)
+    features = engine.feature_bytes
     resident = _resident() + held + _SLACK
     if memory is not None:
         free = memory - resident
@@ -200,7 +234,4 @@ def memory_need(engine: Engine, pixels: int, *, held: int, each: int) -> int:
 
 def host_bytes(engine: Engine) -> int:
     """Return what a pixel of a window takes of this process while it is computed."""
-    if engine.device.type == "cuda":
-        return _HOST
-    itemsize = torch.empty(0, dtype=engine.dtype).element_size()
-    return bytes_per_pixel(engine.spec, itemsize)
+    return _HOST if engine.device.type == "cuda" else engine.feature_bytes

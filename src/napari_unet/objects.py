@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, sparse
+from scipy import ndimage
 
 from .errors import OutputError
 from .labelstore import LabelArray, put
@@ -284,6 +284,8 @@ def _extend(
 
 def _roots(pairs: NDArray[np.int32], n: int) -> NDArray[np.int32]:
     """Return for each of `n` ids the number of the object that it belongs to."""
+    from scipy import sparse  # what fits one block need not wait for it
+
     ones = np.ones(pairs.shape[1], np.int8)
     graph = sparse.coo_array((ones, (pairs[0], pairs[1])), shape=(n, n))
     roots: NDArray[np.int32]

@@ -2,15 +2,16 @@
 
 import itertools
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
-from zarr.codecs import BloscCodec
 
 from .labelstore import LabelArray
 from .planes import Planes
 from .tiling import blocks
+
+if TYPE_CHECKING:
+    import zarr
 
 __all__ = ["ZARR_ORDER", "level_shapes", "metadata", "write_omezarr"]
 
@@ -32,6 +33,8 @@ def write_omezarr(path: Path, planes: Planes) -> None:
     OSError
         If the disk is full or fails.
     """
+    import zarr  # half a second that TIFFs need not wait for
+
     dtype = np.dtype(planes.data.dtype)
     if dtype.kind == "b":
         dtype = np.dtype(np.uint8)
@@ -58,12 +61,14 @@ def level_shapes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
 
 
 def _create_level(
-    group: zarr.Group,
+    group: "zarr.Group",
     level: int,
     shape: tuple[int, ...],
     planes: Planes,
     dtype: np.dtype[Any],
 ) -> LabelArray:
+    from zarr.codecs import BloscCodec
+
     return group.create_array(
         str(level),
         shape=shape,

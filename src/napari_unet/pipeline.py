@@ -15,7 +15,14 @@ from .labelstore import create_labels, memory_limit
 from .model import load
 from .options import SegmentOptions
 from .outputs import check_different, check_output, save_labels
-from .predict import Joining, Segmentation, TileDone, output_shape, segment
+from .predict import (
+    Computing,
+    Joining,
+    Segmentation,
+    TileDone,
+    output_shape,
+    segment,
+)
 
 __all__ = ["segment_file"]
 
@@ -87,7 +94,9 @@ def segment_file(
 
 
 def _drive(
-    verb: Generator[TileDone | Joining, None, Segmentation], name: str, report: _Report
+    verb: Generator[TileDone | Computing | Joining, None, Segmentation],
+    name: str,
+    report: _Report,
 ) -> Segmentation:
     with closing(verb):
         while True:
@@ -96,7 +105,7 @@ def _drive(
             except StopIteration as end:
                 result: Segmentation = end.value
                 return result
-            if isinstance(event, TileDone):
-                report(f"segmenting {name}", event.done / event.total)
-            else:
+            if isinstance(event, Joining):
                 report(f"joining objects of {name}", event.fraction)
+            else:
+                report(f"segmenting {name}", event.done / event.total)

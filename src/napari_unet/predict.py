@@ -7,7 +7,7 @@ border ever cuts one.
 
 import math
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,28 +17,21 @@ import torch
 from numpy.typing import NDArray
 
 from .errors import MemoryBudgetError, OptionsError
-from .events import Joining, Segmentation, TileDone
+from .events import Computing, Joining, Segmentation, TileDone
 from .images import Image
-from .inference import Engine, engine, memory_pixels
+from .inference import Engine, engine
 from .inputs import ModelInput, model_input
 from .labelstore import create_labels, memory_limit, put
 from .model import Model
 from .objects import label_blocks, label_tile
 from .options import Output, SegmentOptions
+from .planetiles import PlaneTiles, needed, plan_plane
 from .readout import ReadOut
 from .scaling import Intensities
-from .tiling import (
-    Box,
-    Tile,
-    TilePlan,
-    best_window,
-    plan_tiles,
-    region,
-    round_up,
-    shifted,
-)
+from .tiling import Box, Tile, shifted
 
 __all__ = [
+    "Computing",
     "Joining",
     "Segmentation",
     "TileDone",
@@ -50,7 +43,9 @@ __all__ = [
     "segment",
 ]
 
-_SMALL = 512**2  # pixels of a plane that is one window anyway
+_Events = Generator[TileDone | Computing | Joining, None, int]
+
+_PAUSE = 0.2  # seconds between two signs of life of a tile that takes long
 _REACH = 3  # pixels, in the net's scale, that an object grows into its boundary
 
 
@@ -116,12 +111,12 @@ def segment(
     plane: tuple[int, ...] | None = None,
     only: bool = False,
     folder: Path | None = None,
-) -> Generator[TileDone | Joining, None, Segmentation]:
+) -> Generator[TileDone | Computing | Joining, None, Segmentation]:
     """Segment `image` with `model`, tile by tile.
 
-    A generator: each `TileDone` it yields is finished work (`Joining` only says that a
-    large plane is nearly done); its return value is the `Segmentation`. Closing it
-    cancels.
+    A generator: each `TileDone` it yields is finished work (`Computing` and `Joining`
+    only say that there is more to come); its return value is the `Segmentation`.
+    Closing it cancels.
 
     Parameters
     ----------
@@ -159,13 +154,13 @@ def segment(
     if not options.per_plane:
         job.intensities = source.intensities()  # before memory is planned: it reads
     try:
-        job.plan(view if only else None)
+        job.plan(view, only)
     except MemoryBudgetError:
         if options.device != "auto" or run.device.type == "cpu":
             raise
         run = replace(engine(model, "cpu"), reason="CPU (the GPU's memory is full)")
         job.run = run
-        job.plan(view if only else None)
+        job.plan(view, only)
     objects = yield from job.planes(view, plane, only)
     notes = source.notes
     if job.not_finite:
@@ -201,63 +196,26 @@ class _Job:
         self.run, self.source, self.options = run, source, options
         self.kind, self.out = kind, out
         self.not_finite = False
-        y, x = source.axes
-        # Interpolating results back needs neighbours beyond the core.
-        support = max(y.back().support, x.back().support) if source.resampled else 0
-        spec = run.spec
-        self.halo = spec.halo + round_up(support, spec.stride)
-        self.offset = (0, 0)
         self.intensities: Intensities | None = None  # None: each plane has its own
-        self.tiles: TilePlan
+        self.tiles: PlaneTiles
         self.done = self.total = 0
 
-    def plan(self, view: Box | None) -> None:
+    def plan(self, view: Box | None, only: bool) -> None:
         """Cut a plane into tiles, or only what is needed for `view`."""
-        spec, shape = self.run.spec, self.source.shape
-        if view is not None:
-            y, x = region(shape, self._to_net(view), self.halo, spec.stride)
-            self.offset = (y.start, x.start)
-            shape = (y.stop - y.start, x.stop - x.start)
-        wanted = round_up(shape[0], spec.stride) * round_up(shape[1], spec.stride)
-        least = min((2 * self.halo + spec.stride) ** 2, wanted)
-        pixels = self._affordable(least)
-        tile = self.options.tile
-        if tile is not None and self.options.memory and min(tile**2, wanted) > pixels:
-            raise MemoryBudgetError(
-                f"A tile of {tile} pixels needs more than the memory that is allowed. "
-                f"Choose {math.isqrt(pixels)} or less, or leave the choice to us."
-            )
-        if tile is None:
-            if wanted > _SMALL:
-                useful = max(least, (4 * self.halo) ** 2)  # less is mostly halo
-                pixels = min(pixels, max(useful, self.run.prompt_pixels()))
-            window = best_window(shape, pixels, self.halo, spec.stride)
-        else:
-            window = (tile, tile)
-        self.tiles = plan_tiles(shape, window, self.halo, spec.stride)
-
-    def _affordable(self, least: int) -> int:
-        """Return how many pixels a window may have for the memory allowed."""
-        image = self.source.image
         held = self.out.nbytes if isinstance(self.out, np.ndarray) else 0
-        if self.kind == "objects":
-            plane = math.prod(image.plane_shape)
-            held += min(plane, memory_limit(self.options.memory))
-        read = (
-            len(self.source.channels) * 12 + self.source.decoded * image.dtype.itemsize
-        )
-        if self.source.resampled:  # probabilities are brought back, twice in memory
-            read += len(self.run.spec.classes) * 8
-        each = math.ceil(
-            read * math.prod(a.source / a.target for a in self.source.axes)
-        )
-        return memory_pixels(
-            self.run, self.options.memory, held=held, each=each, least=least
+        self.tiles = plan_plane(
+            self.run,
+            self.source,
+            self.options,
+            self.kind,
+            held=held,
+            view=view,
+            only=only,
         )
 
     def planes(
         self, view: Box | None, plane: tuple[int, ...] | None, only: bool
-    ) -> Generator[TileDone | Joining, None, int]:
+    ) -> _Events:
         """Run every plane, `plane` first; return how many objects were found."""
         planes = list(self.source.image.planes())
         if plane is not None:
@@ -265,51 +223,56 @@ class _Job:
                 key=lambda p: sum(abs(a - b) for a, b in zip(p, plane, strict=True))
             )
         planes = planes[:1] if only else planes
-        self.total = len(planes) * len(self.tiles.tiles)
+        tiles = self.tiles.tiles
+        if view is not None:
+            tiles = self.tiles.by_distance(needed(self.source, view))
+        first = () if self.tiles.first is None else (self.tiles.first,)
+        self.total = len(planes) * len(tiles) + len(first)
         found = 0
         for at in planes:
-            intensities = self.intensities or self.source.intensities(at)
-            found += yield from self._plane(at, intensities, view, only, found + 1)
+            todo = (*first, *tiles) if at == planes[0] else tiles
+            box = view if only and view else _whole(self.source.image.plane_shape)
+            found += yield from self._plane(at, todo, box, found + 1)
         return found
 
     def _plane(
-        self,
-        plane: tuple[int, ...],
-        intensities: Intensities,
-        view: Box | None,
-        only: bool,
-        first: int,
-    ) -> Generator[TileDone | Joining, None, int]:
-        """Run the tiles of one plane, those in `view` first; return its objects."""
-        box = view if only and view else _whole(self.source.image.plane_shape)
+        self, plane: tuple[int, ...], tiles: tuple[Tile, ...], box: Box, first: int
+    ) -> _Events:
+        """Run `tiles` of one plane, in this order; return the objects in `box`."""
+        intensities = self.intensities or self.source.intensities(plane)
         read_out = ReadOut(self.source, box, self.kind, self.options.threshold)
-        size = tuple(side.stop - side.start for side in box)
-        limit = memory_limit(self.options.memory)
-        objects = self.kind == "objects"
-        classes = (
-            create_labels(size, np.uint8, limit=limit, folder=self.folder)
-            if objects
-            else None
-        )
-        provisional = first
-        for tile in self._ordered(view):
-            core, values = read_out(*self._logits(plane, tile, intensities))
-            if values.size:
-                inner = shifted(core, -box[0].start, -box[1].start)
-                if classes is not None:
-                    put(classes, inner, values)
-                    values = self._provisional(values, provisional)
-                    provisional = max(provisional, int(values.max(initial=0)) + 1)
-                elif self.kind == "probabilities":
-                    put(self.out, (slice(None), *plane, *core), values)
-                else:
-                    put(self.out, (*plane, *core), values)
-            self.done += 1
-            yield TileDone(plane, core, values, self.done, self.total)
-        if classes is None:
-            return 0
         part = _Part(self.out, plane, box)
-        return (yield from self._join(plane, classes, part, first))
+        objects = self.kind == "objects"
+        limit = memory_limit(self.options.memory)
+        target: Any = part
+        if objects:
+            target = create_labels(
+                part.shape, np.uint8, limit=limit, folder=self.folder
+            )
+        provisional = first
+        for tile in tiles:
+            logits = yield from self._logits(plane, tile, intensities)
+            core, values = read_out(logits, tile)
+            if values.size:
+                put(target, shifted(core, -box[0].start, -box[1].start), values)
+            if objects and len(tiles) > 1:
+                values = self._provisional(values, provisional)
+                provisional = max(provisional, int(values.max(initial=0)) + 1)
+            if not objects or len(tiles) > 1:
+                yield self._finished(plane, core, values)
+        if not objects:
+            return 0
+        found = yield from self._join(plane, target, part, first)
+        if len(tiles) == 1:  # with nothing to join, its objects come with it
+            whole = slice(0, part.shape[0]), slice(0, part.shape[1])
+            yield self._finished(plane, box, part[whole])
+        return found
+
+    def _finished(
+        self, plane: tuple[int, ...], core: Box, labels: NDArray[Any]
+    ) -> TileDone:
+        self.done += 1
+        return TileDone(plane, core, labels, self.done, self.total)
 
     def _join(
         self, plane: tuple[int, ...], classes: Any, labels: "_Part", first: int
@@ -332,32 +295,21 @@ class _Job:
 
     def _logits(
         self, plane: tuple[int, ...], tile: Tile, intensities: Intensities
-    ) -> tuple[torch.Tensor, Tile]:
-        """Return the logits of a window, and its tile in the whole plane's pixels."""
-        dy, dx = self.offset
-        moved = Tile(shifted(tile.core, dy, dx), shifted(tile.read, dy, dx), tile.pad)
-        logits, finite = predict_tile(self.run, self.source, plane, moved, intensities)
+    ) -> Generator[Computing, None, torch.Tensor]:
+        """Return the logits of a tile's window; give signs of life meanwhile."""
+        window, finite = self.source.window(plane, tile, intensities)
         self.not_finite |= not finite
-        return logits, moved
-
-    def _ordered(self, view: Box | None) -> Iterator[Tile]:
-        if view is None:
-            return iter(self.tiles.tiles)
-        y, x = shifted(self._to_net(view), -self.offset[0], -self.offset[1])
-        middle = ((y.start + y.stop) / 2, (x.start + x.stop) / 2)
-
-        def distance(tile: Tile) -> float:
-            centre = [(side.start + side.stop) / 2 for side in tile.core]
-            return float(max(abs(a - b) for a, b in zip(centre, middle, strict=True)))
-
-        return iter(sorted(self.tiles.tiles, key=distance))
-
-    def _to_net(self, box: Box) -> Box:
-        """Return the net's pixels that the image's pixels `box` depend on."""
-        if not self.source.resampled:
-            return box
-        y, x = (a.back().needs(b) for a, b in zip(self.source.axes, box, strict=True))
-        return y, x
+        job = self.run.steps(window)
+        said = time.perf_counter()
+        while True:
+            try:
+                next(job)
+            except StopIteration as stop:
+                logits: torch.Tensor = stop.value
+                return logits
+            if time.perf_counter() - said > _PAUSE:
+                yield Computing(plane, self.done, self.total)
+                said = time.perf_counter()
 
     def _provisional(self, classes: NDArray[np.uint8], first: int) -> NDArray[np.int32]:
         boundary = self.run.spec.boundary
@@ -383,7 +335,9 @@ class _Part:
         return self.array.dtype
 
     def _at(self, index: Box) -> tuple[Any, ...]:
-        return (*self.plane, *shifted(index, self.box[0].start, self.box[1].start))
+        place = (*self.plane, *shifted(index, self.box[0].start, self.box[1].start))
+        channels = len(self.array.shape) - len(place)  # of probabilities, first
+        return (*(slice(None),) * channels, *place)
 
     def __getitem__(self, index: Box) -> NDArray[Any]:
         return np.asarray(self.array[self._at(index)])

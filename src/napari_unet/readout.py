@@ -13,6 +13,8 @@ from .tiling import Box, Tile, cut, shifted
 
 __all__ = ["ReadOut"]
 
+_ROWS = 128  # of logits that become classes at a time
+
 
 @dataclass(frozen=True, slots=True)
 class ReadOut:
@@ -62,10 +64,15 @@ class ReadOut:
             y, x = tile.read
             p = logits[(slice(None), *shifted(core, -y.start, -x.start))]
             if self.kind == "probabilities" or self.threshold is not None:
-                p = p.softmax(0)
+                p = p.float().softmax(0)
         if self.kind == "probabilities":
             return core, p.half().cpu().numpy()
-        return core, self._classes(p).to(torch.uint8).cpu().numpy()
+        classes = torch.empty(p.shape[1:], dtype=torch.uint8, device=p.device)
+        # Indices are of 64 bits: some rows at a time stay within the cache.
+        for top in range(0, len(classes), _ROWS):
+            rows = slice(top, top + _ROWS)
+            classes[rows] = self._classes(p[:, rows])
+        return core, classes.cpu().numpy()
 
     def _classes(self, p: torch.Tensor) -> torch.Tensor:
         if self.threshold is None:
@@ -78,7 +85,7 @@ class ReadOut:
         covered = (axes[0].of_core(tile.core[0]), axes[1].of_core(tile.core[1]))
         y, x = cut(covered, self.box)
         height, width = (side.stop - side.start for side in tile.read)
-        p = logits[:, :height, :width].softmax(0).cpu().numpy()
+        p = logits[:, :height, :width].float().softmax(0).cpu().numpy()
         rows = axes[0].back().weights(tile.read[0], y)
         columns = axes[1].back().weights(tile.read[1], x)
         back: list[NDArray[np.float32]] = [(columns @ (rows @ q).T).T for q in p]

@@ -8,10 +8,13 @@ so windows that are resampled one by one fit together exactly.
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 __all__ = ["Axis", "resample"]
 
@@ -55,8 +58,10 @@ class Axis:
         middles = 2 * np.arange(wanted.start, wanted.stop) + 1
         return middles * self.source // (2 * self.target)
 
-    def weights(self, have: slice, wanted: slice) -> sparse.csr_array:
+    def weights(self, have: slice, wanted: slice) -> "sparse.csr_array":
         """Return the matrix from source samples `have` to target samples `wanted`."""
+        from scipy import sparse  # what is not resampled need not wait for it
+
         ratio = self.source / self.target
         reach = max(1.0, ratio)
         centres = (np.arange(wanted.start, wanted.stop) + 0.5) * ratio - 0.5
@@ -73,7 +78,7 @@ class Axis:
 
 
 def resample(
-    values: NDArray[np.float32], y: sparse.csr_array, x: sparse.csr_array
+    values: NDArray[np.float32], y: "sparse.csr_array", x: "sparse.csr_array"
 ) -> NDArray[np.float32]:
     """Apply the matrices of both axes to `values` (C, Y, X) float32."""
     planes = [(x @ np.ascontiguousarray((y @ plane).T)).T for plane in values]

@@ -33,11 +33,14 @@ class Intensities:
         # 24 bits hold every 16-bit number; differences of larger ones need more.
         wide = raw.dtype.itemsize > (4 if raw.dtype.kind == "f" else 2)
         scaled: NDArray[Any] = raw.astype(np.float64 if wide else np.float32)
-        scaled[~np.isfinite(scaled)] = np.nan
+        real = raw.dtype.kind == "f"  # others are finite
+        if real:
+            scaled[~np.isfinite(scaled)] = np.nan
         scaled -= np.asarray(self.offset, scaled.dtype)[:, None, None]
         scaled *= np.asarray(self.gain, scaled.dtype)[:, None, None]
         np.clip(scaled, *_CLIP, out=scaled)
-        np.nan_to_num(scaled, copy=False, nan=0.0)
+        if real:
+            np.nan_to_num(scaled, copy=False, nan=0.0)
         return scaled.astype(np.float32, copy=False)
 
 

@@ -150,8 +150,9 @@ def best_window(
         If `pixels` is less than the smallest window that leaves a core.
     """
     best, least = None, 0
-    for height in _window_sizes(round_up(shape[0], stride), halo, stride):
-        for width in _window_sizes(round_up(shape[1], stride), halo, stride):
+    heights, widths = (_window_sizes(round_up(n, stride), halo, stride) for n in shape)
+    for height in heights:
+        for width in widths:
             if height[0] * width[0] > pixels:
                 continue
             cost = height[0] * height[1] * width[0] * width[1]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.events import Segmentation, TileDone
+from napari_unet.events import Joining, Segmentation, TileDone
 from napari_unet.imagereviews import ImageReviews
 from napari_unet.images import Image
 from napari_unet.options import SegmentOptions
@@ -143,12 +143,12 @@ def segmenting(request: Request) -> Generator[Step, None, Outcome]:
         except StopIteration as stop:
             result = stop.value
             break
-        if not isinstance(step, TileDone):
+        if isinstance(step, Joining):
             yield Step(array, None, done, total, "joining objects", last_id)
             continue
         done, total = step.done, step.total
         key = None
-        if step.labels.size:
+        if isinstance(step, TileDone) and step.labels.size:
             key = (*(slice(at, at + 1) for at in step.plane), *step.core)
             if objects:
                 around.target[(*step.plane, *step.core)] = step.labels

@@ -1,0 +1,213 @@
+"""A U-Net in little memory: level after level, each in blocks that fit the cache.
+
+The convolutions of a level see only a pixel each further, so its blocks overlap by next
+to nothing, where windows of the whole net overlap by its halo. Zeros are padded at the
+image's borders alone: the result is that of one forward pass.
+"""
+
+import math
+from collections.abc import Callable, Generator, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .hypercolumn import RADIUS, Hypercolumn, level_filters
+from .tiling import Box, blocks, round_up, shifted
+from .unet import UNet
+
+__all__ = ["BLOCK", "forward_steps"]
+
+_Layer = Callable[[Tensor], Tensor]
+
+BLOCK = 8 * 2**20  # bytes of one layer's features in a block
+_ROUND = 32  # pixels: sides of blocks are multiples, as convolutions like it
+
+
+@torch.inference_mode()
+def forward_steps(
+    net: UNet, image: Tensor, block: int = BLOCK
+) -> Generator[None, None, Tensor]:
+    """Do what ``net(image)`` does, and yield after every block.
+
+    Parameters
+    ----------
+    net
+        In eval mode.
+    image
+        (1, C, Y, X) float32, as for the net.
+    block
+        Bytes that a block of one layer takes, about.
+
+    Returns
+    -------
+    Tensor
+        Logits (1, K, Y, X), of the dtype of the weights.
+    """
+    work = _Forward(net, image, block)
+    x = image.to(work.dtype)
+    skips = []
+    for level in range(net.spec.depth):
+        skip, x = yield from work.encode(x, level)
+        skips.append(skip)
+    x = net.bottleneck(x)
+    if work.column is not None:
+        work.column.read(x, _whole(x), net.spec.depth)
+    yield
+    while skips:
+        x = yield from work.decode(x, skips.pop(), level=len(skips))
+    return x
+
+
+class _Forward:
+    """One pass of a net over one image."""
+
+    def __init__(self, net: UNet, image: Tensor, block: int) -> None:
+        self.net, self.block = net, block
+        self.dtype = net.head.weight.dtype
+        self.margin = net.spec.convs_per_block
+        self.column = _Column(net, image) if net.spec.hypercolumn else None
+
+    def encode(
+        self, x: Tensor, level: int
+    ) -> Generator[None, None, tuple[Tensor, Tensor]]:
+        """Return the features of a level, and what of them goes on to the next."""
+        channels, (height, width) = self.net.spec.width << level, x.shape[2:]
+        skip = _empty(channels, height, width, self.dtype)
+        pooled = _empty(channels, height // 2, width // 2, self.dtype)
+        for box in self._blocks(skip):
+            y = _apply(self.net.encoder[level], x, box, self.margin)
+            _at(skip, box).copy_(y)
+            _at(pooled, _halved(box)).copy_(_pool(y))
+            yield
+        return skip, pooled
+
+    def decode(
+        self, below: Tensor, skip: Tensor, level: int
+    ) -> Generator[None, None, Tensor]:
+        """Return the features of a level, or the logits at the finest."""
+        up, layer = self.net.up[-1 - level], self.net.decoder[-1 - level]
+        channels, height, width = skip.shape[1:]
+        if level == 0:
+            channels = self.net.head.out_channels
+        found = _empty(channels, height, width, self.dtype)
+        for box in self._blocks(skip):
+            wide = _widened(box, self.margin, skip)
+            x = torch.cat([_at(skip, wide), _enlarged(up, below, wide)], 1)
+            y = layer(x)
+            inner = _inside(box, wide)
+            _at(found, box).copy_(_at(y if level else self.net.head(y), inner))
+            if self.column is not None:
+                seen = self.column.read(_at(y, inner), box, level)
+                if level == 0:
+                    _at(found, box).add_(self.column.head.classify(seen))
+            yield
+        return found
+
+    def _blocks(self, features: Tensor) -> Iterator[Box]:
+        """Yield the boxes that cover a level, about square."""
+        channels, height, width = features.shape[1:]
+        side = math.sqrt(self.block / (channels * self.dtype.itemsize))
+        steps = (
+            round_up(-(-n // max(1, round(n / side))), _ROUND) for n in (height, width)
+        )
+        yield from blocks((height, width), *steps)
+
+
+class _Column:
+    """The second head of a net, fed level by level, the coarsest first.
+
+    Attributes
+    ----------
+    sums
+        What all levels down to one add up to, by level.
+    """
+
+    def __init__(self, net: UNet, image: Tensor) -> None:
+        self.head: Hypercolumn = net.hypercolumn
+        self.images = [image.float()]
+        for _ in range(net.spec.depth):
+            self.images.append(F.avg_pool2d(self.images[-1], 2))
+        self.weights, self.bias = self.head.weights()
+        self.sums: dict[int, Tensor] = {}
+
+    def read(self, features: Tensor, box: Box, level: int) -> Tensor:
+        """Return, and note, what all levels down to this one add up to in `box`."""
+
+        def filters(image: Tensor) -> Tensor:
+            return level_filters(image, finest=level == 0).to(features.dtype)
+
+        image = self.images[level]
+        column = torch.cat((_apply(filters, image, box, RADIUS), features), 1)
+        seen = F.conv2d(column, self.weights[level][..., None, None])
+        if level + 1 in self.sums:
+            seen += _enlarged(_doubled, self.sums[level + 1], box)
+        if level == 0:
+            return seen + self.bias[:, None, None]
+        if level not in self.sums:
+            height, width = image.shape[2:]
+            self.sums[level] = _empty(seen.shape[1], height, width, seen.dtype)
+            self.sums.pop(level + 2, None)
+        _at(self.sums[level], box).copy_(seen)
+        return seen
+
+
+def _empty(channels: int, height: int, width: int, dtype: torch.dtype) -> Tensor:
+    """Return (1, channels, height, width) of anything, channels last.
+
+    NumPy asks for large pages of memory, which come much faster than small ones.
+    """
+    flat = np.empty(height * width * channels * dtype.itemsize, np.uint8)
+    features = torch.from_numpy(flat).view(dtype).view(1, height, width, channels)
+    return features.permute(0, 3, 1, 2)
+
+
+def _apply(layer: _Layer, x: Tensor, box: Box, margin: int) -> Tensor:
+    """Return `box` of ``layer(x)``, where the layer reaches `margin` pixels."""
+    wide = _widened(box, margin, x)
+    return _at(layer(_at(x, wide)), _inside(box, wide))
+
+
+def _enlarged(layer: _Layer, x: Tensor, box: Box) -> Tensor:
+    """Return `box` of ``layer(x)``, which is twice as large as `x`."""
+    wide = _widened(_halved(box), 1, x)  # neighbours for those that interpolate
+    y, w = wide
+    start = slice(2 * y.start, 2 * y.stop), slice(2 * w.start, 2 * w.stop)
+    return _at(layer(_at(x, wide)), _inside(box, start))
+
+
+def _doubled(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2, mode="bilinear")
+
+
+def _pool(x: Tensor) -> Tensor:
+    """Return the greatest of 2 x 2 pixels, faster than a pooling that notes which."""
+    tall = torch.maximum(x[:, :, ::2], x[:, :, 1::2])
+    return torch.maximum(tall[..., ::2], tall[..., 1::2])
+
+
+def _at(x: Tensor, box: Box) -> Tensor:
+    return x[(..., *box)]
+
+
+def _whole(x: Tensor) -> Box:
+    return slice(0, x.shape[2]), slice(0, x.shape[3])
+
+
+def _inside(box: Box, wide: Box) -> Box:
+    return shifted(box, -wide[0].start, -wide[1].start)
+
+
+def _halved(box: Box) -> Box:
+    y, x = (slice(s.start // 2, -(-s.stop // 2)) for s in box)
+    return y, x
+
+
+def _widened(box: Box, margin: int, x: Tensor) -> Box:
+    """Return `box` with a margin, as far as `x` goes."""
+    y, w = (
+        slice(max(0, s.start - margin), min(n, s.stop + margin))
+        for s, n in zip(box, x.shape[2:], strict=True)
+    )
+    return y, w

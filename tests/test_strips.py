@@ -1,0 +1,51 @@
+"""Blocks of a level give what one forward pass gives, whatever net and block."""
+
+import pytest
+import torch
+from test_predict import random_model
+
+from napari_unet.inference import fold
+from napari_unet.strips import forward_steps
+
+
+def finish(job):
+    """Return how often a generator yielded, and its result."""
+    steps = 0
+    while True:
+        try:
+            next(job)
+        except StopIteration as stop:
+            return steps, stop.value
+        steps += 1
+
+
+@pytest.mark.parametrize("block", [1, 20_000, 10**9], ids=["small", "some", "one"])
+@pytest.mark.parametrize("up", ["transpose", "upsample"])
+@pytest.mark.parametrize("convs", [1, 2, 3])
+@pytest.mark.parametrize("head", [0, 8], ids=["head", "hypercolumn"])
+def test_blocks_equal_one_forward_pass(block, up, convs, head):
+    model = random_model(depth=3, up=up, convs_per_block=convs, hypercolumn=head)
+    image = torch.rand(1, 1, 136, 200)
+    with torch.inference_mode():
+        whole = model.net(image)
+    steps, logits = finish(forward_steps(fold(model.net), image, block))
+    torch.testing.assert_close(logits, whole, atol=1e-4, rtol=0)
+    assert steps == 7 if block == 10**9 else steps > 7
+
+
+def test_colours_and_bfloat16_are_computed_in_blocks_too():
+    model = random_model(depth=2, in_channels=3, hypercolumn=8)
+    net = fold(model.net).to(torch.bfloat16)
+    image = torch.rand(1, 3, 96, 96)
+    with torch.inference_mode():
+        whole = net(image)
+    _, logits = finish(forward_steps(net, image, 5000))
+    assert logits.dtype == torch.bfloat16
+    assert (logits.argmax(1) == whole.argmax(1)).float().mean() > 0.99
+
+
+def test_inference_mode_does_not_leak_out_of_an_unfinished_pass():
+    job = forward_steps(random_model().net, torch.rand(1, 1, 64, 64), 1)
+    next(job)
+    assert not torch.is_inference_mode_enabled()
+    job.close()
