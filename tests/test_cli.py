@@ -462,7 +462,7 @@ def test_a_terminal_shows_a_bar_and_ctrl_c_leaves_nothing_behind(tmp_path, model
         process.communicate()
         os.close(ours)
     assert b"%" in seen
-    assert b"Cancelled; nothing was written." in seen
+    assert b"Cancelled; no result was written." in seen
     assert [path.name for path in tmp_path.iterdir()] == ["big.tif"]
 
 

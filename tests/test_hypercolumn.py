@@ -60,8 +60,10 @@ def test_pixels_one_by_one_get_the_logits_of_the_whole() -> None:
     columns = head.columns(image, features)
     fine = torch.nn.functional.interpolate(columns[1], scale_factor=2, mode="bilinear")
     y, x = torch.randint(0, 32, (2, 50))
-    found = head.at([c[0, :, y, x].T for c in (columns[0], fine)])
-    found = found + net.head(features[0])[0, :, y, x].T
+    weights, hidden = head.weights()
+    for weight, column in zip(weights, (columns[0], fine), strict=True):
+        hidden = hidden + column[0, :, y, x].T @ weight.T
+    found = head.classify(hidden) + net.head(features[0])[0, :, y, x].T
     assert torch.allclose(found, net(image)[0, :, y, x].T, atol=1e-4)
 
 

@@ -74,7 +74,7 @@ def _failed(sentence: str) -> int:
 
 
 def _cancelled() -> int:
-    typer.echo("Cancelled; nothing was written.", err=True)
+    typer.echo("Cancelled; no result was written.", err=True)
     return _CANCELLED
 
 

@@ -169,10 +169,3 @@ class Hypercolumn(nn.Module):
             return F.linear(F.relu(mixed), self.out.weight.flatten(1), self.out.bias)
         logits: Tensor = self.out(F.relu(self.mix(F.relu(hidden))))
         return logits
-
-    def at(self, columns: list[Tensor]) -> Tensor:
-        """Return the logits (P, K) of pixels with columns (P, features) per level."""
-        weights, bias = self.weights()
-        return self.classify(
-            sum((c @ w.T for c, w in zip(columns, weights, strict=True)), start=bias)
-        )

@@ -20,15 +20,21 @@ if TYPE_CHECKING:
 __all__ = ["Curve", "Point", "verdict"]
 
 Point = tuple[float, float, str]
-"""A model: minutes of annotation until it, its held-out score (0 to 1), its name."""
+"""A model: minutes of annotation until it, its score (0 to 1), its name."""
 
 _REDRAW = 200  # ms: at most five times a second
 _ENOUGH = 3  # models before anything can be said
 _LITTLE = 0.005  # gain of score: half a point of a hundred
 _FALL = 0.01
 _TABS = (
-    ("This training", "Loss and held-out score against seconds of training."),
-    ("When to stop", "Held-out score of each model against minutes of annotation."),
+    (
+        "This training",
+        "Loss, and the share of reviewed pixels that are right, against seconds.",
+    ),
+    (
+        "When to stop",
+        "The same share of each model against minutes of annotation.",
+    ),
 )
 _HINT = "No training yet. Its curve will be here."
 

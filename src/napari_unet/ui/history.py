@@ -27,7 +27,7 @@ class ModelRow:
     strokes
         How many there were to learn from.
     score
-        On held-out corrections, 0 to 1, if there were any.
+        Share of the reviewed pixels it was judged by that it is right on, 0 to 1.
     parent
         Name of the model that was improved.
     """
@@ -129,8 +129,8 @@ def _tip(row: ModelRow, active: bool) -> str:
     if short_time(row.time):
         local = dt.datetime.fromisoformat(row.time).astimezone()
         parts.append(f"made on {local:%Y-%m-%d} at {local:%H:%M}")
-    score = "no held-out score"
+    score = "never judged"
     if row.score is not None:
-        score = f"{100 * row.score:.1f} % on held-out corrections"
+        score = f"right on {100 * row.score:.1f} % of the reviewed pixels"
     use = "It is in use." if active else "Double click or Enter uses it again."
     return f"{', '.join([*parts, score])}. {use}"

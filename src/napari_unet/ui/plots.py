@@ -19,7 +19,7 @@ _TONES = {True: ("#56b4e9", "#e69f00"), False: ("#005f96", "#a84300")}
 
 
 class TrainingPlot:
-    """Loss (left) and held-out score (right) against seconds.
+    """Loss (left) and score (right) against seconds.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class TrainingPlot:
         now = f" {losses[-1]:.3g}" if losses is not None and len(losses) else ""
         text = f"{loss}━ loss{now}</font>"
         if scores is not None and len(scores):
-            text += f" &nbsp; {score}● held-out score {scores[-1]:.3f}</font>"
+            text += f" &nbsp; {score}● right on reviewed pixels {scores[-1]:.3f}</font>"
         return text
 
     def recolour(self, widget: QWidget) -> None:
@@ -86,7 +86,7 @@ class TrainingPlot:
 
 
 class ModelsPlot:
-    """Held-out score of each model against minutes of annotation.
+    """Score of each model against minutes of annotation.
 
     Attributes
     ----------
@@ -119,7 +119,7 @@ class ModelsPlot:
 
     def legend(self) -> str:
         """Return what is drawn, as rich text."""
-        score = f"<font color='{self._colours[1]}'>● held-out score</font>"
+        score = f"<font color='{self._colours[1]}'>● right on reviewed pixels</font>"
         return f"{score} against minutes of annotation"
 
     def recolour(self, widget: QWidget) -> None:
