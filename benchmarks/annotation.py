@@ -16,10 +16,10 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -39,6 +39,7 @@ from napari_unet.predict import segment
 from napari_unet.threads import spare_cores
 from napari_unet.training import fine_tune
 from napari_unet.transfer import new_model
+from napari_unet.verbs import Verb
 
 SETS = (
     "phc_u373",
@@ -52,24 +53,13 @@ SECONDS = 20.0  # of compute in a round
 NAIVE = 12.0
 DENSE = 600.0
 
-T = TypeVar("T")
 Score = Callable[[Callable[[Image], Classes]], float]
-
-
-def result_of(job: Generator[Any, None, T]) -> T:
-    """Run a verb to its end."""
-    while True:
-        try:
-            next(job)
-        except StopIteration as stop:
-            value: T = stop.value
-            return value
 
 
 def labels(model: Model, image: Image) -> Classes:
     """Return the classes that `model` finds, as the plugin finds them."""
     options = SegmentOptions(output="classes", device="cpu")
-    return np.asarray(result_of(segment(model, image, options)).labels)
+    return np.asarray(Verb(segment(model, image, options)).finish().labels)
 
 
 @dataclass
@@ -103,7 +93,7 @@ class Improve:
         job = fine_tune(self.model, corrections, options)
         event = next(job)
         first, seconds = event.model or self.model, event.seconds
-        trained = result_of(job)
+        trained = Verb(job).finish()
         self.model = trained.model
         began = time.perf_counter()
         quick = self.score(lambda image: labels(first, image))
@@ -239,7 +229,7 @@ def _dense(model: Model, train: list[Pair], seed: int, score: Score) -> dict[str
     began = time.perf_counter()
     corrections = _corrections(train, [p.truth for p in train])
     options = TrainOptions(seconds=DENSE, seed=seed, device="cpu")
-    trained = result_of(fine_tune(model, corrections, options))
+    trained = Verb(fine_tune(model, corrections, options)).finish()
     return {
         "strokes": 0,
         "pixels": sum(c.target.size for c in corrections),

@@ -27,6 +27,7 @@ from napari_unet.model import load
 from napari_unet.options import BatchOptions, SegmentOptions
 from napari_unet.predict import segment
 from napari_unet.stacksetup import prepare
+from napari_unet.verbs import Verb
 
 EXACT = SegmentOptions(precision="fp32", tile=300, min_size=3)
 STACK = BatchOptions(EXACT)
@@ -55,12 +56,8 @@ def image(tmp_path: Path) -> Path:
 
 def finish(job: Any) -> tuple[list[Any], Any]:
     """Run a verb to its end; return its events and its result."""
-    events = []
-    while True:
-        try:
-            events.append(next(job))
-        except StopIteration as stop:
-            return events, stop.value
+    verb = Verb(job)
+    return list(verb), verb.result
 
 
 def batch(

@@ -19,6 +19,7 @@ from napari_unet.errors import ModelError, OutputError
 from napari_unet.events import BatchReport, StackProgress, StackReport
 from napari_unet.images import open_image
 from napari_unet.options import BatchOptions, SegmentOptions
+from napari_unet.verbs import Verb
 
 EXACT = SegmentOptions(precision="fp32", min_size=3)
 OPTIONS = BatchOptions(EXACT)
@@ -44,12 +45,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(job: Any) -> tuple[list[Any], BatchReport]:
-    events = []
-    while True:
-        try:
-            events.append(next(job))
-        except StopIteration as stop:
-            return events, stop.value
+    verb = Verb(job)
+    return list(verb), verb.result
 
 
 def table(folder: Path) -> list[dict[str, str]]:

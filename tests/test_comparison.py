@@ -25,6 +25,7 @@ from napari_unet.options import SegmentOptions, TrainOptions
 from napari_unet.predict import segment
 from napari_unet.project import Project
 from napari_unet.scaling import Scaling
+from napari_unet.verbs import Verb
 
 CPU = TrainOptions(device="cpu")
 CLASSES = ("background", "cell", "debris")
@@ -59,25 +60,15 @@ def wild(seed: int) -> Model:
 
 
 def run(*arguments) -> tuple[list[float], list[Compared]]:
-    job = compare(*arguments)
-    fractions = []
-    while True:
-        try:
-            fractions.append(next(job).fraction)
-        except StopIteration as stop:
-            return fractions, stop.value
+    verb = Verb(compare(*arguments))
+    return [event.fraction for event in verb], verb.result
 
 
 PLAIN = SegmentOptions(output="classes", device="cpu")
 
 
 def classes_of(model: Model, image: Image, options=PLAIN) -> np.ndarray:
-    job = segment(model, image, options)
-    while True:
-        try:
-            next(job)
-        except StopIteration as stop:
-            return np.asarray(stop.value.labels)
+    return np.asarray(Verb(segment(model, image, options)).finish().labels)
 
 
 def expected(old: Model, new: Model, image: Image, target: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ from napari_unet.predict import segment
 from napari_unet.project import Project
 from napari_unet.training import Trained
 from napari_unet.transfer import new_model
+from napari_unet.verbs import Verb
 
 BRIEF = TrainOptions(seconds=0.1, device="cpu")
 
@@ -189,13 +190,8 @@ def _share_found(folder, path) -> float:
     """Return how well a model tells squares from background where nobody painted."""
     image, truth = open_image(folder / "images" / "c.tif"), squares("c")[1]
     options = SegmentOptions(output="classes", device="cpu")
-    job = segment(load(path), image, options)
-    while True:
-        try:
-            next(job)
-        except StopIteration as stop:
-            found = stop.value.labels > 0
-            return float(np.mean([(found == truth)[truth == v].mean() for v in (0, 1)]))
+    found = Verb(segment(load(path), image, options)).finish().labels > 0
+    return float(np.mean([(found == truth)[truth == v].mean() for v in (0, 1)]))
 
 
 def test_objects_of_16_bits_are_labels_too(folder, small) -> None:

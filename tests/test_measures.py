@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from skimage.measure import regionprops_table
 
 from napari_unet.measures import measure, measure_stack
+from napari_unet.verbs import Verb
 
 Array = NDArray[np.int32]
 
@@ -37,15 +38,6 @@ def some_labels() -> Array:
     return labels
 
 
-def result_of(job):
-    """Run a generator to its end."""
-    while True:
-        try:
-            next(job)
-        except StopIteration as stop:
-            return stop.value
-
-
 def test_measuring_can_be_cancelled_after_every_block() -> None:
     seen = []
 
@@ -64,9 +56,8 @@ def test_measuring_can_be_cancelled_after_every_block() -> None:
 def test_measures_equal_those_of_scikit_image(block: int) -> None:
     labels = some_labels()
     image = np.random.default_rng(0).integers(0, 60_000, labels.shape, np.uint16)
-    table = result_of(
-        measure_stack(labels, [()], lambda _, y, x: image[None, y, x], block=block)
-    )
+    job = measure_stack(labels, [()], lambda _, y, x: image[None, y, x], block=block)
+    table = Verb(job).finish()
     names = {name.split("-")[0] for name in COLUMNS.values()} | {"eccentricity"}
     truth = regionprops_table(labels, image, properties=tuple(names))
     for ours, theirs in COLUMNS.items():
@@ -79,15 +70,14 @@ def test_a_stack_has_one_row_per_object_and_plane() -> None:
     labels[0, 1, 2:4, 2:5] = 4
     labels[1, 2, 0, 0] = 9
     image = np.arange(2 * labels.size, dtype=np.float32).reshape(2, *labels.shape)
-    table = result_of(
-        measure_stack(
-            labels,
-            np.ndindex(2, 3),
-            lambda plane, y, x: image[(slice(None), *plane, y, x)],
-            axes="TZ",
-            scale=(0.5, 0.25),
-        )
+    job = measure_stack(
+        labels,
+        np.ndindex(2, 3),
+        lambda plane, y, x: image[(slice(None), *plane, y, x)],
+        axes="TZ",
+        scale=(0.5, 0.25),
     )
+    table = Verb(job).finish()
     assert table["t"].tolist() == [0, 1]
     assert table["z"].tolist() == [1, 2]
     assert table["label"].tolist() == [4, 9]

@@ -24,6 +24,7 @@ from napari_unet.predict import (
     segment,
 )
 from napari_unet.tiling import best_window, plan_tiles, region
+from napari_unet.verbs import Verb
 
 NUCLEI = ("background", "interior", "boundary")
 
@@ -53,15 +54,10 @@ def random_image(shape, seed=0, axes=None, **fields):
 
 
 def run(model, image, options=None, **keywords) -> tuple[list[TileDone], Segmentation]:
-    job = segment(model, image, options or SegmentOptions(device="cpu"), **keywords)
-    tiles = []
-    while True:
-        try:
-            event = next(job)
-        except StopIteration as stop:
-            return tiles, stop.value
-        if isinstance(event, TileDone):
-            tiles.append(event)
+    options = options or SegmentOptions(device="cpu")
+    verb = Verb(segment(model, image, options, **keywords))
+    tiles = [event for event in verb if isinstance(event, TileDone)]
+    return tiles, verb.result
 
 
 def whole_logits(model, image, plane=()):

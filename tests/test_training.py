@@ -15,6 +15,7 @@ from napari_unet.inputs import model_input
 from napari_unet.model import Model, UNet, UNetSpec
 from napari_unet.options import SegmentOptions, TrainOptions
 from napari_unet.training import Trained, TrainStep, fine_tune
+from napari_unet.verbs import Verb
 
 
 def squares(seed: int, shape=(128, 160)) -> tuple[Image, np.ndarray]:
@@ -57,13 +58,11 @@ def train(model, corrections, **options) -> tuple[list[TrainStep], Trained]:
 
 def finish(job, steps: list[TrainStep] | None = None) -> Trained:
     """Run training to its end; append what it yields to `steps`."""
-    while True:
-        try:
-            step = next(job)
-        except StopIteration as stop:
-            return stop.value
-        if steps is not None:
-            steps.append(step)
+    verb = Verb(job)
+    seen = list(verb)
+    if steps is not None:
+        steps += seen
+    return verb.result
 
 
 def share_right(model: Model, image: Image, truth: np.ndarray) -> float:

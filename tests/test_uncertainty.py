@@ -15,6 +15,7 @@ from napari_unet.places import Place
 from napari_unet.predict import segment
 from napari_unet.scaling import Scaling
 from napari_unet.uncertainty import Scanned, find_uncertain, margin
+from napari_unet.verbs import Verb
 
 CPU = SegmentOptions(device="cpu", precision="fp32")
 DARK, BRIGHT = 0, 1000
@@ -60,13 +61,8 @@ def look(model, pixels, **more) -> tuple[list[Scanned], list[Place]]:
     image = Image("cells", pixels, "TZYX"[-pixels.ndim :])
     more = {"start": (0,) * (pixels.ndim - 2), "reviewed": nobody, **more}
     more = {"seconds": 300.0, **more}  # so that a busy machine sees all of it, too
-    job = find_uncertain(model, image, more.pop("options", CPU), **more)
-    events = []
-    while True:
-        try:
-            events.append(next(job))
-        except StopIteration as stop:
-            return events, stop.value
+    verb = Verb(find_uncertain(model, image, more.pop("options", CPU), **more))
+    return list(verb), verb.result
 
 
 def where(places) -> list[tuple[int, ...]]:
@@ -81,15 +77,9 @@ def test_margin_is_best_less_second_probability(model) -> None:
     assert (found.shape, found.dtype) == ((40, 35), np.float32)
     assert found[20, 15] == pytest.approx(np.tanh(0.2), abs=2e-3)  # 0.6 - 0.4
     assert found[0, 0] > 0.999
-    job = segment(
-        model, image, SegmentOptions(**{"output": "probabilities", "device": "cpu"})
-    )
-    while True:
-        try:
-            next(job)
-        except StopIteration as stop:
-            p = np.sort(stop.value.labels[:, 1, 10:50, 25:60].astype(float), 0)
-            break
+    options = SegmentOptions(output="probabilities", device="cpu")
+    labels = Verb(segment(model, image, options)).finish().labels
+    p = np.sort(labels[:, 1, 10:50, 25:60].astype(float), 0)
     np.testing.assert_allclose(found, p[-1] - p[-2], atol=0.02)
 
 

@@ -36,6 +36,7 @@ from napari_unet.options import SegmentOptions
 from napari_unet.predict import segment
 from napari_unet.scaling import Scaling
 from napari_unet.scores import average_precision, dice, f1
+from napari_unet.verbs import Verb
 
 SETS = {"dsb2018": 0.6, "dsb2018_histology": 0.22, "bbbc039_u2os": 0.18}  # of crops
 CALM_SETS = {"dsb2018": 0.5, "dsb2018_histology": 0.2, "bbbc039_u2os": 0.3}
@@ -335,12 +336,8 @@ def network(name: str) -> tuple[Model, dict[str, float]]:
 
 def ours(model: Model, path: Path) -> NDArray[np.int32]:
     """Segment as a user would: objects, everything at its default."""
-    job = segment(model, open_image(path), SegmentOptions(output="objects"))
-    while True:
-        try:
-            next(job)
-        except StopIteration as stop:
-            return np.asarray(stop.value.labels)
+    options = SegmentOptions(output="objects")
+    return np.asarray(Verb(segment(model, open_image(path), options)).finish().labels)
 
 
 def classical(path: Path) -> NDArray[np.int32]:

@@ -6,7 +6,7 @@ The first Ctrl-C lets the running tiles end; only the second one does not wait.
 import json
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from .events import BatchReport, StackProgress, StackReport
 from .heap import share_heaps
 from .inputfiles import find_inputs
 from .options import BatchOptions
+from .verbs import Verb
 
 __all__ = ["plan", "run"]
 
@@ -99,20 +100,16 @@ def run(
     share_heaps()
     total = len(find_inputs(inputs))
     ended: list[StackReport] = []
-    job = segment_files(inputs, out, options, model=model)
-    with _patience() as stopped, console.progress("opening") as show, closing(job):
-        while True:
-            try:
-                event = next(job)
-            except StopIteration as end:
-                report: BatchReport = end.value
-                break
+    verb = Verb(segment_files(inputs, out, options, model=model))
+    with _patience() as stopped, console.progress("opening") as show:
+        for event in verb:
             if isinstance(event, StackReport):
                 ended.append(event)
             else:
                 show(_doing(event, len(ended) + 1, total), event.fraction)
             if stopped():
                 raise StoppedError(_stopped(event, len(ended), total))
+    report = verb.result
     typer.echo(
         json.dumps(_result_json(report, out)) if as_json else _result_text(report, out)
     )

@@ -18,6 +18,7 @@ from .errors import MemoryBudgetError
 from .model import Model, UNet, UNetSpec, best_device
 from .options import Precision
 from .strips import forward_steps
+from .verbs import Verb
 
 __all__ = [
     "Engine",
@@ -54,13 +55,7 @@ class Engine:
         MemoryBudgetError
             If the device has too little memory for the window.
         """
-        job = self.steps(window)
-        while True:
-            try:
-                next(job)
-            except StopIteration as stop:
-                logits: torch.Tensor = stop.value
-                return logits.float()
+        return Verb(self.steps(window)).finish().float()
 
     def steps(self, window: NDArray[np.float32]) -> Generator[None, None, torch.Tensor]:
         """Do the same, logits in `dtype`, and yield often enough to be cancelled.

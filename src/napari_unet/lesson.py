@@ -8,7 +8,6 @@ import datetime as dt
 import os
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from .projectfile import is_project
 from .threads import spare_cores
 from .training import Trained, fine_tune
 from .transfer import new_model
+from .verbs import Verb
 
 __all__ = ["Lesson", "describe", "train"]
 
@@ -127,14 +127,10 @@ def _learn(
     start: Model, found: _Material, options: TrainOptions, kept: Path, report: _Report
 ) -> Trained:
     spare_cores()
-    with closing(fine_tune(start, found.corrections, options, kept)) as job:
-        while True:
-            try:
-                event = next(job)
-            except StopIteration as end:
-                trained: Trained = end.value
-                return trained
-            report(f"learning from {found.name}", event.fraction)
+    verb = Verb(fine_tune(start, found.corrections, options, kept))
+    for event in verb:
+        report(f"learning from {found.name}", event.fraction)
+    return verb.result
 
 
 def _start(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .tiling import blocks
+from .verbs import Verb
 
 __all__ = ["Table", "measure", "measure_stack"]
 
@@ -64,12 +65,7 @@ def measure(
     channels = None if image is None else image.reshape(-1, *labels.shape)
     read = None if channels is None else (lambda _, y, x: channels[:, y, x])
     job = measure_stack(labels, [()], read, scale=scale)
-    while True:
-        try:
-            next(job)
-        except StopIteration as stop:
-            table: Table = stop.value
-            break
+    table = Verb(job).finish()
     if class_map is not None:
         where = (labels > 0) & (class_map > 0) & (class_map != boundary)
         rows = np.searchsorted(table["label"], labels[where])

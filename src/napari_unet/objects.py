@@ -17,6 +17,7 @@ from scipy import ndimage
 from .errors import OutputError
 from .labelstore import LabelArray, put
 from .tiling import Box, blocks
+from .verbs import Verb
 
 __all__ = [
     "instance_targets",
@@ -100,11 +101,7 @@ def label_plane(
         reach=reach,
         block=block,
     )
-    while True:
-        try:
-            next(job)
-        except StopIteration as done:
-            return int(done.value)
+    return Verb(job).finish()
 
 
 def label_blocks(

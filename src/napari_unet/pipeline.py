@@ -7,7 +7,6 @@ result takes on the disk.
 import math
 import os
 from collections.abc import Callable, Generator
-from contextlib import closing
 from pathlib import Path
 
 from .images import open_image
@@ -23,6 +22,7 @@ from .predict import (
     output_shape,
     segment,
 )
+from .verbs import Verb
 
 __all__ = ["segment_file"]
 
@@ -98,14 +98,9 @@ def _drive(
     name: str,
     report: _Report,
 ) -> Segmentation:
-    with closing(verb):
-        while True:
-            try:
-                event = next(verb)
-            except StopIteration as end:
-                result: Segmentation = end.value
-                return result
-            if isinstance(event, Joining):
-                report(f"joining objects of {name}", event.fraction)
-            else:
-                report(f"segmenting {name}", event.done / event.total)
+    for event in (run := Verb(verb)):
+        if isinstance(event, Joining):
+            report(f"joining objects of {name}", event.fraction)
+        else:
+            report(f"segmenting {name}", event.done / event.total)
+    return run.result

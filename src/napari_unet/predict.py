@@ -29,6 +29,7 @@ from .planetiles import PlaneTiles, needed, plan_plane
 from .readout import ReadOut
 from .scaling import Intensities
 from .tiling import Box, Tile, shifted
+from .verbs import Verb
 
 __all__ = [
     "Computing",
@@ -287,11 +288,9 @@ class _Job:
             min_size=least_size(self.model, self.source, self.options),
             reach=growth(self.source),
         )
-        while True:
-            try:
-                yield Joining(plane, next(job))
-            except StopIteration as stop:
-                return int(stop.value)
+        for fraction in (verb := Verb(job)):
+            yield Joining(plane, fraction)
+        return verb.result
 
     def _logits(
         self, plane: tuple[int, ...], tile: Tile, intensities: Intensities
@@ -299,17 +298,12 @@ class _Job:
         """Return the logits of a tile's window; give signs of life meanwhile."""
         window, finite = self.source.window(plane, tile, intensities)
         self.not_finite |= not finite
-        job = self.run.steps(window)
         said = time.perf_counter()
-        while True:
-            try:
-                next(job)
-            except StopIteration as stop:
-                logits: torch.Tensor = stop.value
-                return logits
+        for _ in (verb := Verb(self.run.steps(window))):
             if time.perf_counter() - said > _PAUSE:
                 yield Computing(plane, self.done, self.total)
                 said = time.perf_counter()
+        return verb.result
 
     def _provisional(self, classes: NDArray[np.uint8], first: int) -> NDArray[np.int32]:
         boundary = self.run.spec.boundary

@@ -29,6 +29,7 @@ from .stackrecord import Places, fingerprint
 from .stackresult import move, write_pyramid
 from .stacksetup import StackSetup
 from .stacktables import write_tables
+from .verbs import Verb
 
 __all__ = ["Stack"]
 
@@ -265,13 +266,9 @@ class Stack:
         self, phase: Phase, job: Generator[float, None, _T], part: float = 1.0
     ) -> Generator[StackProgress, None, _T]:
         """Say how far a `job` is, which is the first `part` of a phase; end with it."""
-        with closing(job):
-            while True:
-                try:
-                    yield self._progress(phase, part * next(job))
-                except StopIteration as stop:
-                    result: _T = stop.value
-                    return result
+        for fraction in (verb := Verb(job)):
+            yield self._progress(phase, part * fraction)
+        return verb.result
 
     def _progress(self, phase: Phase, fraction: float) -> StackProgress:
         return StackProgress(

@@ -12,6 +12,7 @@ from .stackmeasures import keep_table, measure_plane, write_csv, write_parquet
 from .stackrecord import Places
 from .stackresult import move
 from .stacksetup import StackSetup
+from .verbs import Verb
 
 __all__ = ["write_tables"]
 
@@ -51,13 +52,9 @@ def write_tables(
             plane,
             boundary=setup.model.spec.boundary,
         )
-        while True:
-            try:
-                next(job)
-            except StopIteration as stop:
-                keep_table(part, stop.value)
-                break
+        for _ in (verb := Verb(job)):
             yield i / len(parts)
+        keep_table(part, verb.result)
     return _publish(places, parts)
 
 

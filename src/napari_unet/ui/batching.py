@@ -5,7 +5,7 @@ they say in words of the command line is said in those of the dock.
 """
 
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from napari_unet.errors import UNetError
 from napari_unet.events import BatchReport, StackProgress, StackReport
 from napari_unet.options import BatchOptions
+from napari_unet.verbs import Verb
 
 if TYPE_CHECKING:
     from napari_unet.batchfolder import FilePlan
@@ -70,16 +71,12 @@ def batching(
     job = segment_files(
         request.inputs, request.folder, request.options, model=request.model
     )
-    with _translated(), closing(job):
-        while True:
-            try:
-                event = next(job)
-            except StopIteration as stop:
-                report: BatchReport = stop.value
-                return report
+    with _translated():
+        for event in (verb := Verb(job)):
             if isinstance(event, StackReport):
                 event = replace(event, reason=_here(event.reason))
             yield event
+    return verb.result
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from napari_unet.images import Image
 from napari_unet.outputs import LabelArray
+from napari_unet.verbs import Verb
 
 __all__ = ["Table", "measuring"]
 
@@ -44,13 +45,10 @@ def measuring(
 
     planes = image.planes() if plane is None else [plane]
     job = measure_stack(part, planes, read, axes=image.plane_axes, **_pixel_size(image))
-    while True:
+    yield
+    for _ in (verb := Verb(job)):
         yield
-        try:
-            next(job)
-        except StopIteration as stop:
-            joined: Table = stop.value
-            break
+    joined = verb.result
     if not len(joined["label"]):
         return None
     for name, start in (("y", y.start), ("x", x.start)):

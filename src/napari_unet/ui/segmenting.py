@@ -16,6 +16,7 @@ from napari_unet.imagereviews import ImageReviews
 from napari_unet.images import Image
 from napari_unet.options import SegmentOptions
 from napari_unet.outputs import LabelArray, create_labels
+from napari_unet.verbs import Verb
 
 from .measuring import Table, measuring
 
@@ -137,12 +138,7 @@ def segmenting(request: Request) -> Generator[Step, None, Outcome]:
     )
     done = total = 0
     last_id = last
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as stop:
-            result = stop.value
-            break
+    for step in (verb := Verb(steps)):
         if isinstance(step, Joining):
             yield Step(array, None, done, total, "joining objects", last_id)
             continue
@@ -154,7 +150,7 @@ def segmenting(request: Request) -> Generator[Step, None, Outcome]:
                 around.target[(*step.plane, *step.core)] = step.labels
                 last_id = max(last_id, last + int(step.labels.max()))
         yield Step(array, key, done, total, "", last_id)
-    table = None
+    result, table = verb.result, None
     if result.objects is not None:
         last = around.rejoin(last + result.objects)
     around.restore()
@@ -243,13 +239,9 @@ def _measured(
     """Measure what was segmented; Cancel is answered in between."""
     plane, box = (request.plane, request.view) if request.only else (None, None)
     job = measuring(request.image, array, request.options.channel, plane=plane, box=box)
-    while True:
-        try:
-            next(job)
-        except StopIteration as stop:
-            table: Table | None = stop.value
-            return table
+    for _ in (verb := Verb(job)):
         yield Step(array, None, 1, 1, "measuring", last)
+    return verb.result
 
 
 def _box(request: Request) -> tuple[slice, ...] | None:
