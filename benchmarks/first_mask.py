@@ -99,7 +99,7 @@ def in_window(
     QApplication.instance().processEvents()
     viewer.scene.camera.center = (0, len(data) / 2, len(data) / 2)
     canvas = viewer.window._qt_viewer.canvas.native
-    viewer.scene.camera.zoom = max(canvas.width(), canvas.height()) / VIEW
+    viewer.scene.camera.zoom = min(canvas.width(), canvas.height()) / VIEW
     QApplication.instance().processEvents()
     times = [click(viewer, dock, wanted, view) for _ in range(repeats + 1)]
     viewer.close()
