@@ -102,7 +102,7 @@ def plan_plane(
     plan = plan_tiles(shape, window, halo, spec.stride)
     tiles = tuple(_moved(t, part[0].start, part[1].start) for t in plan.tiles)
     first = None
-    if view is not None and not only:
+    if view is not None and not only and kind != "probabilities":  # nobody sees those
         first = _first(run, source, needed(source, view))
         y, x = first.read
         size = (y.stop - y.start) * (x.stop - x.start)
