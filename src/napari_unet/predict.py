@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from .errors import MemoryBudgetError, OptionsError
 from .events import Computing, Joining, Segmentation, TileDone
+from .heap import kept_heap
 from .images import Image
 from .inference import Engine, engine
 from .inputs import ModelInput, model_input
@@ -161,7 +162,8 @@ def segment(
         run = replace(engine(model, "cpu"), reason="CPU (the GPU's memory is full)")
         job.run = run
         job.plan(view, only)
-    objects = yield from job.planes(view, plane, only)
+    with kept_heap():
+        objects = yield from job.planes(view, plane, only)
     notes = source.notes
     if job.not_finite:
         notes = (*notes, "NaN and infinite pixels were taken as background.")
