@@ -151,14 +151,19 @@ def best_window(
     """
     best, least = None, 0
     heights, widths = (_window_sizes(round_up(n, stride), halo, stride) for n in shape)
-    for height in heights:
-        for width in widths:
-            if height[0] * width[0] > pixels:
+    inner = max(0, round_up(shape[1], stride) - 2 * halo)
+    for height, rows in heights:
+        for width, columns in widths:
+            if height * width > pixels:
                 continue
-            cost = height[0] * height[1] * width[0] * width[1]
+            if (
+                best is not None
+                and height * rows * (inner + 2 * halo * columns) >= least
+            ):
+                break  # more columns only add halo
+            cost = height * rows * width * columns
             if best is None or cost < least:
-                best, least = (height[0], width[0]), cost
-            break  # narrower windows only add halo
+                best, least = (height, width), cost
     if best is None:
         raise OptionsError(
             f"A window of {pixels} pixels is too small: this model needs "
