@@ -43,7 +43,7 @@ WARM = 3  # steps that are not counted
 
 def corrections() -> list[Correction]:
     """Return strokes of 60 x 8 pixels on blobs and between them."""
-    pixels = picture(SIDE)
+    pixels = picture((SIDE, SIDE))
     bright = pixels > np.percentile(pixels, 80)
     target = np.full(pixels.shape, IGNORE, np.uint8)
     rng = np.random.default_rng(0)
