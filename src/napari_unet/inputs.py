@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from .corrections import Correction
 from .errors import ImageError, OptionsError
 from .images import Image
-from .model import Model
+from .model import Model, UNetSpec
 from .options import SegmentOptions
 from .resample import Axis, resample
 from .scaling import Intensities, Scaling
-from .tiling import Tile
+from .tiling import Box, Tile, round_up
 
 __all__ = ["LUMA", "ModelInput", "corrected_input", "model_input"]
 
@@ -62,6 +62,22 @@ class ModelInput:
         """Whether the net's pixels are other than the image's."""
         return any(axis.source != axis.target for axis in self.axes)
 
+    def needs(self, box: Box) -> Box:
+        """Return the net's pixels that the image's pixels `box` depend on."""
+        if not self.resampled:
+            return box
+        y, x = (a.back().needs(b) for a, b in zip(self.axes, box, strict=True))
+        return y, x
+
+    def halo(self, spec: UNetSpec) -> int:
+        """Return how far a window reaches beyond what is wanted, in the net's pixels.
+
+        Results that are interpolated back need neighbours beyond the net's own halo.
+        """
+        y, x = self.axes
+        support = max(y.back().support, x.back().support) if self.resampled else 0
+        return spec.halo + round_up(support, spec.stride)
+
     def intensities(
         self,
         plane: tuple[int, ...] | None = None,
@@ -81,7 +97,7 @@ class ModelInput:
     def read(
         self,
         plane: tuple[int, ...],
-        box: tuple[slice, slice],
+        box: Box,
         intensities: Intensities,
     ) -> tuple[NDArray[np.float32], bool]:
         """Return a window as the net sees it, and whether every pixel of it was finite.

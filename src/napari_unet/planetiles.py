@@ -16,9 +16,10 @@ from .tiling import (
     region,
     round_up,
     shifted,
+    whole,
 )
 
-__all__ = ["PlaneTiles", "needed", "plan_plane"]
+__all__ = ["PlaneTiles", "plan_plane"]
 
 _SMALL = 512**2  # pixels of a plane that is one window anyway
 # Pixels of a window in strips: larger ones waste little less, and nothing is seen of
@@ -58,14 +59,6 @@ class PlaneTiles:
         return tuple(sorted(self.tiles, key=distance))
 
 
-def needed(source: ModelInput, box: Box) -> Box:
-    """Return the net's pixels that the image's pixels `box` depend on."""
-    if not source.resampled:
-        return box
-    y, x = (a.back().needs(b) for a, b in zip(source.axes, box, strict=True))
-    return y, x
-
-
 def plan_plane(
     run: Engine,
     source: ModelInput,
@@ -93,29 +86,22 @@ def plan_plane(
         If the memory is too small for any tile, or for the one that was chosen.
     """
     spec = run.spec
-    halo = _halo(run, source)
-    part = (slice(0, source.shape[0]), slice(0, source.shape[1]))
+    halo = source.halo(run.spec)
+    part = whole(source.shape)
     if view is not None and only:
-        part = region(source.shape, needed(source, view), halo, spec.stride)
+        part = region(source.shape, source.needs(view), halo, spec.stride)
     shape = (part[0].stop - part[0].start, part[1].stop - part[1].start)
     window = _window(run, source, options, shape, _held(source, options, kind, held))
     plan = plan_tiles(shape, window, halo, spec.stride)
     tiles = tuple(_moved(t, part[0].start, part[1].start) for t in plan.tiles)
     first = None
     if view is not None and not only and kind != "probabilities":  # nobody sees those
-        first = _first(run, source, needed(source, view))
+        first = _first(run, source, source.needs(view))
         y, x = first.read
         size = (y.stop - y.start) * (x.stop - x.start)
         if size * _WORTH > math.prod(plan.window):
             first = None
     return PlaneTiles(plan.window, tiles, first)
-
-
-def _halo(run: Engine, source: ModelInput) -> int:
-    y, x = source.axes
-    # Interpolating results back needs neighbours beyond the core.
-    support = max(y.back().support, x.back().support) if source.resampled else 0
-    return run.spec.halo + round_up(support, run.spec.stride)
 
 
 def _window(
@@ -126,7 +112,7 @@ def _window(
     held: int,
 ) -> tuple[int, int]:
     """Return the largest sides (Y, X) of a window."""
-    stride, halo, tile = run.spec.stride, _halo(run, source), options.tile
+    stride, halo, tile = run.spec.stride, source.halo(run.spec), options.tile
     wanted = round_up(shape[0], stride) * round_up(shape[1], stride)
     least = min((2 * halo + stride) ** 2, wanted)
     pixels = memory_pixels(
@@ -166,15 +152,15 @@ def _each(run: Engine, source: ModelInput) -> int:
 
 def _first(run: Engine, source: ModelInput, view: Box) -> Tile:
     """Return a tile of its own for the middle of `view`."""
-    stride, halo = run.spec.stride, _halo(run, source)
+    stride, halo = run.spec.stride, source.halo(run.spec)
     y, x = (
         slice(max(s.start, centre - _FIRST // 2), min(s.stop, centre + _FIRST // 2))
         for s, centre in zip(view, [(s.start + s.stop) // 2 for s in view], strict=True)
     )
     rows, columns = region(source.shape, (y, x), halo, stride)
     size = rows.stop - rows.start, columns.stop - columns.start
-    (whole,) = plan_tiles(size, max(size), halo, stride).tiles
-    return Tile((y, x), (rows, columns), whole.pad)
+    (tile,) = plan_tiles(size, max(size), halo, stride).tiles
+    return Tile((y, x), (rows, columns), tile.pad)
 
 
 def _moved(tile: Tile, dy: int, dx: int) -> Tile:

@@ -25,10 +25,10 @@ from .labelstore import create_labels, memory_limit, put
 from .model import Model
 from .objects import label_blocks, label_tile
 from .options import Output, SegmentOptions
-from .planetiles import PlaneTiles, needed, plan_plane
+from .planetiles import PlaneTiles, plan_plane
 from .readout import ReadOut
 from .scaling import Intensities
-from .tiling import Box, Tile, shifted
+from .tiling import Box, Tile, shifted, whole
 from .verbs import Verb
 
 __all__ = [
@@ -226,13 +226,13 @@ class _Job:
         planes = planes[:1] if only else planes
         tiles = self.tiles.tiles
         if view is not None:
-            tiles = self.tiles.by_distance(needed(self.source, view))
+            tiles = self.tiles.by_distance(self.source.needs(view))
         first = () if self.tiles.first is None else (self.tiles.first,)
         self.total = len(planes) * len(tiles) + len(first)
         found = 0
         for at in planes:
             todo = (*first, *tiles) if at == planes[0] else tiles
-            box = view if only and view else _whole(self.source.image.plane_shape)
+            box = view if only and view else whole(self.source.image.plane_shape)
             found += yield from self._plane(at, todo, box, found + 1)
         return found
 
@@ -265,8 +265,7 @@ class _Job:
             return 0
         found = yield from self._join(plane, target, part, first)
         if len(tiles) == 1:  # with nothing to join, its objects come with it
-            whole = slice(0, part.shape[0]), slice(0, part.shape[1])
-            yield self._finished(plane, box, part[whole])
+            yield self._finished(plane, box, part[whole(part.shape)])
         return found
 
     def _finished(
@@ -338,7 +337,3 @@ class _Part:
 
     def __setitem__(self, index: Box, values: NDArray[Any]) -> None:
         self.array[self._at(index)] = values
-
-
-def _whole(shape: tuple[int, int]) -> Box:
-    return slice(0, shape[0]), slice(0, shape[1])

@@ -9,17 +9,19 @@ import shutil
 from collections import Counter, deque
 from collections.abc import Generator
 from contextlib import closing
-from itertools import chain, pairwise
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .cluster import run_tiles
 from .errors import ImageError
 from .events import Phase, StackProgress
 from .images import open_image
 from .labelsgroup import announce
+from .labelstore import LabelArray, put
 from .ledger import Ledger, settle
 from .objects import label_blocks
 from .predict import growth, least_size
@@ -29,6 +31,7 @@ from .stackrecord import Places, fingerprint
 from .stackresult import move, write_pyramid
 from .stacksetup import StackSetup
 from .stacktables import write_tables
+from .tiling import whole
 from .verbs import Verb
 
 __all__ = ["Stack"]
@@ -153,21 +156,30 @@ class Stack:
 
     def _finish(self, plane: int) -> _Steps:
         """Find the objects of a plane whose tiles are there; write coarser levels."""
-        found = 0
+        found, labels = 0, self._view(self.ids, plane)
+        finest: PlaneView | NDArray[Any] = labels
         if self.objects:
-            found = yield from self._label(plane)
+            # What is in memory at once need not be read again to be made coarser.
+            if self.setup.plan.block == labels.shape:
+                finest = np.zeros(labels.shape, np.int32)
+            found = yield from self._label(plane, finest)
+            if isinstance(finest, np.ndarray):
+                put(labels, whole(labels.shape), finest)
         if not self.setup.links:
-            yield from self._coarsen(plane)
-        self._view(self.ids, plane).settle()
+            yield from self._coarsen(plane, finest)
+        labels.settle()
         self.ledger.append(plane=plane, objects=found)
         self.planes[plane] = found
         yield self._progress("joining", 1.0)
 
-    def _label(self, plane: int) -> Generator[StackProgress, None, int]:
+    def _label(
+        self, plane: int, labels: LabelArray
+    ) -> Generator[StackProgress, None, int]:
+        """Write the objects of a plane into `labels` (Y, X); return how many."""
         setup = self.setup
         job = label_blocks(
             self._view(self.classes, plane),
-            self._view(self.ids, plane),
+            labels,
             (),
             boundary=setup.model.spec.boundary,
             first=sum(self.planes.values()) + 1,
@@ -177,12 +189,18 @@ class Stack:
         )
         return (yield from self._follow("joining", job))
 
-    def _coarsen(self, plane: int) -> _Steps:
+    def _coarsen(self, plane: int, finest: PlaneView | NDArray[Any]) -> _Steps:
         """Write the coarser levels of a plane, and wait until they are on the disk."""
-        views = [self._view(level, plane) for level in self.levels]
-        for finer, coarser in pairwise(views):
-            for _ in halve(finer, coarser):
-                yield self._progress("joining", 1.0)
+        finer = finest
+        for level in self.levels[1:]:
+            coarser = self._view(level, plane)
+            if isinstance(finer, np.ndarray):
+                finer = finer[::2, ::2]
+                put(coarser, whole(coarser.shape), finer)
+            else:
+                for _ in halve(finer, coarser):
+                    yield self._progress("joining", 1.0)
+                finer = coarser
             coarser.settle()
 
     def _link(self, count: int) -> Generator[StackProgress, None, int]:
@@ -202,7 +220,7 @@ class Stack:
             target = self._view(self.levels[0], plane)
             relabel(self._view(self.ids, plane), target, table, side)
             target.settle()
-            yield from self._coarsen(plane)
+            yield from self._coarsen(plane, target)
             self.ledger.append(linked=plane)
             yield self._progress("linking", 0.5 + (plane + 1) / len(self.indices) / 2)
         return int(found)

@@ -6,6 +6,7 @@ several. Nothing here is timed: the same image, model and memory give the same p
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .errors import MemoryBudgetError
@@ -16,9 +17,11 @@ from .options import Output, SegmentOptions
 from .resample import Axis
 from .tiling import Box, blocks, round_up
 
-__all__ = ["StackPlan", "halo", "plan_stack", "tile_boxes"]
+__all__ = ["StackPlan", "plan_stack", "tile_boxes"]
 
-_SIDES = (1536, 1024, 768, 512, 256)  # of a tile: larger ones waste less on the halo
+# Of a tile: larger ones waste less on the halo.
+_SIDES = (2048, 1536, 1024, 768, 512, 256)
+_APART = 1024  # the largest side where tiles are computed by several processes
 _WHOLE = 512  # a side that is not cut, whatever its length
 _STEP = 256  # sides of tiles are multiples of it
 _CACHE = 64 * 2**20  # bytes of decoded segments that the reader of TIFFs keeps
@@ -62,24 +65,21 @@ def tile_boxes(shape: tuple[int, int], side: tuple[int, int]) -> list[Box]:
     return list(blocks(shape, *side))
 
 
-def halo(source: ModelInput, run: Engine) -> int:
-    """Return how far a window reaches beyond what is wanted, in the net's pixels."""
-    y, x = source.axes
-    support = max(y.back().support, x.back().support) if source.resampled else 0
-    return run.spec.halo + round_up(support, run.spec.stride)
-
-
 def plan_stack(
     source: ModelInput,
     run: Engine,
     options: SegmentOptions,
     kind: Output,
+    *,
+    apart: bool = False,
     fixed: tuple[tuple[int, int], int] | None = None,
 ) -> StackPlan:
     """Choose tile and window for the memory that is allowed.
 
     Parameters
     ----------
+    apart
+        Whether several processes share the tiles: then there are more of them.
     fixed
         Side and window of a run that is gone on with.
 
@@ -89,10 +89,11 @@ def plan_stack(
         If the memory is too small for any tile, or for the one that is fixed.
     """
     image, spec = source.image, run.spec
-    reach = halo(source, run)
+    reach = source.halo(spec)
     each = _each(source, run)
     least = (2 * reach + spec.stride) ** 2
-    choices = [fixed] if fixed else _choices(source, options, reach, spec.stride)
+    sides = [n for n in _SIDES if n <= _APART] if apart else _SIDES
+    choices = [fixed] if fixed else _choices(source, run, options, sides)
     for i, (side, window) in enumerate(choices):
         held = _CACHE + math.prod(side) * (_JOIN if kind == "objects" else _STORE)
         extents = _extents(source, side, reach, spec.stride)
@@ -162,12 +163,13 @@ def _each(source: ModelInput, run: Engine) -> int:
 
 
 def _choices(
-    source: ModelInput, options: SegmentOptions, reach: int, stride: int
+    source: ModelInput, run: Engine, options: SegmentOptions, sides: Sequence[int]
 ) -> list[tuple[tuple[int, int], int]]:
     """Return sides and windows that may be taken, the best first."""
-    shape = source.image.plane_shape
+    shape, stride = source.image.plane_shape, run.spec.stride
+    reach = source.halo(run.spec)
     found = []
-    for limit in _SIDES:
+    for limit in sides:
         side = _side(shape[0], limit), _side(shape[1], limit)
         found.append((side, max(_extents(source, side, reach, stride))))
     if options.tile is None:

@@ -117,15 +117,16 @@ def prepare(
             )
     intensities = None if segment.per_plane else source.intensities()
     run = net.engine(segment.device, segment.precision)
+    apart = options.workers is not None or options.scheduler is not None
     fixed = None if begun is None else _fixed(begun["tile"])
     try:
-        plan = plan_stack(source, run, segment, kind, fixed)
+        plan = plan_stack(source, run, segment, kind, apart=apart, fixed=fixed)
     except MemoryBudgetError:
         if segment.device != "auto" or run.device.type == "cpu":
             raise
         run = net.engine("cpu", segment.precision)
         run = replace(run, reason="CPU (the GPU's memory is full)")
-        plan = plan_stack(source, run, segment, kind, fixed)
+        plan = plan_stack(source, run, segment, kind, apart=apart, fixed=fixed)
     if options.format == "ome-tiff":  # is written from the store, which is there, too
         plan = replace(plan, disk=2 * plan.disk)
     segment = replace(segment, output=kind, device=str(run.device))

@@ -25,7 +25,7 @@ from .options import Output, SegmentOptions
 from .readout import ReadOut
 from .scaling import Intensities
 from .shards import Layout
-from .stackplan import halo, tile_boxes
+from .stackplan import tile_boxes
 from .tiling import Box, Tile, plan_tiles, region, shifted
 
 __all__ = ["StackTask", "StackWorker", "TileComputed", "TileRead", "open_worker"]
@@ -109,7 +109,7 @@ class StackWorker:
         self.task, self.source, self.run = task, source, run
         self.array: Any = zarr.open_array(task.array, mode="r+")
         self.boxes = tile_boxes(source.image.plane_shape, task.layout.side)
-        self.halo = halo(source, run)
+        self.halo = source.halo(run.spec)
         self.computed = 0
 
     def locate(self, number: int) -> tuple[tuple[int, ...], Box]:
@@ -201,7 +201,7 @@ class StackWorker:
 
     def _tiles(self, box: Box) -> list[Tile]:
         """Return the windows that compute the image's pixels `box`."""
-        wanted, shape = self._to_net(box), self.source.shape
+        wanted, shape = self.source.needs(box), self.source.shape
         stride = self.run.spec.stride
         y, x = region(shape, wanted, self.halo, stride)
         size = (y.stop - y.start, x.stop - x.start)
@@ -214,13 +214,6 @@ class StackWorker:
             )
             for tile in plan.tiles
         ]
-
-    def _to_net(self, box: Box) -> Box:
-        """Return the net's pixels that the image's pixels `box` depend on."""
-        if not self.source.resampled:
-            return box
-        y, x = (a.back().needs(b) for a, b in zip(self.source.axes, box, strict=True))
-        return y, x
 
 
 def open_worker(task: StackTask, net: BatchModel) -> StackWorker:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .hypercolumn import RADIUS, Hypercolumn, level_filters
-from .tiling import Box, blocks, round_up, shifted
+from .tiling import Box, blocks, round_up, shifted, whole
 from .unet import UNet
 
 __all__ = ["BLOCK", "forward_steps"]
@@ -53,7 +53,7 @@ def forward_steps(
         skips.append(skip)
     x = net.bottleneck(x)
     if work.column is not None:
-        work.column.read(x, _whole(x), net.spec.depth)
+        work.column.read(x, whole(x.shape), net.spec.depth)
     yield
     while skips:
         x = yield from work.decode(x, skips.pop(), level=len(skips))
@@ -189,10 +189,6 @@ def _pool(x: Tensor) -> Tensor:
 
 def _at(x: Tensor, box: Box) -> Tensor:
     return x[(..., *box)]
-
-
-def _whole(x: Tensor) -> Box:
-    return slice(0, x.shape[2]), slice(0, x.shape[3])
 
 
 def _inside(box: Box, wide: Box) -> Box:

@@ -23,6 +23,7 @@ __all__ = [
     "region",
     "round_up",
     "shifted",
+    "whole",
 ]
 
 Box = tuple[slice, slice]
@@ -74,6 +75,11 @@ def shifted(box: Box, dy: int, dx: int) -> Box:
     """Return `box` moved by `dy` rows and `dx` columns."""
     y, x = box
     return slice(y.start + dy, y.stop + dy), slice(x.start + dx, x.stop + dx)
+
+
+def whole(shape: tuple[int, ...]) -> Box:
+    """Return the (Y, X) slices of all of a plane: the last sides of `shape`."""
+    return slice(0, shape[-2]), slice(0, shape[-1])
 
 
 def cut(box: Box, limits: Box) -> Box:

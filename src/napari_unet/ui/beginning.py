@@ -18,7 +18,7 @@ from napari_unet.images import Image
 from napari_unet.outputs import LabelArray, create_labels
 from napari_unet.painting import Canvas, Rules
 from napari_unet.project import Project
-from napari_unet.tiling import cut
+from napari_unet.tiling import cut, whole
 
 from .kinship import agree, free_name, keep, kind_of, meaning
 from .segmenting import Outcome, Request, Step, load_model, segmenting
@@ -145,15 +145,15 @@ def from_labels(
     planes = list(view.image.planes())
     if new:
         reviews.project.update(rules.classes, meaning(rules))
-    whole = slice(0, array.shape[-2]), slice(0, array.shape[-1])
+    everywhere = whole(array.shape)
     for done, plane in enumerate(planes, 1):
-        numbers = np.asarray(labels[(*plane, *whole)]).astype(np.int64)
+        numbers = np.asarray(labels[(*plane, *everywhere)]).astype(np.int64)
         seen = None if dense else numbers > 0
         if not dense and kind == "classes":
             numbers = np.maximum(numbers - 1, 0)
         _check(numbers, rules)
-        array[(*plane, *whole)] = numbers.astype(dtype)
-        canvas.approve(plane, whole, seen)
+        array[(*plane, *everywhere)] = numbers.astype(dtype)
+        canvas.approve(plane, everywhere, seen)
         reviews.project.flush()
         yield done / len(planes)
     return Begun(view.model, rules, array, None)
@@ -195,9 +195,8 @@ def _check_painted(project: Project, classes: Sequence[str]) -> None:
 
 def _as_classes(reviews: ImageReviews, image: Image, value: int) -> None:
     """Let objects that were reviewed be pixels of a class."""
-    height, width = image.plane_shape
     for plane, block in reviews.places():
-        box = cut(block, (slice(0, height), slice(0, width)))
+        box = cut(block, whole(image.plane_shape))
         target, _ = reviews.read(plane, box)
         thing = (target != IGNORE) & (target > 0)
         target = np.where(thing, value, target).astype(np.uint8)

@@ -4,6 +4,8 @@ from typing import Any
 
 from qtpy.QtCore import QObject
 
+from napari_unet.tiling import whole
+
 from .correct_form import CorrectForm
 from .desk import Desk
 from .learning import Learning
@@ -146,8 +148,7 @@ class Glasses(QObject):
         view = self._task.attempt(lambda: desk.view(desk.model))
         if view is None:
             return
-        height, width = view.image.plane_shape
-        place = view.plane, view.view or (slice(0, height), slice(0, width))
+        place = view.plane, view.view or whole(view.image.plane_shape)
         layer = desk.image_layer
         self._task.start(
             "Asking the model how sure it is",

@@ -16,6 +16,7 @@ from napari_unet.imagereviews import ImageReviews
 from napari_unet.images import Image
 from napari_unet.options import SegmentOptions
 from napari_unet.outputs import LabelArray, create_labels
+from napari_unet.tiling import whole
 from napari_unet.verbs import Verb
 
 from .measuring import Table, measuring
@@ -229,8 +230,7 @@ class _Around:
 
 
 def _view(request: Request) -> Box:
-    height, width = request.image.plane_shape
-    return request.view or (slice(0, height), slice(0, width))
+    return request.view or whole(request.image.plane_shape)
 
 
 def _measured(

@@ -6,7 +6,7 @@ from napari_unet.imagereviews import ImageReviews
 from napari_unet.images import Image
 from napari_unet.options import SegmentOptions
 from napari_unet.projectfile import SEEN
-from napari_unet.tiling import Box
+from napari_unet.tiling import Box, whole
 
 from .kinship import kind_of
 from .layers import View
@@ -46,7 +46,7 @@ def view_request(
         shown=array,
         reviews=reviews,
         last_id=0 if into is None else into.last_id,
-        view=_middle(seen.box or _whole(image)),
+        view=_middle(seen.box or whole(image.plane_shape)),
         plane=seen.plane,
         only=True,
     )
@@ -81,8 +81,3 @@ def _middle(box: Box) -> Box:
 def _short(side: slice) -> slice:
     cut = max(side.stop - side.start - _SIDE, 0) // 2
     return slice(side.start + cut, min(side.start + cut + _SIDE, side.stop))
-
-
-def _whole(image: Image) -> Box:
-    height, width = image.plane_shape
-    return slice(0, height), slice(0, width)
