@@ -31,7 +31,7 @@ from sklearn.ensemble import RandomForestClassifier
 from torch.nn import functional as F
 
 from napari_unet.corrections import IGNORE, Correction
-from napari_unet.examples import Views, read_examples
+from napari_unet.examples import read_examples
 from napari_unet.images import Image
 from napari_unet.model import Model, load
 from napari_unet.options import SegmentOptions, TrainOptions
@@ -40,6 +40,7 @@ from napari_unet.threads import spare_cores
 from napari_unet.training import fine_tune
 from napari_unet.transfer import new_model
 from napari_unet.verbs import Verb
+from napari_unet.views import Views
 
 SETS = (
     "phc_u373",

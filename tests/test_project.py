@@ -203,20 +203,6 @@ def test_undone_strokes_leave_no_file(saved, image) -> None:
     assert not Project.open(saved).corrections()
 
 
-def test_cleared_corrections_are_moved_away(saved, image) -> None:
-    project = Project.open(saved)
-    key = project.add_image(image)
-    for _ in range(2):
-        paint(project, key)
-        project.flush()
-        paint(project, key, 0)  # not saved yet
-        project.clear(key)
-        assert not project.corrections()
-    project.flush()
-    assert not Project.open(saved).corrections()
-    assert len(list(saved.glob("cleared/*/*.npz"))) == 4
-
-
 def test_image_that_was_moved_is_known_by_its_pixels(saved, image, tmp_path) -> None:
     moved = tmp_path / "renamed.tif"
     image.source.rename(moved)

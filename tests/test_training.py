@@ -9,13 +9,15 @@ import torch
 from napari_unet import course, training
 from napari_unet.corrections import FOREGROUND, IGNORE, Correction
 from napari_unet.errors import CorrectionError
-from napari_unet.examples import Views, read_examples, set_apart
+from napari_unet.examples import read_examples, set_apart
 from napari_unet.images import Image
 from napari_unet.inputs import model_input
 from napari_unet.model import Model, UNet, UNetSpec
 from napari_unet.options import SegmentOptions, TrainOptions
+from napari_unet.pixels import read_pixels
 from napari_unet.training import Trained, TrainStep, fine_tune
 from napari_unet.verbs import Verb
+from napari_unet.views import Views
 
 
 def squares(seed: int, shape=(128, 160)) -> tuple[Image, np.ndarray]:
@@ -282,6 +284,19 @@ def test_class_that_is_nowhere_else_is_not_held_out() -> None:
     for seed in range(10):
         learn, _ = set_apart(read_examples(small_model(), corrections), seed)
         assert any(piece.value == 1 for e in learn for piece in e.pieces)
+
+
+def test_slow_device_reads_less_before_its_first_answer() -> None:
+    image, truth = squares(1, (900, 900))
+    target = np.full(truth.shape, IGNORE, np.uint8)
+    target[10:15, 10:15], target[890:895, 890:895] = 0, 1  # not in one window
+    model = small_model(hypercolumn=4)
+    examples = read_examples(model, [Correction(image, target)])
+    all_of_it = read_pixels(model.net, examples, seed=0)
+    in_no_time = read_pixels(model.net, examples, seed=0, seconds=1e-9)
+    assert set(all_of_it.target.tolist()) == {0, 1, IGNORE}
+    assert set(in_no_time.target.tolist()) in ({0, IGNORE}, {1, IGNORE})
+    assert float(in_no_time.weight.sum()) == pytest.approx(1)
 
 
 def test_whole_labels_are_judged_by_images_held_out() -> None:

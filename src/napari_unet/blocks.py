@@ -4,7 +4,6 @@ Only this file knows the grid of squares, and how those in memory and those on t
 come together, where another program may write too.
 """
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -150,31 +149,6 @@ class Blocks:
             self.notes.append(set_aside(path, error))
             self._mark(place, stored=False)
         return None
-
-    def clear(self, image: str, away: Path) -> None:
-        """Forget an image, and move all files of it to the folder `away` at once.
-
-        Raises
-        ------
-        OutputError
-            If they cannot be moved.
-        """
-        with self._saving, self._lock:
-            folder = self.folder / image
-            try:
-                if folder.is_dir():
-                    away.parent.mkdir(parents=True, exist_ok=True)
-                    os.replace(folder, away)
-            except OSError as error:
-                raise OutputError(
-                    f"The corrections in '{folder}' cannot be cleared "
-                    f"({error.strerror or error}). Check the disk, and try again."
-                ) from error
-            for place in [p for p in {*self._stored, *self._cache} if p.image == image]:
-                self._stored.discard(place)
-                self._cache.pop(place, None)
-                self._dirty.pop(place, None)
-                self._painted.pop(place, None)
 
     def _merge(self, place: Place) -> None:
         """Take over what another program saved where nothing was painted here since."""

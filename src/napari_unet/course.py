@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from .autocast import forward
 from .corrections import IGNORE
-from .examples import Example, Views
+from .examples import Example
 from .losses import Belief, distance, evenly, pixel_loss, right
 from .unet import UNet
+from .views import Views
 
 __all__ = ["Course", "Pace", "score"]
 

@@ -8,6 +8,7 @@ classes.
 
 import copy
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -30,6 +31,7 @@ _STEPS = 100
 _RATE, _AGAIN = 1e-2, 3e-3  # of a new head, and of one that was fitted before
 _DECAY = 1e-3
 _DROPOUT = 0.2
+_READING = 0.55  # of the time; the rest is for fitting
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +71,18 @@ def with_hypercolumn(net: UNet) -> UNet:
     return student.to(next(net.parameters()).device).eval()
 
 
-def fit_head(net: UNet, examples: Sequence[Example], seed: int) -> Fit:
-    """Fit the hypercolumn of `net` to the examples; nothing else of it is changed."""
+def fit_head(
+    net: UNet, examples: Sequence[Example], seed: int, seconds: float | None = None
+) -> Fit:
+    """Fit the hypercolumn of `net` to the examples; nothing else of it is changed.
+
+    Parameters
+    ----------
+    seconds
+        How long that may take, about; None: as long as it takes.
+    """
     head = net.hypercolumn.requires_grad_(True)
-    pixels = read_pixels(net, examples, seed)
+    pixels = read_pixels(net, examples, seed, seconds and seconds * _READING)
     old = copy.deepcopy(head)
     new = not bool(head.out.weight.any())
     with torch.no_grad():
@@ -84,7 +94,8 @@ def fit_head(net: UNet, examples: Sequence[Example], seed: int) -> Fit:
         features = torch.cat([(c - m) * g for c, m, g in standard], 1)
         was = _logits(head, features, pixels)
     belief = believe(was, pixels.target, pixels.weight, pixels.reviewed)
-    loss = _descend(head, features, pixels, (was, belief), _RATE if new else _AGAIN)
+    rate, limit = _RATE if new else _AGAIN, seconds and seconds * (1 - _READING)
+    loss = _descend(head, features, pixels, (was, belief), rate, limit or math.inf)
     fit = Fit(loss, _score(was, pixels), 0.0, belief)
     with torch.no_grad():
         mean_weights(head, old, fit.keep)
@@ -97,8 +108,10 @@ def _descend(
     pixels: Pixels,
     teacher: tuple[Tensor, Belief],
     rate: float,
+    seconds: float,
 ) -> float:
     """Fit the head to standardised features (P, F) of all levels."""
+    began = time.perf_counter()
     logits, belief = teacher
     before = logits.softmax(1)
     trust = belief.trust * evenly(before, pixels.target == IGNORE)
@@ -106,8 +119,11 @@ def _descend(
     optimiser = torch.optim.AdamW(head.parameters(), weight_decay=_DECAY)
     loss = torch.zeros(())
     for step in range(_STEPS):
+        passed = max(step / _STEPS, (time.perf_counter() - began) / seconds)
+        if passed >= 1:
+            break
         for group in optimiser.param_groups:
-            group["lr"] = rate * (0.5 + 0.5 * math.cos(math.pi * step / _STEPS))
+            group["lr"] = rate * (0.5 + 0.5 * math.cos(math.pi * passed))
         # All pixels lose the same features: one mask is cheaper than one for each.
         seen = F.dropout(torch.ones_like(features[0]), _DROPOUT)
         logits = _logits(head, features, pixels, seen)

@@ -1,5 +1,6 @@
 """What a net's features are at some pixels: the reviewed ones, and a few others."""
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,17 +11,19 @@ from torch.nn import functional as F
 
 from .autocast import fast_dtype
 from .corrections import IGNORE
-from .examples import Example, Piece, View, altered_view
+from .examples import Example, Piece, View
 from .inference import fold
 from .tiling import Box
 from .unet import UNet
+from .views import altered_view
 
 __all__ = ["Pixels", "read_pixels"]
 
 _REVIEWED, _OTHER = 4000, 4000  # pixels that are read, and as many of altered images
-_MOST = 1_500_000  # pixels that are computed for them: a second or two on a processor
+_MOST = 1_500_000  # pixels that are computed for them at most
 _ALTERED = 1_000_000  # and of altered images
 _WINDOW = 384  # side of the windows that are chosen where there are more
+_TRIAL = 256  # side of what is computed to learn how fast that is
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +52,37 @@ class Pixels:
 
 
 @torch.no_grad()
-def read_pixels(net: UNet, examples: Sequence[Example], seed: int) -> Pixels:
+def read_pixels(
+    net: UNet, examples: Sequence[Example], seed: int, seconds: float | None = None
+) -> Pixels:
     """Compute the features of a net with a hypercolumn at pixels of the examples.
 
     Half of them are those of altered images: turned, and brighter or darker. What is
     learned from one image must leave alone what looks different.
+
+    Parameters
+    ----------
+    seconds
+        How long that may take, about: where the device is slow, fewer pixels are
+        computed. None: as long as it takes.
     """
     random = np.random.default_rng(seed)
     device = next(net.parameters()).device
     backbone = fold(net).to(fast_dtype(device))
     strokes = [(e, piece) for e in examples for piece in e.pieces]
-    plain = list(_windows(examples, strokes, random))
-    altered = [altered_view(w, random) for w in _spread(strokes, random)]
+    share = 1.0
+    if seconds is not None:
+        speed = _speed(backbone, net, examples[0].image.to(device))
+        share = min(1.0, speed * seconds / (_MOST + _ALTERED))
+    plain = list(_windows(examples, strokes, random, int(share * _MOST)))
+    near = _spread(strokes, random, int(share * _ALTERED))
+    altered = [altered_view(window, random) for window in near]
     parts = []
     for windows in (plain, altered):
-        share = sum(int((t != IGNORE).sum()) for _, t, _ in windows)
+        seen = sum(int((t != IGNORE).sum()) for _, t, _ in windows)
         for image, target, weight in windows:
             at = _choose(
-                target, _REVIEWED / max(share, 1), _OTHER // len(windows), random
+                target, _REVIEWED / max(seen, 1), _OTHER // len(windows), random
             )
             columns, first = _read(backbone, net, image.to(device), at)
             parts.append((columns, target[at].to(device), weight[at].to(device), first))
@@ -81,13 +97,24 @@ def read_pixels(net: UNet, examples: Sequence[Example], seed: int) -> Pixels:
     )
 
 
+def _speed(backbone: UNet, net: UNet, image: Tensor) -> float:
+    """Measure how many pixels are computed in a second."""
+    part, at = image[:, :_TRIAL, :_TRIAL], torch.zeros(1, dtype=torch.long)
+    _read(backbone, net, part, (at, at))  # warm
+    began = time.perf_counter()
+    columns, _ = _read(backbone, net, part, (at, at))
+    columns[-1].cpu()  # a graphics card is waited for
+    return part[0].numel() / (time.perf_counter() - began)
+
+
 def _windows(
     examples: Sequence[Example],
     strokes: Sequence[tuple[Example, Piece]],
     random: np.random.Generator,
+    most: int,
 ) -> Iterator[View]:
     """Yield image, target and weight of what is computed: all, or around strokes."""
-    if sum(e.target.numel() for e in examples) <= _MOST:
+    if sum(e.target.numel() for e in examples) <= most:
         yield from ((e.image, e.target, e.weight) for e in examples)
         return
     taken: list[tuple[Example, Box]] = []
@@ -98,15 +125,15 @@ def _windows(
             continue
         taken.append((example, _box(example, y, x)))
         yield example.cut(taken[-1][1])
-        if len(taken) * _WINDOW**2 >= _MOST:
+        if len(taken) * _WINDOW**2 >= most:
             return
 
 
 def _spread(
-    strokes: Sequence[tuple[Example, Piece]], random: np.random.Generator
+    strokes: Sequence[tuple[Example, Piece]], random: np.random.Generator, most: int
 ) -> Iterator[View]:
     """Yield a window around a stroke of every example, of as many as there is time."""
-    left, seen = _ALTERED, set()
+    left, seen = most, set()
     for number in random.permutation(len(strokes)):
         example, piece = strokes[number]
         if left > 0 and id(example) not in seen:

@@ -6,7 +6,6 @@ Only this file knows what lies where in it::
     corrections/<image>/*.npz    see `blocks`
     samples/<fingerprint>.npz    pixels by which an image is scaled
     models/*.safetensors
-    cleared/<image>-<n>/         corrections that somebody cleared
 """
 
 import itertools
@@ -169,18 +168,6 @@ class Project:
                 write_whole(self.folder / INDEX, encode(self._merged(index)))
                 self._saved = index
             self._reviews.flush(self._origin)
-
-    def clear(self, key: str) -> None:
-        """Forget all corrections of an image; their files go to ``cleared/``.
-
-        Raises
-        ------
-        OutputError
-            If they cannot be moved.
-        """
-        cleared = self.folder / "cleared"
-        number = len(list(cleared.glob(f"{key}-*"))) + 1
-        self._reviews.clear(key, cleared / f"{key}-{number}")
 
     def refresh(self) -> None:
         """Take over what another program saved of classes, models and settings.

@@ -44,7 +44,7 @@ DAMAGE = ValueError, TypeError, KeyError, AttributeError, RecursionError  # `rea
 SEEN = "seen"  # in the settings: by image, the options it was segmented with
 _VERSION = 1
 _Value = TypeVar("_Value")
-_OURS = {INDEX, "corrections", "models", "samples", "cleared"}
+_OURS = {INDEX, "corrections", "models", "samples"}
 
 
 @dataclass(frozen=True, slots=True)

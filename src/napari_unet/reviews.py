@@ -125,10 +125,6 @@ class Reviews:
                 found += self._restore(place, block)
         return found
 
-    def clear(self, key: str, away: Path) -> None:
-        """Forget an image, and move its files to the folder `away`."""
-        self.blocks.clear(key, away)
-
     def _describe(
         self, place: Place, origin: Mapping[str, Any]
     ) -> tuple[NDArray[Any], dict[str, Any]]:

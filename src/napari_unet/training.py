@@ -30,6 +30,7 @@ _RATE, _MANY = 3e-4, 32  # learning rate; strokes for which it is not too high
 _WARM = 5  # steps until the rate is reached
 _DENSE = 0.2  # share of reviewed pixels from which they are taken for the images'
 _DENSE_RATE = 1e-3
+_FIRST = 3.5  # seconds for the first answer, if someone waits
 _LEARNING = 0.85  # of the time; the rest is for judging what came of it
 _CHECK = 50  # steps between two looks at what was held out
 
@@ -215,7 +216,8 @@ class _Lesson:
 
     def _fit(self, examples: Sequence[Example]) -> tuple[UNet, Fit]:
         student = with_hypercolumn(self.teacher)
-        return student, fit_head(student, examples, self.seed)
+        wait = None if self.options.seconds is None else _FIRST
+        return student, fit_head(student, examples, self.seed, wait)
 
     def _advance(self, course: Course, rate: float) -> float:
         loss = course.advance(rate * min(1.0, (course.step + 1) / _WARM))
