@@ -1,5 +1,6 @@
 """Learning from strokes: better where nobody painted, never at the old model's cost."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -297,6 +298,12 @@ def test_slow_device_reads_less_before_its_first_answer() -> None:
     assert set(all_of_it.target.tolist()) == {0, 1, IGNORE}
     assert set(in_no_time.target.tolist()) in ({0, IGNORE}, {1, IGNORE})
     assert float(in_no_time.weight.sum()) == pytest.approx(1)
+
+
+def test_slow_device_learns_in_as_many_steps_as_it_has_time_for() -> None:
+    assert training._lack((1, 0.1), (3, 0.3), wanted=40) == pytest.approx(4)  # for 10
+    assert training._lack((1, 1 / 40), (3, 3 / 40), wanted=40) == pytest.approx(1)
+    assert training._lack((1, 0.0), (2, 1e-6), wanted=math.inf) == 1
 
 
 def test_whole_labels_are_judged_by_images_held_out() -> None:

@@ -19,7 +19,6 @@ from .model import BOUNDARY, Model, UNetSpec, load, save
 from .options import TrainOptions
 from .project import Project
 from .projectfile import is_project
-from .threads import spare_cores
 from .training import Trained, fine_tune
 from .transfer import new_model
 from .verbs import Verb
@@ -126,7 +125,6 @@ def train(
 def _learn(
     start: Model, found: _Material, options: TrainOptions, kept: Path, report: _Report
 ) -> Trained:
-    spare_cores()
     verb = Verb(fine_tune(start, found.corrections, options, kept))
     for event in verb:
         report(f"learning from {found.name}", event.fraction)

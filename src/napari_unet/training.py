@@ -28,6 +28,8 @@ __all__ = ["TrainStep", "Trained", "fine_tune"]
 _STEPS, _EACH = 40, 500  # steps at most, and one more for so many reviewed pixels
 _RATE, _MANY = 3e-4, 32  # learning rate; strokes for which it is not too high
 _WARM = 5  # steps until the rate is reached
+_HASTE = 1.25  # how many times too few steps there is time for, so that they shrink
+_FURTHER = 3.0  # how much larger the rate is then, at most
 _DENSE = 0.2  # share of reviewed pixels from which they are taken for the images'
 _DENSE_RATE = 1e-3
 _FIRST = 3.5  # seconds for the first answer, if someone waits
@@ -227,12 +229,22 @@ class _Lesson:
     def _timed(
         self, course: Course, rate: float, limit: float
     ) -> Iterator[tuple[float, float]]:
-        """Yield fraction and loss until time or steps are used up."""
-        fraction = self._fraction(course.step / limit)
+        """Yield fraction and loss until time or steps are used up.
+
+        A device that is too slow for `limit` steps takes smaller ones, and each goes
+        the further.
+        """
+        fraction, further = self._fraction(course.step / limit), 1.0
+        began: tuple[int, float] | None = None
         while fraction < 1:
             falling = 0.5 + 0.5 * math.cos(math.pi * fraction)
-            loss = self._advance(course, rate * falling)
+            loss = self._advance(course, further * rate * falling)
             fraction = self._fraction(course.step / limit)
+            now = course.step, fraction
+            lack = 1.0 if began is None else _lack(began, now, limit)
+            began = began or now  # the first step is slower than the rest
+            course.hasty |= lack > _HASTE
+            further = min(_FURTHER, max(1.0, lack))
             yield fraction, loss
 
     def _fraction(self, steps: float) -> float:
@@ -241,3 +253,15 @@ class _Lesson:
         if limit is not None:
             passed = self.contest.seconds / max(_LEARNING * limit, 1e-9)
         return min(1.0, max(steps, passed))
+
+
+def _lack(began: tuple[int, float], now: tuple[int, float], wanted: float) -> float:
+    """Return how many times as many steps are wanted as there is time for.
+
+    `began` and `now` are steps done and the fraction that has passed. Where no number
+    is wanted (infinity), there are enough.
+    """
+    if wanted == math.inf or now[1] >= 1:
+        return 1.0
+    pace = (now[0] - began[0]) / max(now[1] - began[1], 1e-9)
+    return wanted / (began[0] + pace * (1 - began[1]))
