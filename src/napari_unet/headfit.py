@@ -31,7 +31,8 @@ _STEPS = 100
 _RATE, _AGAIN = 1e-2, 3e-3  # of a new head, and of one that was fitted before
 _DECAY = 1e-3
 _DROPOUT = 0.2
-_READING = 0.55  # of the time; the rest is for fitting
+_READING = 0.55  # of the time at most; the rest is for fitting
+_LEAST = 0.1  # share of the pixels that a step is on at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def fit_head(
     seconds
         How long that may take, about; None: as long as it takes.
     """
-    head = net.hypercolumn.requires_grad_(True)
+    head, began = net.hypercolumn.requires_grad_(True), time.perf_counter()
     pixels = read_pixels(net, examples, seed, seconds and seconds * _READING)
     old = copy.deepcopy(head)
     new = not bool(head.out.weight.any())
@@ -94,8 +95,9 @@ def fit_head(
         features = torch.cat([(c - m) * g for c, m, g in standard], 1)
         was = _logits(head, features, pixels)
     belief = believe(was, pixels.target, pixels.weight, pixels.reviewed)
-    rate, limit = _RATE if new else _AGAIN, seconds and seconds * (1 - _READING)
-    loss = _descend(head, features, pixels, (was, belief), rate, limit or math.inf)
+    left = math.inf if seconds is None else seconds - (time.perf_counter() - began)
+    rate = _RATE if new else _AGAIN
+    loss = _descend(head, features, pixels, (was, belief), rate, left)
     fit = Fit(loss, _score(was, pixels), 0.0, belief)
     with torch.no_grad():
         mean_weights(head, old, fit.keep)
@@ -110,39 +112,58 @@ def _descend(
     rate: float,
     seconds: float,
 ) -> float:
-    """Fit the head to standardised features (P, F) of all levels."""
-    began = time.perf_counter()
+    """Fit the head to standardised features (P, F) of all levels.
+
+    Where `seconds` are too few for steps on all pixels, each is on some of them.
+    """
     logits, belief = teacher
     before = logits.softmax(1)
     trust = belief.trust * evenly(before, pixels.target == IGNORE)
     weight = belief.weigh(logits, pixels.target, pixels.weight)
+    told = pixels.target, pixels.first, weight, before, trust
+    order = torch.randperm(len(features))  # so that any part of them is like the rest
+    features, target, first, weight, before, trust = (
+        tensor[order] for tensor in (features, *told)
+    )
     optimiser = torch.optim.AdamW(head.parameters(), weight_decay=_DECAY)
-    loss = torch.zeros(())
+    loss, share = torch.zeros(()), 1.0
     for step in range(_STEPS):
-        passed = max(step / _STEPS, (time.perf_counter() - began) / seconds)
-        if passed >= 1:
-            break
+        began = time.perf_counter()
         for group in optimiser.param_groups:
-            group["lr"] = rate * (0.5 + 0.5 * math.cos(math.pi * passed))
+            group["lr"] = rate * (0.5 + 0.5 * math.cos(math.pi * step / _STEPS))
+        some = _part(len(features), share, step)
         # All pixels lose the same features: one mask is cheaper than one for each.
         seen = F.dropout(torch.ones_like(features[0]), _DROPOUT)
-        logits = _logits(head, features, pixels, seen)
-        told = (pixel_loss(logits, pixels.target) * weight).sum()
-        kept = (distance(logits, before) * trust).sum()
-        loss = told + kept
+        logits = first[some] + _second(head, features[some], seen)
+        said = (pixel_loss(logits, target[some]) * weight[some]).sum()
+        kept = (distance(logits, before[some]) * trust[some]).sum()
+        loss = (said + kept) / share
         optimiser.zero_grad()
         torch.autograd.backward(loss)
         optimiser.step()
+        if step == 1:  # the first one is slower than the rest
+            taken = time.perf_counter() - began
+            share = min(1.0, max(_LEAST, seconds / _STEPS / taken))
     return loss.item()
 
 
-def _logits(
-    head: Hypercolumn, features: Tensor, pixels: Pixels, seen: Tensor | None = None
-) -> Tensor:
-    """Return the logits (P, K) of both heads; `seen` (F,) weighs the features."""
-    weight = torch.cat(list(head.read), 1)
-    weight = weight if seen is None else weight * seen
-    return pixels.first + head.classify(features @ weight.T + head.bias)
+def _part(count: int, share: float, step: int) -> slice:
+    """Return which of so many pixels a step is on: the next ones, or all."""
+    size = max(1, round(share * count))
+    start = step * size % (count - size + 1)
+    return slice(start, start + size)
+
+
+def _logits(head: Hypercolumn, features: Tensor, pixels: Pixels) -> Tensor:
+    """Return the logits (P, K) of both heads."""
+    return pixels.first + _second(head, features, torch.ones_like(features[0]))
+
+
+def _second(head: Hypercolumn, features: Tensor, seen: Tensor) -> Tensor:
+    """Return the logits (P, K) of the second head; `seen` (F,) weighs the features."""
+    weight = torch.cat(list(head.read), 1) * seen
+    found: Tensor = head.classify(features @ weight.T + head.bias)
+    return found
 
 
 def _score(logits: Tensor, pixels: Pixels) -> float:
