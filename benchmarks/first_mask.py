@@ -64,6 +64,11 @@ def in_thread(
     return taken
 
 
+def seen(layer: Any, view: View) -> np.ndarray:
+    """Return the labels in view; a large plane has coarser levels, too."""
+    return np.asarray((layer.data[0] if layer.multiscale else layer.data)[view])
+
+
 def click(viewer: Any, dock: Any, wanted: np.ndarray, view: View) -> float:
     """Return the seconds from a click to the right mask; end the run."""
     app = QApplication.instance()
@@ -73,7 +78,7 @@ def click(viewer: Any, dock: Any, wanted: np.ndarray, view: View) -> float:
     while time.perf_counter() - began < LONGEST:
         app.processEvents()
         found = [layer for layer in viewer.layers if layer is not image]
-        if found and ((np.asarray(found[0].data[view]) > 0) == wanted).mean() > 0.999:
+        if found and ((seen(found[0], view) > 0) == wanted).mean() > 0.999:
             app.processEvents()
             break
         time.sleep(0.005)

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QFileDialog
 from window import squares
 
 from napari_unet.project import Project
+from napari_unet.ui import segmenting
 from napari_unet.ui.correct_dock import CorrectDock
 from napari_unet.ui.session import session_of
 
@@ -52,6 +53,16 @@ def test_improve_with_one_class_says_which_is_missing(window, mode, name):
     assert "All that was painted so far is" in line
     assert "another class" in line
     assert window.button("Improve").isEnabled()
+
+
+def test_plane_too_large_to_paint_on_is_told(window, monkeypatch):
+    monkeypatch.setattr(segmenting, "DRAWN", 80)  # of a graphics card: 16384
+    window.file(np.tile(squares(), (1, 15)))
+    window.segmented()
+    assert window.layer.multiscale
+    assert not window.button("Improve").isEnabled()
+    assert "Crop a part" in window.button("Improve").toolTip()
+    assert "Crop a part" in window.line
 
 
 @pytest.mark.parametrize("what", ["image", "result", "both", "renamed", "other image"])

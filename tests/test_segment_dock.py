@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QPushButton
 
+from napari_unet.ui import segmenting
 from napari_unet.ui.choosers import shipped_models
 from napari_unet.ui.job import Job
 from napari_unet.ui.segment_dock import SegmentDock
@@ -116,6 +117,24 @@ def test_segment_fills_a_labels_layer_like_the_image(viewer, dock, qtbot):
     assert list(labels.features["intensity_mean"]) == [200] * 4
     assert labels.features["area_physical"][0] == pytest.approx(16)
     button(dock, "Save table...")
+
+
+def test_plane_too_large_to_draw_is_a_pyramid(viewer, dock, qtbot, monkeypatch):
+    monkeypatch.setattr(segmenting, "DRAWN", 80)  # of a graphics card: 16384
+    image = np.tile(squares((100, 96)), (15, 15))
+    viewer.add_image(image, name="cells")
+    for _ in range(2):  # a rerun fills the same layer
+        line = segmented(qtbot, dock)
+    labels = viewer.layers["cells [bright]"]
+    assert line.startswith("900 objects · ")
+    assert labels.multiscale
+    assert len(viewer.layers) == 2
+    assert [a.shape for a in labels.data] == [(1500, 1440), (750, 720)]
+    assert ((np.asarray(labels.data[0]) > 0) == (image == 200)).all()
+    np.testing.assert_array_equal(labels.data[1], labels.data[0][::2, ::2])
+    assert not labels.editable
+    colours = viewer.screenshot(flash=False)[..., :3].astype(int)
+    assert (np.ptp(colours, axis=-1) > 40).sum() > 500
 
 
 def test_labels_are_on_the_canvas(viewer, dock, qtbot):

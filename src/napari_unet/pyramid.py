@@ -7,7 +7,7 @@ a moment later, by a thread, and only where something was written.
 import itertools
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import zarr
 from numpy.typing import NDArray
 
 from .errors import OutputError
+from .levels import follow, touched
 from .omezarr import read_zarr
 
 __all__ = ["Pyramid"]
@@ -124,30 +125,16 @@ class Pyramid:
         """Make the coarser levels again where something was written."""
         with self._halving:
             with self._writing:
-                touched, self._touched = self._touched, set()
+                places, self._touched = self._touched, set()
                 self._timer = None
             try:
-                for place in touched:
-                    self._halve(place)
-                if touched:
+                for *plane, row, column in places:
+                    y, x = (slice(n * _BLOCK, (n + 1) * _BLOCK) for n in (row, column))
+                    follow(self._levels, tuple(plane), (y, x))
+                if places:
                     os.utime(self.path / "zarr.json")
             except OSError as error:
                 self._failure = _refusal(self.path, error)
-
-    def _halve(self, place: _Place) -> None:
-        plane = place[:-2]
-        y, x = (slice(n * _BLOCK, (n + 1) * _BLOCK) for n in place[-2:])
-        for finer, coarser in itertools.pairwise(self._levels):
-            y, x = (slice(-(-s.start // 2), -(-s.stop // 2)) for s in (y, x))
-            source = (slice(2 * s.start, 2 * s.stop - 1) for s in (y, x))
-            block = np.asarray(finer[(*plane, *source)])[::2, ::2]
-            if not block.size:
-                return
-            y, x = (
-                slice(s.start, s.start + n)
-                for s, n in zip((y, x), block.shape, strict=True)
-            )
-            coarser[(*plane, y, x)] = block
 
     def _raise(self) -> None:
         failure, self._failure = self._failure, None
@@ -157,32 +144,12 @@ class Pyramid:
 
 def _places(key: Any, shape: tuple[int, ...]) -> Iterator[_Place]:
     """Return the blocks that a key of an array selects pixels of, and perhaps more."""
-    keys = key if isinstance(key, tuple) else (key,)
-    if Ellipsis in [k for k in keys if not isinstance(k, np.ndarray)]:
-        at = next(i for i, k in enumerate(keys) if k is Ellipsis)
-        missing = (slice(None),) * (len(shape) - len(keys) + 1)
-        keys = (*keys[:at], *missing, *keys[at + 1 :])
-    keys = (*keys, *(slice(None),) * (len(shape) - len(keys)))
-    ranges = [_range(k, n) for k, n in zip(keys, shape, strict=True)]
-    blocks = [_blocks(r) for r in ranges[-2:]]
-    return itertools.product(*ranges[:-2], *blocks)
-
-
-def _range(key: Any, length: int) -> range:
-    """Return the range that holds all that a key selects of one axis."""
-    if isinstance(key, slice):
-        return range(*key.indices(length))
-    numbers = np.atleast_1d(np.asarray(key))
-    if not numbers.size:
-        return range(0)
-    numbers = np.where(numbers < 0, numbers + length, numbers)
-    return range(int(numbers.min()), int(numbers.max()) + 1)
-
-
-def _blocks(pixels: range) -> Iterable[int]:
-    if not pixels:
-        return range(0)
-    return range(pixels[0] // _BLOCK, pixels[-1] // _BLOCK + 1)
+    planes, box = touched(key, shape)
+    rows, columns = (
+        range(s.start // _BLOCK, -(-s.stop // _BLOCK)) if s.stop > s.start else ()
+        for s in box
+    )
+    return itertools.product(*planes, rows, columns)
 
 
 def _refusal(path: Path, error: OSError) -> OutputError:

@@ -201,6 +201,8 @@ def _next_step(desk: Desk) -> str | None:
     subject = desk.subject
     if subject is None:
         return "There is no image yet. Open one with File > Open."
+    if desk.result is not None and not desk.result.paintable:
+        return _TOO_LARGE
     if desk.correcting is None and desk.result is None:
         begin = "Go on" if desk.found else "Segment the image in U-Net: Segment"
         own = "name your own classes here and make a new model for them"
@@ -213,6 +215,12 @@ def _next_step(desk: Desk) -> str | None:
     return None
 
 
+_TOO_LARGE = (
+    "napari cannot paint on planes of more than 16384 rows or columns. Crop a part of "
+    "the image, correct that, and segment the whole with its model."
+)
+
+
 def _why_not(desk: Desk, doing: str, busy: bool) -> str:
     if doing:
         return f"{doing}: wait until that has ended."
@@ -220,6 +228,8 @@ def _why_not(desk: Desk, doing: str, busy: bool) -> str:
         return "The result is being segmented: wait until that has ended."
     if desk.elsewhere:
         return "The other dock U-Net: Correct has this result."
+    if desk.result is not None and not desk.result.paintable:
+        return _TOO_LARGE
     if desk.correcting is None:
         return "Segment an image first, or start from labels or from nothing."
     return "Learn from all that was painted. The model in use stays if it is better."

@@ -150,6 +150,8 @@ class Desk(QObject):
             return
         if result.busy or result.rules is None or not result.shown or self.elsewhere:
             return
+        if not result.paintable:
+            return
         correcting = Correcting(self._session, result, self.image(), project, self)
         correcting.changed.connect(self.changed)
         correcting.changed.connect(self._on_reviewed)

@@ -13,6 +13,7 @@ from napari.layers import Labels
 
 from napari_unet.errors import OutputError
 from napari_unet.imagereviews import ImageReviews
+from napari_unet.levels import Levels
 from napari_unet.options import SegmentOptions
 from napari_unet.outputs import LabelArray
 from napari_unet.painting import Rules
@@ -62,6 +63,7 @@ class Result:
         self._mode = "pan_zoom"  # the tool that the user had before `lock`
         self.last_id = 0  # the greatest one that was given to an object
         self._array: LabelArray | None = None
+        self._data: Any = None  # as the layer has it
         self._layers: weakref.ref[Any] | None = None
         self.layer: Labels | None = None
         self._waiting: list[Key] = []
@@ -73,7 +75,7 @@ class Result:
             return False
         if self.layer is None:
             return True
-        own = self.shown and self.layer.data is self._array
+        own = self.shown and self.layer.data is self._data
         return own and (self.reviews is not None or not self.painted)
 
     @property
@@ -92,6 +94,11 @@ class Result:
         """What the layer shows."""
         return self._array
 
+    @property
+    def paintable(self) -> bool:
+        """Whether its planes are small enough for napari to paint on."""
+        return not isinstance(self._array, Levels)
+
     def show(self, viewer: Any, array: LabelArray) -> None:
         """Let the layer show `array`; the layer is made if there is none.
 
@@ -106,7 +113,9 @@ class Result:
             if not where:
                 return
             # Only the first array makes a layer: one that was removed stays away.
-            self.layer = Labels(array, name=_free_name(viewer, self.name), **where)
+            name = _free_name(viewer, self.name)
+            several = isinstance(array, Levels)
+            self.layer = Labels(_drawn(array), name=name, multiscale=several, **where)
             self._layers = weakref.ref(viewer.layers)
             active = viewer.layers.selection.active
             viewer.layers.append(self.layer)
@@ -114,10 +123,11 @@ class Result:
                 viewer.layers.selection.active = active
             self.layer.events.paint.connect(self._on_paint)
         else:
-            self.layer.data = array
+            self.layer.data = _drawn(array)
             for name, value in where.items():
                 setattr(self.layer, name, value)
             self.forget_strokes()
+        self._data = self.layer.data
         self.layer.features = {}
 
     def rename(self, model: str) -> None:
@@ -141,7 +151,7 @@ class Result:
 
     def lock(self, locked: bool) -> None:
         """Keep the user from painting while tiles that would hide it arrive."""
-        if self.layer is None or self.layer.editable != locked:
+        if self.layer is None or self.layer.editable != locked or not self.paintable:
             return
         if locked:
             self.forget_strokes()  # before napari does, which would not tell of them
@@ -231,6 +241,11 @@ def _merged(old: Any, outcome: Outcome) -> Any:
     return pd.concat([old[~touched], new], ignore_index=True)
 
 
+def _drawn(array: LabelArray) -> Any:
+    """Return what a layer is given: an array, or all of its levels."""
+    return array.arrays if isinstance(array, Levels) else array
+
+
 def _free_name(viewer: Any, name: str) -> str:
     """Return `name`, with a number if a layer is called so already."""
     taken = {layer.name for layer in viewer.layers}
@@ -247,6 +262,8 @@ def _show_part(layer: Labels, key: Key) -> bool:
     A whole refresh takes seconds for a plane of 20000 x 20000. napari draws parts only
     for its own brush, by private means; where they are missing, a refresh does it.
     """
+    if layer.multiscale:  # what is in view is little
+        return False
     with contextlib.suppress(AttributeError, TypeError, ValueError, IndexError):
         where = layer._get_update_slices(key)
         if where is None:  # not on the screen

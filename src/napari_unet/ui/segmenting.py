@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_unet.events import Joining, Segmentation, TileDone
 from napari_unet.imagereviews import ImageReviews
 from napari_unet.images import Image
+from napari_unet.levels import Levels
 from napari_unet.options import SegmentOptions
 from napari_unet.outputs import LabelArray, create_labels
 from napari_unet.tiling import whole
@@ -24,6 +25,8 @@ from .measuring import Table, measuring
 if TYPE_CHECKING:
     from napari_unet.kept import Seen
     from napari_unet.model import Model
+
+DRAWN = 16384  # rows or columns that graphics cards draw at once at most
 
 __all__ = ["Box", "Outcome", "Request", "Step", "load_model", "segmenting"]
 
@@ -124,7 +127,7 @@ def segmenting(request: Request) -> Generator[Step, None, Outcome]:
     shape, dtype, _ = output_shape(model, image, options)
     array, last = request.array, request.last_id
     if array is None or tuple(array.shape) != shape or array.dtype != dtype:
-        array, last = create_labels(shape, dtype), 0
+        array, last = _new_array(shape, dtype), 0
     objects = dtype == np.int32  # their tiles come before they are in the array
     around = _Around(request, array, last, objects)
     last = around.last
@@ -227,6 +230,11 @@ class _Around:
         if request.only and not everywhere:
             places = [(p, box) for p, box in places if p == request.plane]
         restore(self._array, reviews, places)
+
+
+def _new_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> LabelArray:
+    array = create_labels(shape, dtype)
+    return Levels(array) if max(shape[-2:]) > DRAWN else array
 
 
 def _view(request: Request) -> Box:
