@@ -135,6 +135,18 @@ def test_stroke_that_is_painted_while_objects_go_on_is_kept(reviews) -> None:
     assert (shown == 9).all()
 
 
+def test_reviews_that_were_not_shown_before_are_left_as_they_are(reviews) -> None:
+    review(reviews, slice(50, 60), slice(50, 90), 0)
+    review(reviews, slice(60, 62), slice(50, 90), 9)
+    old = np.zeros(SHAPE, np.int32)
+    old[square(40, 50, 40)] = 7  # as if nothing had been reviewed
+    found = rejoined(reviews, old, old)
+    target, shown = reviews.read((), (slice(50, 62), slice(50, 90)))
+    assert (target == [[0]] * 10 + [[1]] * 2).all()
+    assert (shown == [[0]] * 10 + [[9]] * 2).all()
+    np.testing.assert_array_equal(found[50:62, 50:90], shown)
+
+
 def test_object_that_was_cut_gets_a_number_for_each_piece(reviews) -> None:
     old, new = np.zeros(SHAPE, np.int32), np.zeros(SHAPE, np.int32)
     old[50:90, 50:130] = 7

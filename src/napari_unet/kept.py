@@ -183,7 +183,8 @@ def rejoin(before: Seen, kept: Kept, first: int) -> int:
     plane, box = before.plane, before.box
     target, shown = kept.store.read(plane, box)
     seen = target != IGNORE
-    pieces, numbers, first = _pieces(before.labels, seen, first)
+    labels = np.where(seen, shown, before.labels)  # whatever a layer showed there
+    pieces, numbers, first = _pieces(labels, seen, first)
     if not numbers:
         return first
     predicted = np.asarray(kept[(*plane, *box)]).astype(np.int32)

@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 from napari_unet.corrections import IGNORE
 from napari_unet.errors import CorrectionError
 from napari_unet.images import Image
+from napari_unet.kept import restore
 from napari_unet.painting import Canvas, Change
 from napari_unet.project import Project
 from napari_unet.projectfile import SEEN
@@ -33,6 +34,9 @@ SPENT_AT = "annotation_s_at"  # the same, by model
 
 class Correcting(QObject):
     """Strokes on the layer of one result, as reviews of its image in one project.
+
+    What was reviewed before is shown on the layer, unless that is a file: there a result
+    is painted on as it was saved.
 
     Attributes
     ----------
@@ -73,6 +77,9 @@ class Correcting(QObject):
         self._strokes = Strokes(
             result.layer, self._on_painted, self._on_passed, self._on_returned
         )
+        if result.reviews is not self.reviews and result.file is None:
+            restore(result.array, self.reviews, self.reviews.places())
+            result.layer.refresh(extent=False)
         result.reviews = self.reviews
         result.on_forget.append(self.forget_strokes)
         self._spent = float(project.index.settings.get(_SPENT, 0.0))

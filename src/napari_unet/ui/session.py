@@ -90,6 +90,10 @@ class Session:
         for told in tuple(self.on_model):
             told(model)
 
+    def shown(self) -> list[Result]:
+        """Return the results of which the layer is in the viewer."""
+        return [result for result in self.results if result.shown]
+
     def new_result(self, source: Any, model: str) -> Result:
         """Return a result that no other run goes into."""
         result = Result(source, model)

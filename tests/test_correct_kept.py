@@ -1,0 +1,82 @@
+"""What was corrected is neither lost nor falsified, whatever becomes of the layer."""
+
+import numpy as np
+import pytest
+
+from napari_unet.project import Project
+
+CUT = slice(18, 23)  # rows that the eraser takes away
+
+
+def blocks():
+    """Return a dark image with two bright squares of 32 x 32."""
+    image = np.full((64, 96), 10, np.uint16)
+    image[4:36, 6:38] = image[4:36, 54:86] = 200
+    return image
+
+
+def cut(window):
+    """Segment, and part the left square in two by one stroke of background."""
+    path = window.file(blocks())
+    window.segmented()
+    window.erase((20, 2), (20, 42), size=5)
+    window.until(lambda: not window.project.unsaved)
+    return path
+
+
+def stored(folder):
+    """Return target and shown (Y, X) as they are on the disk."""
+    project = Project.open(folder)
+    (record,) = project.index.images
+    return project.read(record.key, (), (slice(0, 64), slice(0, 96)))
+
+
+def check_parted(window):
+    """See to it that the left square is two objects on the layer, and no more."""
+    labels = window.labels
+    assert not labels[CUT, 6:38].any()
+    (upper,) = np.unique(labels[4:17, 7:37])
+    (lower,) = np.unique(labels[24:35, 7:37])
+    assert 0 < upper != lower > 0
+    assert len(np.unique(labels[labels > 0])) == 3
+
+
+def close_layer(window):
+    window.underlay()
+    layers = window.viewer.layers
+    layers.remove(window.layer)
+    layers.selection.active = layers["cells"]
+    window.events()
+
+
+def close_image(window):
+    path = window.viewer.layers["cells"].source.path
+    close_layer(window)
+    window.viewer.layers.remove("cells")
+    window.events()
+    window.open(path)
+
+
+@pytest.mark.parametrize("close", [close_layer, close_image])
+def test_go_on_is_offered_when_the_labels_were_closed(window, close):
+    cut(window)
+    close(window)
+    assert "There are corrections" in window.correct.form.offer.text()
+    assert window.correct.form.classes.table.cell(0, 3).text() != "0"
+    window.do("Go on")
+    assert not window.labels[CUT, 6:38].any()
+    assert not window.correct.form.offer.isVisible()
+
+
+def test_strokes_outlive_the_layer_and_two_segmentations(window):
+    path = cut(window)
+    said, _ = stored(path.with_suffix(".unet"))
+    assert (said[CUT, 6:38] == 0).all()
+    close_layer(window)
+    for _ in range(2):
+        window.segmented()
+        assert not window.labels[CUT, 6:38].any()
+        window.desk.correcting.save()
+        target, shown = stored(path.with_suffix(".unet"))
+        np.testing.assert_array_equal(target, said)
+        assert not shown[target == 0].any()
