@@ -6,7 +6,8 @@ import pytest
 from napari_unet.corrections import IGNORE
 from napari_unet.imagereviews import ImageReviews
 from napari_unet.images import Image
-from napari_unet.kept import Kept, look, rejoin, restore
+from napari_unet.kept import Kept, restore
+from napari_unet.pieces import look, rejoin
 from napari_unet.project import Project
 
 SHAPE = 600, 520

@@ -22,8 +22,8 @@ from napari_unet.verbs import Verb
 from .measuring import Table, measuring
 
 if TYPE_CHECKING:
-    from napari_unet.kept import Seen
     from napari_unet.model import Model
+    from napari_unet.pieces import Seen
 
 __all__ = ["Box", "Outcome", "Request", "Step", "load_model", "segmenting"]
 
@@ -194,7 +194,7 @@ class _Around:
 
     def _look(self) -> None:
         """Remember what the user sees now: objects keep their numbers."""
-        from napari_unet.kept import look
+        from napari_unet.pieces import look
 
         request, reviews = self._request, self._request.reviews
         shown = request.shown
@@ -209,7 +209,7 @@ class _Around:
 
     def rejoin(self, last: int) -> int:
         """Let objects go on in those from before; return the greatest number."""
-        from napari_unet.kept import rejoin
+        from napari_unet.pieces import rejoin
 
         if self._kept is not None:
             for seen in self._seen:
