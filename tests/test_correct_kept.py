@@ -80,3 +80,25 @@ def test_strokes_outlive_the_layer_and_two_segmentations(window):
         target, shown = stored(path.with_suffix(".unet"))
         np.testing.assert_array_equal(target, said)
         assert not shown[target == 0].any()
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+def test_objects_that_were_parted_are_two_after_a_restart(window, numbered):
+    path = cut(window)
+    if numbered:  # both halves have numbers of their own in the project
+        window.segmented("Segment this view")
+        check_parted(window)
+        window.until(lambda: not window.project.unsaved)
+    again = window.again()
+    again.open(path)
+    again.do("Go on")
+    check_parted(again)
+    again.segmented()
+    check_parted(again)
+
+
+def test_new_layer_shows_an_object_that_was_parted_as_two(window):
+    cut(window)
+    close_layer(window)
+    window.segmented()
+    check_parted(window)

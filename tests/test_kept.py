@@ -1,43 +1,12 @@
 """Predictions never change what people reviewed, and objects keep their numbers."""
 
 import numpy as np
-import pytest
+from reviewed import SHAPE, predict, review, square
 
 from napari_unet.corrections import IGNORE
 from napari_unet.imagereviews import ImageReviews
-from napari_unet.images import Image
 from napari_unet.kept import Kept, restore
 from napari_unet.pieces import look, rejoin
-from napari_unet.project import Project
-
-SHAPE = 600, 520
-
-
-@pytest.fixture
-def reviews(tmp_path) -> ImageReviews:
-    project = Project.open(tmp_path / "a.unet")
-    image = Image("a", np.zeros(SHAPE, np.uint8), "YX")
-    return ImageReviews(project, project.add_image(image))
-
-
-def review(reviews: ImageReviews, rows: slice, columns: slice, shown: int) -> None:
-    """Say that a rectangle is the object `shown`, or background."""
-    size = rows.stop - rows.start, columns.stop - columns.start
-    target = np.full(size, min(shown, 1), np.uint8)
-    reviews.write((), (rows, columns), (target, np.full(size, shown, np.int32)))
-
-
-def square(y: int, x: int, side: int) -> tuple[slice, slice]:
-    return slice(y, y + side), slice(x, x + side)
-
-
-def predict(kept: Kept, labels: np.ndarray, side: int = 200) -> None:
-    """Write labels tile by tile, and read some back, as a segmentation does."""
-    for y in range(0, SHAPE[0], side):
-        for x in range(0, SHAPE[1], side):
-            box = slice(y, min(y + side, SHAPE[0])), slice(x, min(x + side, SHAPE[1]))
-            kept[box] = labels[box]
-            np.testing.assert_array_equal(kept[box], labels[box])
 
 
 def test_reviewed_pixels_stay_and_the_prediction_can_be_read_again(reviews) -> None:

@@ -12,11 +12,13 @@ from scipy import ndimage
 
 from .blocks import SIDE
 from .corrections import IGNORE
+from .imagereviews import ImageReviews
 from .kept import Kept
 from .labelstore import LabelArray, put
+from .parts import Parts
 from .tiling import Box
 
-__all__ = ["Seen", "look", "rejoin"]
+__all__ = ["Seen", "blank", "look", "recall", "rejoin"]
 
 _MOST = 0.5  # of a predicted object must lie in a reviewed one to become a part of it
 
@@ -42,23 +44,55 @@ def look(
     labels: LabelArray, plane: tuple[int, ...], boxes: Iterable[Box]
 ) -> list[Seen]:
     """Remember the labels of boxes of a plane, and a block further."""
-    shape = tuple(labels.shape[-2:])
-    grid = np.zeros(tuple(-(-n // SIDE) for n in shape), bool)
+    regions = _regions(labels.shape, boxes)
+    return [
+        Seen(plane, box, np.asarray(labels[(*plane, *box)]).astype(np.int32))
+        for box in regions
+    ]
+
+
+def blank(
+    shape: tuple[int, ...], plane: tuple[int, ...], boxes: Iterable[Box]
+) -> list[Seen]:
+    """Return the same where no labels were shown: reviewed pixels are all there is."""
+    return [
+        Seen(plane, (y, x), np.zeros((y.stop - y.start, x.stop - x.start), np.int32))
+        for y, x in _regions(shape, boxes)
+    ]
+
+
+def recall(array: LabelArray, reviews: ImageReviews, first: int) -> int:
+    """Show what was reviewed in objects (..., Y, X) that were found without it.
+
+    Returns
+    -------
+    int
+        Least number that no object has now; `first` is it before.
+    """
+    kept, first = Kept(array, reviews), max(first, reviews.greatest() + 1)
+    for plane in reviews.planes():
+        for part in blank(array.shape, plane, reviews.boxes(plane)):
+            first = rejoin(part, kept, first)
+    return first
+
+
+def _regions(shape: tuple[int, ...], boxes: Iterable[Box]) -> list[Box]:
+    """Return what holds the boxes and a block around; near ones are in one."""
+    height, width = shape[-2:]
+    grid = np.zeros((-(-height // SIDE), -(-width // SIDE)), bool)
     for y, x in boxes:
         grid[
             max(y.start // SIDE - 1, 0) : (y.stop - 1) // SIDE + 2,
             max(x.start // SIDE - 1, 0) : (x.stop - 1) // SIDE + 2,
         ] = True
     groups, _ = ndimage.label(grid, np.ones((3, 3)))
-    found = []
-    for part in ndimage.find_objects(groups):
-        y, x = (
-            slice(s.start * SIDE, min(s.stop * SIDE, n))
-            for s, n in zip(part, shape, strict=True)
+    return [
+        (
+            slice(y.start * SIDE, min(y.stop * SIDE, height)),
+            slice(x.start * SIDE, min(x.stop * SIDE, width)),
         )
-        seen = np.asarray(labels[(*plane, y, x)]).astype(np.int32)
-        found.append(Seen(plane, (y, x), seen))
-    return found
+        for y, x in ndimage.find_objects(groups)
+    ]
 
 
 def rejoin(before: Seen, kept: Kept, first: int) -> int:
@@ -68,7 +102,9 @@ def rejoin(before: Seen, kept: Kept, first: int) -> int:
     stay, and what was selected. Of several that lie in one object only the largest
     does, unless somebody touched that object: two that were painted into one stay one.
     One that was cut in two keeps its number in the larger piece, though the net may see
-    one object still.
+    one object still. Where only the reviewed pixels of an object are known, as after a
+    restart, they part what is predicted, and a part takes the number of those that it
+    touches most.
 
     Parameters
     ----------
@@ -88,24 +124,28 @@ def rejoin(before: Seen, kept: Kept, first: int) -> int:
     target, shown = kept.store.read(plane, box)
     seen = target != IGNORE
     labels = np.where(seen, shown, before.labels)  # whatever a layer showed there
-    pieces, numbers, first = _pieces(labels, seen, first)
-    if not numbers:
-        return first
     predicted = np.asarray(kept[(*plane, *box)]).astype(np.int32)
-    now = np.asarray(kept.array[(*plane, *box)]).copy()
+    now = np.where(seen, shown, np.asarray(kept.array[(*plane, *box)]))
+    bare = seen & ~np.isin(labels, np.unique(labels[~seen])) & (labels > 0)
+    between = (predicted > 0) & ~seen & (labels == 0)
+    pieces, numbers, first = _pieces(labels, seen, bare, between, first)
     beyond = _cut_off(predicted, box, kept.shape)
-    for old, piece in _heirs(predicted, pieces, set(pieces[seen].tolist())).items():
+    held = np.where(bare, 0, pieces)
+    heirs = _heirs(predicted, held, set(held[seen].tolist()))
+    for old, piece in heirs.items():
         if old in beyond:  # the rest of it is not here: it keeps its number
             numbers[piece] = old
         else:
             now[(now == old) & ~seen] = numbers[piece]
-    table = np.zeros(pieces.max() + 1, np.int32)
-    table[list(numbers)] = list(numbers.values())
-    for old in _divided(predicted, pieces, seen) - beyond:
-        inside = (predicted == old) & ~seen & (pieces > 0)
-        now[inside] = table[pieces[inside]]
+    divided = _divided(predicted, pieces, seen) - beyond
+    inside = np.isin(predicted, list(divided)) & ~seen & (pieces > 0)
+    parts = Parts(predicted, pieces, numbers, seen, bare)
+    first = parts.settle(set(heirs) - divided, divided, beyond, now, first)
     own = seen & (pieces > 0)
-    now[own] = table[pieces[own]]
+    inside |= parts.joined | own
+    table = np.zeros(pieces.max(initial=0) + 1, np.int32)
+    table[list(numbers)] = list(numbers.values())
+    now[inside] = table[pieces[inside]]
     latest, said = kept.store.read(plane, box)  # somebody may have painted meanwhile
     own &= (latest == target) & (said == shown)
     said[own] = now[own]
@@ -115,12 +155,23 @@ def rejoin(before: Seen, kept: Kept, first: int) -> int:
 
 
 def _pieces(
-    labels: NDArray[np.int32], seen: NDArray[np.bool_], first: int
+    labels: NDArray[np.int32],
+    seen: NDArray[np.bool_],
+    bare: NDArray[np.bool_],
+    between: NDArray[np.bool_],
+    first: int,
 ) -> tuple[NDArray[np.int32], dict[int, int], int]:
     """Return pieces of objects (Y, X), and the number that each gets.
 
     Only objects that somebody touched can be in several. Also returns the next number
     that is free.
+
+    Parameters
+    ----------
+    bare
+        (Y, X): objects of which nothing but reviewed pixels is known.
+    between
+        (Y, X): what may connect those.
     """
     pieces = np.zeros(labels.shape, np.int32)
     numbers: dict[int, int] = {}
@@ -129,7 +180,10 @@ def _pieces(
         if box is None:
             continue
         own = labels[box] == value
-        found, count = ndimage.label(own) if value in touched else (own, 1)
+        whole = own | between[box] if (own & bare[box]).any() else own
+        found, count = ndimage.label(whole) if value in touched else (own, 1)
+        if whole is not own:
+            found, count = _numbered(found, own)
         sizes = np.bincount(found.ravel())[1:] if count > 1 else np.ones(1)
         for rank, piece in enumerate(np.argsort(-sizes, kind="stable") + 1):
             number = len(numbers) + 1
@@ -137,6 +191,15 @@ def _pieces(
             first += rank > 0
             pieces[box][found == piece] = number
     return pieces, numbers, first
+
+
+def _numbered(
+    found: NDArray[np.int32], own: NDArray[np.bool_]
+) -> tuple[NDArray[np.int32], int]:
+    """Return pieces within `own`, numbered from 1, and how many there are."""
+    kept = np.unique(found[own])
+    numbers = np.searchsorted(kept, found).astype(np.int32) + 1
+    return np.where(own, numbers, 0), len(kept)
 
 
 def _heirs(

@@ -193,19 +193,22 @@ class _Around:
             self.target = _Renumbered(self.target, self.last)
 
     def _look(self) -> None:
-        """Remember what the user sees now: objects keep their numbers."""
-        from napari_unet.pieces import look
+        """Remember what the user sees now, if anything: objects keep their numbers."""
+        from napari_unet.pieces import blank, look
 
         request, reviews = self._request, self._request.reviews
-        shown = request.shown
-        if reviews is None or shown is None or shown.shape != self._array.shape:
+        shown, shape = request.shown, self._array.shape
+        if reviews is None:
             return
-        if request.only:
-            boxes = [*reviews.boxes(request.plane), _view(request)]
-            self._seen = look(shown, request.plane, boxes)
-            return
-        for plane in reviews.planes():
-            self._seen += look(shown, plane, reviews.boxes(plane))
+        known = shown is not None and shown.shape == shape
+        for plane in [request.plane] if request.only else reviews.planes():
+            boxes = reviews.boxes(plane)
+            if not known or shown is None:
+                self._seen += blank(shape, plane, boxes)
+                continue
+            if request.only:
+                boxes = [*boxes, _view(request)]
+            self._seen += look(shown, plane, boxes)
 
     def rejoin(self, last: int) -> int:
         """Let objects go on in those from before; return the greatest number."""
