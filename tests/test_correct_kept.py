@@ -102,3 +102,17 @@ def test_new_layer_shows_an_object_that_was_parted_as_two(window):
     close_layer(window)
     window.segmented()
     check_parted(window)
+
+
+def test_strokes_leave_no_objects_of_a_few_pixels(window):
+    window.segment.form.advanced.min_size.setValue(32)
+    cut(window)
+    for x in (12, 20, 28):  # around one pixel that the brush leaves over
+        for y, beside in ((9, x), (11, x), (10, x - 1), (10, x + 1)):
+            window.erase((y, beside), size=1)
+    for _ in range(3):
+        window.segmented("Segment this view")
+        numbers, sizes = np.unique(window.labels, return_counts=True)
+        assert len(numbers) == 4
+        assert sizes.min() >= 32
+        assert window.labels[10, 12] == window.labels[8, 12]

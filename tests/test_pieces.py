@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from reviewed import SHAPE, predict, review, square
+from scipy import ndimage
 
+from napari_unet.corrections import IGNORE
 from napari_unet.kept import Kept
-from napari_unet.pieces import blank, recall, rejoin
+from napari_unet.pieces import blank, look, recall, rejoin
 
 HERE = slice(40, 100), slice(40, 140)
 
@@ -76,3 +78,49 @@ def test_labels_made_without_reviews_show_them_and_no_number_twice(reviews):
     assert not array[68:72].any()
     assert (array[72:90, 50:90] == 8).all()
     assert (array[square(200, 200, 40)] == 10).all()
+
+
+def ragged(reviews):
+    """Cut a square by a diagonal of background that leaves pixels over on its way."""
+    labels = np.zeros(SHAPE, np.int32)
+    labels[square(50, 50, 40)] = 7
+    target = np.full(SHAPE, IGNORE, np.uint8)
+    for i in range(-4, 44):
+        y, x = 50 + i, 50 + i
+        target[y - 1 : y + 2, x - 3 : x + 4] = 0
+    for i in range(2, 34, 6):  # the brush missed one in the middle, and one beside it
+        target[50 + i, 50 + i] = target[52 + i, 54 + i] = 1
+    labels[target == 0] = 0
+    edge = (target == IGNORE) & ndimage.binary_dilation(target == 0, iterations=2)
+    target[edge & (labels > 0)] = 1
+    reviews.write((), (slice(0, 600), slice(0, 520)), (target, labels))
+    return labels
+
+
+def test_what_a_brush_left_over_gets_no_number_of_its_own(reviews):
+    labels = ragged(reviews)
+    said, _ = reviews.read((), square(0, 0, 500))
+    new = np.zeros(SHAPE, np.int32)
+    new[square(50, 50, 40)] = 330
+    for first in (1000, 2000, 3000):
+        (before,) = look(labels, (), reviews.boxes(()))
+        kept = Kept(labels.copy(), reviews)
+        predict(kept, new)
+        rejoin(before, kept, first, least=30)
+        labels = kept.array
+        assert len(np.unique(labels)) == 3
+        assert labels[80, 52] != labels[52, 80] > 0
+    np.testing.assert_array_equal(reviews.read((), square(0, 0, 500))[0], said)
+    seen = said != IGNORE
+    assert ((labels[:500, :500] > 0) == (said == 1))[seen].all()
+
+
+def test_what_background_left_of_a_prediction_becomes_background(reviews):
+    review(reviews, slice(51, 89), slice(51, 89), 0)  # it was no object at all
+    review(reviews, slice(300, 310), slice(200, 210), 8)
+    array = np.zeros(SHAPE, np.int32)
+    array[square(50, 50, 40)] = 330
+    array[square(300, 200, 10)], array[304:306, 210] = 331, 332
+    array[square(400, 200, 5)] = 333  # far from all strokes
+    recall(array, reviews, 1000, least=200)
+    assert set(np.unique(array)) == {0, 8, 333}

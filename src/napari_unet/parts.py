@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from .tiling import Box
 
-__all__ = ["Parts"]
+__all__ = ["Parts", "clear"]
 
 
 class Parts:
@@ -132,3 +132,28 @@ def _touching(
     for pair in found[np.argsort(counts, kind="stable")]:  # the longest contact last
         touching[pair // width] = pair % width
     return touching
+
+
+def clear(
+    now: NDArray[np.int32], seen: NDArray[np.bool_], least: int, beyond: set[int]
+) -> None:
+    """Let crumbs beside reviewed pixels be what surrounds them; all in place (Y, X).
+
+    A crumb is a part of an object that has fewer than `least` pixels, none of them
+    reviewed. Objects that go on `beyond` the array are left alone.
+    """
+    near = ndimage.binary_dilation(seen) & ~seen
+    boxes = ndimage.find_objects(now)
+    for value in set(now[near].tolist()) - beyond - {0}:
+        y, x = boxes[value - 1]
+        box = (
+            slice(max(y.start - 1, 0), y.stop + 1),
+            slice(max(x.start - 1, 0), x.stop + 1),
+        )
+        parts, _ = ndimage.label(now[box] == value)
+        sizes = np.bincount(parts.ravel())
+        reviewed = set(parts[seen[box]].tolist())
+        for part in set(np.flatnonzero(sizes < least).tolist()) - reviewed - {0}:
+            crumb = parts == part
+            around = ndimage.binary_dilation(crumb) & ~crumb
+            now[box][crumb] = np.bincount(now[box][around]).argmax()

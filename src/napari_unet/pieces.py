@@ -15,12 +15,13 @@ from .corrections import IGNORE
 from .imagereviews import ImageReviews
 from .kept import Kept
 from .labelstore import LabelArray, put
-from .parts import Parts
+from .parts import Parts, clear
 from .tiling import Box
 
 __all__ = ["Seen", "blank", "look", "recall", "rejoin"]
 
 _MOST = 0.5  # of a predicted object must lie in a reviewed one to become a part of it
+_LEAST = 4  # pixels of a piece, whatever the model finds: brushes leave single ones
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,18 +62,20 @@ def blank(
     ]
 
 
-def recall(array: LabelArray, reviews: ImageReviews, first: int) -> int:
+def recall(array: LabelArray, reviews: ImageReviews, first: int, least: int = 0) -> int:
     """Show what was reviewed in objects (..., Y, X) that were found without it.
+
+    See `rejoin` for `first` and `least`.
 
     Returns
     -------
     int
-        Least number that no object has now; `first` is it before.
+        Least number that no object has now.
     """
     kept, first = Kept(array, reviews), max(first, reviews.greatest() + 1)
     for plane in reviews.planes():
         for part in blank(array.shape, plane, reviews.boxes(plane)):
-            first = rejoin(part, kept, first)
+            first = rejoin(part, kept, first, least)
     return first
 
 
@@ -95,7 +98,7 @@ def _regions(shape: tuple[int, ...], boxes: Iterable[Box]) -> list[Box]:
     ]
 
 
-def rejoin(before: Seen, kept: Kept, first: int) -> int:
+def rejoin(before: Seen, kept: Kept, first: int, least: int = 0) -> int:
     """Let predicted objects go on in those that were there, and keep their numbers.
 
     A predicted object of which most lies in one from before takes its number: colours
@@ -114,6 +117,8 @@ def rejoin(before: Seen, kept: Kept, first: int) -> int:
         The labels after it.
     first
         Least number that no object has yet.
+    least
+        Pixels that an object has at least. What strokes leave of others is no object.
 
     Returns
     -------
@@ -128,7 +133,7 @@ def rejoin(before: Seen, kept: Kept, first: int) -> int:
     now = np.where(seen, shown, np.asarray(kept.array[(*plane, *box)]))
     bare = seen & ~np.isin(labels, np.unique(labels[~seen])) & (labels > 0)
     between = (predicted > 0) & ~seen & (labels == 0)
-    pieces, numbers, first = _pieces(labels, seen, bare, between, first)
+    pieces, numbers, first = _pieces(labels, seen, bare, between, first, least)
     beyond = _cut_off(predicted, box, kept.shape)
     held = np.where(bare, 0, pieces)
     heirs = _heirs(predicted, held, set(held[seen].tolist()))
@@ -147,6 +152,7 @@ def rejoin(before: Seen, kept: Kept, first: int) -> int:
     table[list(numbers)] = list(numbers.values())
     now[inside] = table[pieces[inside]]
     latest, said = kept.store.read(plane, box)  # somebody may have painted meanwhile
+    clear(now, seen, least, _cut_off(now, box, kept.shape))
     own &= (latest == target) & (said == shown)
     said[own] = now[own]
     kept.store.write(plane, box, (latest, said))
@@ -160,6 +166,7 @@ def _pieces(
     bare: NDArray[np.bool_],
     between: NDArray[np.bool_],
     first: int,
+    least: int,
 ) -> tuple[NDArray[np.int32], dict[int, int], int]:
     """Return pieces of objects (Y, X), and the number that each gets.
 
@@ -172,6 +179,8 @@ def _pieces(
         (Y, X): objects of which nothing but reviewed pixels is known.
     between
         (Y, X): what may connect those.
+    least
+        A smaller piece belongs to the one beside it.
     """
     pieces = np.zeros(labels.shape, np.int32)
     numbers: dict[int, int] = {}
@@ -181,25 +190,26 @@ def _pieces(
             continue
         own = labels[box] == value
         whole = own | between[box] if (own & bare[box]).any() else own
-        found, count = ndimage.label(whole) if value in touched else (own, 1)
-        if whole is not own:
-            found, count = _numbered(found, own)
-        sizes = np.bincount(found.ravel())[1:] if count > 1 else np.ones(1)
-        for rank, piece in enumerate(np.argsort(-sizes, kind="stable") + 1):
-            number = len(numbers) + 1
-            numbers[number] = value if rank == 0 else first
+        found = ndimage.label(whole)[0] if value in touched else own.astype(np.int32)
+        sizes = np.bincount(found.ravel())
+        found[~own] = 0
+        here, main = pieces[box], len(numbers) + 1
+        parts = np.unique(found[own])
+        for rank, part in enumerate(parts[np.argsort(-sizes[parts], kind="stable")]):
+            where = found == part
+            if rank and sizes[part] < max(least, _LEAST):
+                here[where] = _beside(where, np.where(own, here, 0)) or main
+                continue
+            here[where] = len(numbers) + 1
+            numbers[len(numbers) + 1] = value if rank == 0 else first
             first += rank > 0
-            pieces[box][found == piece] = number
     return pieces, numbers, first
 
 
-def _numbered(
-    found: NDArray[np.int32], own: NDArray[np.bool_]
-) -> tuple[NDArray[np.int32], int]:
-    """Return pieces within `own`, numbered from 1, and how many there are."""
-    kept = np.unique(found[own])
-    numbers = np.searchsorted(kept, found).astype(np.int32) + 1
-    return np.where(own, numbers, 0), len(kept)
+def _beside(crumb: NDArray[np.bool_], found: NDArray[np.int32]) -> int:
+    """Return what `found` says most around a crumb, corners included; 0 if nothing."""
+    around = ndimage.binary_dilation(crumb, np.ones((3, 3))) & ~crumb & (found > 0)
+    return int(np.bincount(found[around], minlength=1).argmax())
 
 
 def _heirs(

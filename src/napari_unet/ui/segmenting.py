@@ -115,7 +115,8 @@ class Outcome:
 
 def segmenting(request: Request) -> Generator[Step, None, Outcome]:
     """Run `request`; tiles are in the array when their step is yielded."""
-    from napari_unet.predict import output_shape, segment
+    from napari_unet.inputs import model_input
+    from napari_unet.predict import least_size, output_shape, segment
     from napari_unet.threads import spare_cores
 
     spare_cores()  # the viewer needs one too
@@ -153,7 +154,8 @@ def segmenting(request: Request) -> Generator[Step, None, Outcome]:
         yield Step(array, key, done, total, "", last_id)
     result, table = verb.result, None
     if result.objects is not None:
-        last = around.rejoin(last + result.objects)
+        least = least_size(model, model_input(model, image, options), options)
+        last = around.rejoin(last + result.objects, least)
     around.restore()
     if result.objects is not None:
         table = yield from _measured(request, array, last)
@@ -210,13 +212,13 @@ class _Around:
                 boxes = [*boxes, _view(request)]
             self._seen += look(shown, plane, boxes)
 
-    def rejoin(self, last: int) -> int:
+    def rejoin(self, last: int, least: int) -> int:
         """Let objects go on in those from before; return the greatest number."""
         from napari_unet.pieces import rejoin
 
         if self._kept is not None:
             for seen in self._seen:
-                last = rejoin(seen, self._kept, last + 1) - 1
+                last = rejoin(seen, self._kept, last + 1, least) - 1
         return last
 
     def restore(self, *, everywhere: bool = False) -> None:
