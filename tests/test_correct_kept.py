@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from napari_unet.project import Project
+from napari_unet.ui.layers import looked_at
 
 CUT = slice(18, 23)  # rows that the eraser takes away
 
@@ -116,3 +117,16 @@ def test_strokes_leave_no_objects_of_a_few_pixels(window):
         assert len(numbers) == 4
         assert sizes.min() >= 32
         assert window.labels[10, 12] == window.labels[8, 12]
+
+
+def test_view_that_is_segmented_cuts_no_objects_at_its_border(window):
+    window.file(blocks())
+    window.segmented()
+    before = window.labels.copy()
+    camera = window.viewer.scene.camera
+    camera.center, camera.zoom = (0, 32, 58), 12
+    window.events()
+    view = looked_at(window.viewer, window.viewer.layers["cells"]).box
+    assert 24 < view[1].start < 36  # less than half of the left square
+    window.segmented("Segment this view")
+    np.testing.assert_array_equal(window.labels, before)

@@ -124,3 +124,34 @@ def test_what_background_left_of_a_prediction_becomes_background(reviews):
     array[square(400, 200, 5)] = 333  # far from all strokes
     recall(array, reviews, 1000, least=200)
     assert set(np.unique(array)) == {0, 8, 333}
+
+
+def test_objects_that_leave_the_view_keep_their_numbers(reviews):
+    old = np.zeros(SHAPE, np.int32)
+    old[50:80, 20:180], old[100:130, 60:260], old[200:210, 100:110] = 5, 6, 7
+    view = slice(0, 256), slice(100, 200)
+    array = old.copy()
+    kept = Kept(array, reviews)
+    (before,) = look(array, (), [], view)
+    new = np.zeros(SHAPE, np.int32)
+    new[50:80, 100:180], new[100:130, 100:200], new[200:210, 101:110] = 301, 302, 303
+    kept[view] = new[view]
+    rejoin(before, kept, 1000)
+    new = np.where(new == 303, 7, np.where(np.isin(old, (5, 6)), old, 0))
+    np.testing.assert_array_equal(array, new)
+
+
+def test_view_leaves_alone_what_was_parted_at_its_border(reviews):
+    old = np.zeros(SHAPE, np.int32)
+    old[square(50, 50, 40)] = 7
+    old[68:72] = 0
+    old[72:90, 50:90] = 8
+    cut_across(reviews, 7, 8)
+    array = old.copy()
+    kept = Kept(array, reviews)
+    view = slice(0, 256), slice(70, 256)
+    (before,) = look(array, (), reviews.boxes(()), view)
+    kept[view] = np.where(old[view] > 0, 301, 0)
+    kept[68:72, 70:90] = np.full((4, 20), 301, np.int32)
+    rejoin(before, kept, 1000)
+    np.testing.assert_array_equal(array, old)

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from .tiling import Box
 
-__all__ = ["Parts", "clear"]
+__all__ = ["Parts", "across", "clear"]
 
 
 class Parts:
@@ -132,6 +132,35 @@ def _touching(
     for pair in found[np.argsort(counts, kind="stable")]:  # the longest contact last
         touching[pair // width] = pair % width
     return touching
+
+
+def across(
+    predicted: NDArray[np.int32],
+    pieces: NDArray[np.int32],
+    box: Box,
+    view: Box | None,
+) -> dict[int, int]:
+    """Return which objects in a view go on in which pieces outside of it.
+
+    Parameters
+    ----------
+    predicted, pieces
+        (Y, X) of a `box` of the plane that reaches further than the view, where the
+        image does.
+    """
+    if view is None:
+        return {}
+    y, x = (
+        slice(max(v.start - b.start, 0), min(v.stop - b.start, n))
+        for v, b, n in zip(view, box, predicted.shape, strict=True)
+    )
+    inside, outside = np.zeros_like(predicted), pieces.copy()
+    inside[y, x], outside[y, x] = predicted[y, x], 0
+    found = np.unique(inside)
+    parts = np.searchsorted(found, inside).astype(np.int32)
+    touching = _touching(parts, outside, len(found) - 1)
+    pairs = zip(found.tolist(), touching.tolist(), strict=True)
+    return {old: piece for old, piece in pairs if old and piece}
 
 
 def clear(

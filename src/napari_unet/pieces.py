@@ -15,7 +15,7 @@ from .corrections import IGNORE
 from .imagereviews import ImageReviews
 from .kept import Kept
 from .labelstore import LabelArray, put
-from .parts import Parts, clear
+from .parts import Parts, across, clear
 from .tiling import Box
 
 __all__ = ["Seen", "blank", "look", "recall", "rejoin"]
@@ -34,21 +34,27 @@ class Seen:
         Where.
     labels
         (Y, X) int32.
+    view
+        The part of the plane that alone is predicted anew; None: all of it.
     """
 
     plane: tuple[int, ...]
     box: Box
     labels: NDArray[np.int32]
+    view: Box | None = None
 
 
 def look(
-    labels: LabelArray, plane: tuple[int, ...], boxes: Iterable[Box]
+    labels: LabelArray,
+    plane: tuple[int, ...],
+    boxes: Iterable[Box],
+    view: Box | None = None,
 ) -> list[Seen]:
-    """Remember the labels of boxes of a plane, and a block further."""
-    regions = _regions(labels.shape, boxes)
+    """Remember the labels of boxes of a plane, and a block further; see `Seen`."""
+    boxes = boxes if view is None else [*boxes, view]
     return [
-        Seen(plane, box, np.asarray(labels[(*plane, *box)]).astype(np.int32))
-        for box in regions
+        Seen(plane, box, np.asarray(labels[(*plane, *box)]).astype(np.int32), view)
+        for box in _regions(labels.shape, boxes)
     ]
 
 
@@ -102,12 +108,12 @@ def rejoin(before: Seen, kept: Kept, first: int, least: int = 0) -> int:
     """Let predicted objects go on in those that were there, and keep their numbers.
 
     A predicted object of which most lies in one from before takes its number: colours
-    stay, and what was selected. Of several that lie in one object only the largest
-    does, unless somebody touched that object: two that were painted into one stay one.
-    One that was cut in two keeps its number in the larger piece, though the net may see
-    one object still. Where only the reviewed pixels of an object are known, as after a
-    restart, they part what is predicted, and a part takes the number of those that it
-    touches most.
+    stay, and what was selected; so does one that goes on out of the view. Of several
+    that lie in one object only the largest does, unless somebody touched that object:
+    two that were painted into one stay one. One that was cut in two keeps its number in
+    the larger piece, though the net may see one object still. Where only the reviewed
+    pixels of an object are known, as after a restart, they part what is predicted, and
+    a part takes the number of those that it touches most.
 
     Parameters
     ----------
@@ -136,7 +142,12 @@ def rejoin(before: Seen, kept: Kept, first: int, least: int = 0) -> int:
     pieces, numbers, first = _pieces(labels, seen, bare, between, first, least)
     beyond = _cut_off(predicted, box, kept.shape)
     held = np.where(bare, 0, pieces)
-    heirs = _heirs(predicted, held, set(held[seen].tolist()))
+    touched = set(held[seen].tolist())
+    heirs = _heirs(predicted, held, touched)
+    decided = {old for old, piece in heirs.items() if piece in touched}
+    decided |= set(predicted[bare].tolist())
+    outside = across(predicted, pieces, box, before.view)
+    heirs |= {old: piece for old, piece in outside.items() if old not in decided}
     for old, piece in heirs.items():
         if old in beyond:  # the rest of it is not here: it keeps its number
             numbers[piece] = old
@@ -151,8 +162,8 @@ def rejoin(before: Seen, kept: Kept, first: int, least: int = 0) -> int:
     table = np.zeros(pieces.max(initial=0) + 1, np.int32)
     table[list(numbers)] = list(numbers.values())
     now[inside] = table[pieces[inside]]
-    latest, said = kept.store.read(plane, box)  # somebody may have painted meanwhile
     clear(now, seen, least, _cut_off(now, box, kept.shape))
+    latest, said = kept.store.read(plane, box)  # somebody may have painted meanwhile
     own &= (latest == target) & (said == shown)
     said[own] = now[own]
     kept.store.write(plane, box, (latest, said))

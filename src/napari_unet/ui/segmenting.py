@@ -208,9 +208,8 @@ class _Around:
             if not known or shown is None:
                 self._seen += blank(shape, plane, boxes)
                 continue
-            if request.only:
-                boxes = [*boxes, _view(request)]
-            self._seen += look(shown, plane, boxes)
+            view = _view(request) if request.only else None
+            self._seen += look(shown, plane, boxes, view)
 
     def rejoin(self, last: int, least: int) -> int:
         """Let objects go on in those from before; return the greatest number."""
