@@ -148,11 +148,13 @@ def rejoin(before: Seen, kept: Kept, first: int, least: int = 0) -> int:
     decided |= set(predicted[bare].tolist())
     outside = across(predicted, pieces, box, before.view)
     heirs |= {old: piece for old, piece in outside.items() if old not in decided}
+    names = np.arange(max(now.max(initial=0), *heirs, 0) + 1, dtype=np.int32)
     for old, piece in heirs.items():
         if old in beyond:  # the rest of it is not here: it keeps its number
             numbers[piece] = old
         else:
-            now[(now == old) & ~seen] = numbers[piece]
+            names[old] = numbers[piece]
+    now[~seen] = names[now[~seen]]
     divided = _divided(predicted, pieces, seen) - beyond
     inside = np.isin(predicted, list(divided)) & ~seen & (pieces > 0)
     parts = Parts(predicted, pieces, numbers, seen, bare)
