@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from batch_hand import Hand
     from window import Window
 
+    from napari_unet.imagereviews import ImageReviews
     from napari_unet.model import Model
 
 THREADS = int(os.environ.setdefault("OMP_NUM_THREADS", "2"))
@@ -137,3 +138,18 @@ def images(tmp_path: Path) -> Path:
     (folder / "b.tif").write_bytes(b"II*\0 and no more")
     write(folder / "c.tif", squares((3, 64, 96), 2))
     return folder
+
+
+@pytest.fixture
+def reviews(tmp_path: Path) -> "ImageReviews":
+    """Return what was reviewed of a plane of `reviewed.SHAPE`: nothing yet."""
+    import numpy as np
+    from reviewed import SHAPE
+
+    from napari_unet.imagereviews import ImageReviews
+    from napari_unet.images import Image
+    from napari_unet.project import Project
+
+    project = Project.open(tmp_path / "a.unet")
+    image = Image("a", np.zeros(SHAPE, np.uint8), "YX")
+    return ImageReviews(project, project.add_image(image))

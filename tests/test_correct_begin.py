@@ -203,10 +203,18 @@ def test_saved_model_is_in_the_list_of_segment_and_loads(window, monkeypatch):
     file = place.with_suffix(".safetensors")
     model = load(file)
     assert model.card["history"]
-    assert window.segment.form.model.source() == str(file)
-    assert "mine" in window.segment.form.model.name()
-    assert window.segmented().endswith("")
-    assert "cells [mine]" in window.viewer.layers
+    chooser = window.segment.form.model
+    assert chooser.name() == "v1"
+    said = window.target()
+    window.segmented()  # goes on in the layer with the strokes
+    assert [x.name for x in window.viewer.layers] == ["cells", "cells [v1]"]
+    np.testing.assert_array_equal(window.target(), said)
+    chooser.setCurrentIndex(chooser.findData(str(file)))
+    window.segmented()
+    window.viewer.layers.selection.active = window.viewer.layers["cells [mine]"]
+    window.events()
+    seen = said != 255
+    assert ((window.labels > 0) == (said > 0))[seen].all()
 
 
 @pytest.mark.filterwarnings("ignore")  # napari shows errors as warnings in tests
@@ -257,12 +265,11 @@ def test_chosen_channel_is_what_is_learned_and_gone_on_with(window):
     window.do("Next uncertain")
     assert "Choose a channel" not in window.line
     window.until(lambda: not window.project.unsaved)
+    window.underlay()
     window.viewer.layers.remove(window.layer)
     window.viewer.layers.selection.active = window.viewer.layers["two"]
     window.events()
-    if window.correct.form.go_on.isVisible():
-        window.do("Go on")
-        assert "Choose a channel" not in window.line
+    assert "Choose a channel" not in window.do("Go on")
 
 
 def test_image_is_learned_as_it_was_segmented_last(window):

@@ -1,42 +1,12 @@
 """Predictions never change what people reviewed, and objects keep their numbers."""
 
 import numpy as np
-import pytest
+from reviewed import SHAPE, predict, review, square
 
 from napari_unet.corrections import IGNORE
 from napari_unet.imagereviews import ImageReviews
-from napari_unet.images import Image
-from napari_unet.kept import Kept, look, rejoin, restore
-from napari_unet.project import Project
-
-SHAPE = 600, 520
-
-
-@pytest.fixture
-def reviews(tmp_path) -> ImageReviews:
-    project = Project.open(tmp_path / "a.unet")
-    image = Image("a", np.zeros(SHAPE, np.uint8), "YX")
-    return ImageReviews(project, project.add_image(image))
-
-
-def review(reviews: ImageReviews, rows: slice, columns: slice, shown: int) -> None:
-    """Say that a rectangle is the object `shown`, or background."""
-    size = rows.stop - rows.start, columns.stop - columns.start
-    target = np.full(size, min(shown, 1), np.uint8)
-    reviews.write((), (rows, columns), (target, np.full(size, shown, np.int32)))
-
-
-def square(y: int, x: int, side: int) -> tuple[slice, slice]:
-    return slice(y, y + side), slice(x, x + side)
-
-
-def predict(kept: Kept, labels: np.ndarray, side: int = 200) -> None:
-    """Write labels tile by tile, and read some back, as a segmentation does."""
-    for y in range(0, SHAPE[0], side):
-        for x in range(0, SHAPE[1], side):
-            box = slice(y, min(y + side, SHAPE[0])), slice(x, min(x + side, SHAPE[1]))
-            kept[box] = labels[box]
-            np.testing.assert_array_equal(kept[box], labels[box])
+from napari_unet.kept import Kept, restore
+from napari_unet.pieces import look, rejoin
 
 
 def test_reviewed_pixels_stay_and_the_prediction_can_be_read_again(reviews) -> None:
@@ -133,6 +103,18 @@ def test_stroke_that_is_painted_while_objects_go_on_is_kept(reviews) -> None:
     target, shown = reviews.read((), square(100, 100, 10))
     assert (target == 1).all()
     assert (shown == 9).all()
+
+
+def test_reviews_that_were_not_shown_before_are_left_as_they_are(reviews) -> None:
+    review(reviews, slice(50, 60), slice(50, 90), 0)
+    review(reviews, slice(60, 62), slice(50, 90), 9)
+    old = np.zeros(SHAPE, np.int32)
+    old[square(40, 50, 40)] = 7  # as if nothing had been reviewed
+    found = rejoined(reviews, old, old)
+    target, shown = reviews.read((), (slice(50, 62), slice(50, 90)))
+    assert (target == [[0]] * 10 + [[1]] * 2).all()
+    assert (shown == [[0]] * 10 + [[9]] * 2).all()
+    np.testing.assert_array_equal(found[50:62, 50:90], shown)
 
 
 def test_object_that_was_cut_gets_a_number_for_each_piece(reviews) -> None:

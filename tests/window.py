@@ -129,8 +129,8 @@ class Window:
     def underlay(self) -> None:
         """Put an image below all others.
 
-        With Mesa's software OpenGL napari 0.9 dies when the undermost image is removed
-        and a labels layer is drawn anew.
+        With Mesa's software OpenGL napari 0.9 dies when the undermost image, or its
+        labels, are removed and a labels layer is drawn anew.
         """
         layers = self.viewer.layers
         active = layers.selection.active

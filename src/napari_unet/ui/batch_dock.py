@@ -99,14 +99,16 @@ class BatchDock(QWidget):
         self.results.failed.connect(self._fail)
         self.results.said.connect(form.progress.say)
         self._session.on_model.append(form.model.add)
+        self._session.on_copy.append(form.model.offer)
         self.destroyed.connect(self._leaving())
 
     def _leaving(self) -> Callable[[], None]:
         """Return what lets go of the viewer when the dock is gone."""
-        session, told = self._session, self.form.model.add
+        session, model = self._session, self.form.model
 
         def leave() -> None:  # a method would be disconnected by then
-            session.on_model.remove(told)
+            session.on_model.remove(model.add)
+            session.on_copy.remove(model.offer)
             for job in (self._job, self.results.job):
                 if job is not None:  # it is cancelled with the dock
                     session.forget(job)

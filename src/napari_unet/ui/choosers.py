@@ -97,12 +97,16 @@ class ModelChooser(QComboBox):
 
     def add(self, path: str) -> None:
         """Choose a model file."""
+        self.offer(path)
+        self.setCurrentIndex(self.findData(path))
+        self._on_index()
+
+    def offer(self, path: str) -> None:
+        """List a model file; the chosen one stays."""
         if self.findData(path) < 0:
             with QSignalBlocker(self):
                 self.insertItem(0, Path(path).stem, path)
                 self.setItemData(0, path, 3)  # Qt.ToolTipRole
-        self.setCurrentIndex(self.findData(path))
-        self._on_index()
 
     def source(self) -> str:
         """Return the name or path of the chosen model; empty if there is none."""

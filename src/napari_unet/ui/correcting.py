@@ -10,7 +10,9 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 from napari_unet.corrections import IGNORE
 from napari_unet.errors import CorrectionError
 from napari_unet.images import Image
+from napari_unet.kept import restore
 from napari_unet.painting import Canvas, Change
+from napari_unet.pieces import recall
 from napari_unet.project import Project
 from napari_unet.projectfile import SEEN
 from napari_unet.tiling import Box, cut
@@ -33,6 +35,9 @@ SPENT_AT = "annotation_s_at"  # the same, by model
 
 class Correcting(QObject):
     """Strokes on the layer of one result, as reviews of its image in one project.
+
+    What was reviewed before is shown on the layer, unless that is a file: a result is
+    painted on there as it was saved.
 
     Attributes
     ----------
@@ -73,6 +78,8 @@ class Correcting(QObject):
         self._strokes = Strokes(
             result.layer, self._on_painted, self._on_passed, self._on_returned
         )
+        if result.reviews is not self.reviews and result.file is None:
+            self._recall()
         result.reviews = self.reviews
         result.on_forget.append(self.forget_strokes)
         self._spent = float(project.index.settings.get(_SPENT, 0.0))
@@ -82,6 +89,16 @@ class Correcting(QObject):
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._save)
+
+    def _recall(self) -> None:
+        """Show what was reviewed on labels that were made without it."""
+        result, reviews, labels = self.result, self.reviews, self.canvas.labels
+        if self.canvas.rules.kind == "objects":
+            result.last_id = recall(labels, reviews, result.last_id + 1) - 1
+        else:
+            restore(labels, reviews, reviews.places())
+        if result.layer is not None:
+            result.layer.refresh(extent=False)
 
     @property
     def seconds(self) -> float:

@@ -294,6 +294,8 @@ class Desk(QObject):
             self._folders[subject.image] = folder
         self.project = self._session.open_project(folder)
         project, index = self.project, self.project.index
+        if not any(r.source() is subject.image for r in self._session.shown()):
+            self._shown.discard(folder)  # its labels were closed: they are from before
         known = index.models or any(project.reviewed(i.key) for i in index.images)
         self._earlier = bool(known) and folder not in self._shown
         if subject.result is None and index.classes:

@@ -128,7 +128,7 @@ class Learning(QObject):
         except (UNetError, FileNotFoundError) as error:
             self._task.fail(str(error))
             return
-        self._session.announce(path)
+        self._session.offer(path)  # whoever chose it would lose the strokes from view
         self._form.progress.say(
             f"Saved to {path}. It is in the list of U-Net: Segment, too."
         )

@@ -63,6 +63,7 @@ class SegmentDock(QWidget):
         advanced.line_wanted.connect(self._on_line_wanted)
         advanced.result_wanted.connect(self._on_result_wanted)
         self._session.on_model.append(form.model.add)
+        self._session.on_copy.append(form.model.offer)
         self.destroyed.connect(self._leaving())
 
     def _leaving(self) -> Callable[[], None]:
@@ -71,6 +72,7 @@ class SegmentDock(QWidget):
         def leave() -> None:  # a method would be disconnected by then
             self.form.image.forget()
             self._session.on_model.remove(self.form.model.add)
+            self._session.on_copy.remove(self.form.model.offer)
             if self._filler is not None:
                 self._filler.release()
             if self._job is not None:  # it is cancelled with the dock

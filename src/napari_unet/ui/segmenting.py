@@ -23,8 +23,8 @@ from napari_unet.verbs import Verb
 from .measuring import Table, measuring
 
 if TYPE_CHECKING:
-    from napari_unet.kept import Seen
     from napari_unet.model import Model
+    from napari_unet.pieces import Seen
 
 DRAWN = 16384  # rows or columns that graphics cards draw at once at most
 
@@ -118,7 +118,8 @@ class Outcome:
 
 def segmenting(request: Request) -> Generator[Step, None, Outcome]:
     """Run `request`; tiles are in the array when their step is yielded."""
-    from napari_unet.predict import output_shape, segment
+    from napari_unet.inputs import model_input
+    from napari_unet.predict import least_size, output_shape, segment
     from napari_unet.threads import spare_cores
 
     spare_cores()  # the viewer needs one too
@@ -156,7 +157,8 @@ def segmenting(request: Request) -> Generator[Step, None, Outcome]:
         yield Step(array, key, done, total, "", last_id)
     result, table = verb.result, None
     if result.objects is not None:
-        last = around.rejoin(last + result.objects)
+        least = least_size(model, model_input(model, image, options), options)
+        last = around.rejoin(last + result.objects, least)
     around.restore()
     if result.objects is not None:
         table = yield from _measured(request, array, last)
@@ -196,27 +198,29 @@ class _Around:
             self.target = _Renumbered(self.target, self.last)
 
     def _look(self) -> None:
-        """Remember what the user sees now: objects keep their numbers."""
-        from napari_unet.kept import look
+        """Remember what the user sees now, if anything: objects keep their numbers."""
+        from napari_unet.pieces import blank, look
 
         request, reviews = self._request, self._request.reviews
-        shown = request.shown
-        if reviews is None or shown is None or shown.shape != self._array.shape:
+        shown, shape = request.shown, self._array.shape
+        if reviews is None:
             return
-        if request.only:
-            boxes = [*reviews.boxes(request.plane), _view(request)]
-            self._seen = look(shown, request.plane, boxes)
-            return
-        for plane in reviews.planes():
-            self._seen += look(shown, plane, reviews.boxes(plane))
+        known = shown is not None and shown.shape == shape
+        for plane in [request.plane] if request.only else reviews.planes():
+            boxes = reviews.boxes(plane)
+            if not known or shown is None:
+                self._seen += blank(shape, plane, boxes)
+                continue
+            view = _view(request) if request.only else None
+            self._seen += look(shown, plane, boxes, view)
 
-    def rejoin(self, last: int) -> int:
+    def rejoin(self, last: int, least: int) -> int:
         """Let objects go on in those from before; return the greatest number."""
-        from napari_unet.kept import rejoin
+        from napari_unet.pieces import rejoin
 
         if self._kept is not None:
             for seen in self._seen:
-                last = rejoin(seen, self._kept, last + 1) - 1
+                last = rejoin(seen, self._kept, last + 1, least) - 1
         return last
 
     def restore(self, *, everywhere: bool = False) -> None:

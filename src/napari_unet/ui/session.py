@@ -36,6 +36,8 @@ class Session:
         Called when a job has begun, and when it has ended.
     on_model
         Called with the file of a model that is new, or in use again.
+    on_copy
+        Called with the file of a model that was saved, and may be chosen.
     """
 
     jobs: list[Job] = field(default_factory=list)
@@ -50,6 +52,7 @@ class Session:
     on_start: list[Callable[[], None]] = field(default_factory=list)
     on_end: list[Callable[[], None]] = field(default_factory=list)
     on_model: list[Callable[[str], None]] = field(default_factory=list)
+    on_copy: list[Callable[[str], None]] = field(default_factory=list)
 
     def start(self, job: Job) -> None:
         """Start `job` and remember it until it ends."""
@@ -86,9 +89,18 @@ class Session:
         return found
 
     def announce(self, model: str) -> None:
-        """Tell all docks of a model file."""
+        """Tell all docks of a model file that is in use now."""
         for told in tuple(self.on_model):
             told(model)
+
+    def offer(self, model: str) -> None:
+        """Tell all docks of a model file; the one in use stays."""
+        for told in tuple(self.on_copy):
+            told(model)
+
+    def shown(self) -> list[Result]:
+        """Return the results of which the layer is in the viewer."""
+        return [result for result in self.results if result.shown]
 
     def new_result(self, source: Any, model: str) -> Result:
         """Return a result that no other run goes into."""
