@@ -73,6 +73,7 @@ class Learning(QObject):
             filler=Filler(self._viewer, result, later=True),
             stop=request.stop.set,
         )
+        self._form.progress.say("Reading the strokes...")
 
     def _on_event(self, event: Any) -> None:
         form = self._form
