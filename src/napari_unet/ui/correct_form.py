@@ -150,10 +150,11 @@ class CorrectForm(QWidget):
                 "is right. The labels stay until the next segmentation."
             ),
             self.next: "Go where the model is least sure (key N).",
-            self.show_reviewed: "Colour the pixels that somebody looked at.",
+            self.show_reviewed: "Green: the pixels that somebody looked at.",
             self.show_uncertain: "Show where in this view the model is undecided.",
             self.show_changed: (
-                "On reviewed pixels: what the last improvement fixed and what it broke."
+                "What the last improvement did to reviewed pixels. Blue: fixed; red: "
+                "broken; yellow: still wrong; grey: right before and since."
             ),
             self.seconds: "How long Improve may take.",
         }
@@ -222,4 +223,7 @@ def _why_not(desk: Desk, doing: str, busy: bool) -> str:
         return "The other dock U-Net: Correct has this result."
     if desk.correcting is None:
         return "Segment an image first, or start from labels or from nothing."
-    return "Learn from all that was painted. The model in use stays if it is better."
+    return (
+        "Learn from all that was painted. The new model is used only if it is right on "
+        "as much of that as the model in use, or more."
+    )
