@@ -202,6 +202,11 @@ def _next_step(desk: Desk) -> str | None:
     subject = desk.subject
     if subject is None:
         return "There is no image yet. Open one with File > Open."
+    if subject.kind == "labels":
+        return (
+            "Click 'Start from labels' to take this layer as what is right. Say below "
+            "the button what its 0 means."
+        )
     if desk.correcting is None and desk.result is None:
         begin = "Go on" if desk.found else "Segment the image in U-Net: Segment"
         own = "name your own classes here and make a new model for them"
