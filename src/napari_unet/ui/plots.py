@@ -8,6 +8,8 @@ import pyqtgraph as pg
 from qtpy.QtGui import QColor, QPalette
 from qtpy.QtWidgets import QWidget
 
+from .tones import tone
+
 if TYPE_CHECKING:
     from .curve import Point
 
@@ -17,8 +19,7 @@ HEIGHT = 120  # pixels
 _DENSE = 2000  # points that are drawn of a long training
 _AXIS = 36  # pixels
 _MARGINS = 6  # pixels beside a name
-# Okabe and Ito's blue and orange (see `palette`), on dark and on light.
-_TONES = {True: ("#56b4e9", "#e69f00"), False: ("#005f96", "#a84300")}
+_UNKNOWN = "#808080", "#808080"  # colours before a theme is known
 
 
 class TrainingPlot:
@@ -44,7 +45,7 @@ class TrainingPlot:
         self._score = pg.PlotDataItem(antialias=True, symbol="o", symbolSize=6)
         self._item.addItem(self._loss)
         self._right.addItem(self._score)
-        self._colours = _TONES[True]
+        self._colours = _UNKNOWN
 
     def show(
         self,
@@ -112,7 +113,7 @@ class ModelsPlot:
         self._dots = pg.ScatterPlotItem(size=8, hoverable=True, tip=_tip)
         self._item.addItem(self._line)
         self._item.addItem(self._dots)
-        self._text, self._colours = QColor("gray"), _TONES[True]
+        self._text, self._colours = QColor("gray"), _UNKNOWN
         self._item.vb.sigResized.connect(self._name)
 
     def show(self, points: "Sequence[Point]") -> None:
@@ -209,7 +210,7 @@ def _text(widget: QWidget) -> QColor:
 
 
 def _tones(widget: QWidget) -> tuple[str, str]:
-    return _TONES[_text(widget).lightness() > 127]
+    return tone(widget, "blue"), tone(widget, "orange")
 
 
 def _recolour(plot: Any, widget: QWidget) -> None:

@@ -2,8 +2,16 @@
 
 from typing import Any
 
-from qtpy.QtCore import QElapsedTimer, Qt, QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import (  # type: ignore[attr-defined]
+    QElapsedTimer,
+    QEvent,
+    Qt,
+    QTimer,
+    Signal,
+)
 from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+from .tones import tone
 
 __all__ = ["Progress", "duration"]
 
@@ -21,11 +29,12 @@ class Progress(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._hinted = self._wrong = False
+        self.line = QLabel()
         self.bar = QProgressBar()
         self.bar.setRange(0, 1000)
         self.bar.setTextVisible(True)
         self.bar.setToolTip("How much is done, and how long the rest will take.")
-        self.line = QLabel()
         self.line.setWordWrap(True)
         self.line.setMinimumWidth(1)  # a long path must not widen the dock
         self.line.setTextFormat(Qt.TextFormat.PlainText)
@@ -42,7 +51,6 @@ class Progress(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         for widget in (self.bar, self.line, self.save):
             layout.addWidget(widget)
-        self._hinted = False
         self._clock, self._ticks = QElapsedTimer(), QTimer(self)
         self._ticks.setInterval(_TICK)
         self._ticks.timeout.connect(self._tick)
@@ -82,8 +90,8 @@ class Progress(QWidget):
 
     def say(self, text: str, *, wrong: bool = False) -> None:
         """Show a line; in red if something went wrong."""
-        self._hinted = False
-        self.line.setStyleSheet("color: #ff6b6b;" if wrong else "")
+        self._hinted, self._wrong = False, wrong
+        self._recolour()
         self.line.setText(text)
 
     def hint(self, text: str | None) -> None:
@@ -91,6 +99,17 @@ class Progress(QWidget):
         if self._hinted or not self.line.text():
             self.say(text or "")
             self._hinted = True
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Take another red when the theme changes."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.StyleChange:
+            self._recolour()
+
+    def _recolour(self) -> None:
+        style = f"color: {tone(self, 'wrong')};" if self._wrong else ""
+        if style != self.line.styleSheet():  # Qt would polish it anew
+            self.line.setStyleSheet(style)
 
     def _tick(self) -> None:
         self.bar.setFormat(duration(self._clock.elapsed() / 1000))
