@@ -11,6 +11,7 @@ from window import squares
 from napari_unet.ui.batch_rows import BatchRow
 from napari_unet.ui.batch_table import BatchTable
 from napari_unet.ui.progress import Progress
+from napari_unet.ui.scroller import Scroller
 
 
 @pytest.fixture
@@ -78,6 +79,9 @@ def test_start_can_be_reached_in_a_low_window(window):
     whole = window.viewer.window._qt_window
     whole.resize(1400, 700)
     window.show(dock)
+    window.events()
+    bar = dock.findChild(Scroller).verticalScrollBar()
+    window.until(lambda: bar.maximum() == 0)  # there is room
     dock.form.advanced.expand()
     window.events()
     for button in (dock.form.start, dock.form.pause, dock.form.cancel):

@@ -138,7 +138,7 @@ class BatchResults(QObject):
         for layer in self._viewer.layers:
             if not layer.metadata.get(OVERLAY):
                 layer.visible = layer in layers
-        self._viewer.reset_view()
+        self._viewer.reset_view(layers=layers)
 
     def _say(self, row: BatchRow, target: Path | None) -> None:
         layers = layers_from(self._viewer, row.source)

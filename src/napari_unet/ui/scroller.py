@@ -5,6 +5,8 @@ from qtpy.QtWidgets import QScrollArea, QSizePolicy, QWidget
 
 __all__ = ["Scroller"]
 
+_BORDER = 4  # pixels that a style may take around the widget, whatever the frame
+
 
 class Scroller(QScrollArea):
     """Shows all of a widget if there is room, and scrolls it if there is not."""
@@ -19,7 +21,9 @@ class Scroller(QScrollArea):
     def sizeHint(self) -> QSize:
         """Return the size of the widget: Qt's own ends at some lines of text."""
         widget = self.widget()
-        return super().sizeHint() if widget is None else widget.sizeHint()
+        if widget is None:
+            return super().sizeHint()
+        return widget.sizeHint() + QSize(_BORDER, _BORDER)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Take another height when the widget is laid out anew."""
