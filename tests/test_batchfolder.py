@@ -203,7 +203,7 @@ def test_dry_run_says_the_memory_and_writes_nothing(
     words = ["batch", folder, "-o", out, "--model", bright_model, "--dry-run"]
     assert cli.main([*map(str, words)]) == 1
     said = capsys.readouterr().out
-    assert "a.tif -> a.ome.zarr · 1 tiles · " in said
+    assert "a.tif -> a.ome.zarr · 1 tile · " in said
     assert "MB of memory" in said
     assert cli.main([*map(str, words), "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["memory_mb"] > 50

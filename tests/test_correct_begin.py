@@ -148,6 +148,28 @@ def test_start_from_labels(window, net, labels, zero, values):
         np.testing.assert_array_equal(window.labels > 0, labels > 0)
 
 
+@pytest.mark.parametrize("zero", [0, 1])
+@pytest.mark.parametrize(
+    ("net", "told"),
+    [("bright", "each of the 4 parts"), ("plain", "255 is taken as class 1, cell")],
+)
+def test_a_mask_is_taken_as_people_mean_it(window, net, told, zero):
+    window.use(net)
+    window.file(squares())
+    window.segmented()
+    window.viewer.layers.remove(window.layer)
+    labels = own_labels("objects")
+    mask = np.where(labels > 0, 255, 0).astype(np.uint8)
+    window.viewer.add_labels(mask, name="mine")
+    assert "Start from labels" in window.line
+    window.correct.form.zero.setCurrentIndex(zero)
+    assert told in window.do("Start from labels")
+    seen = window.target() != 255
+    wanted = labels if net == "bright" else labels > 0
+    np.testing.assert_array_equal(window.labels[seen], wanted[seen])
+    assert set(np.unique(window.labels[labels > 0])) == set(wanted[labels > 0])
+
+
 def test_labels_of_another_shape_are_not_offered(window):
     window.file(squares())
     window.viewer.add_labels(np.ones((32, 96), int), name="mine")

@@ -242,6 +242,32 @@ def test_uncertainty_of_another_model_or_image_is_not_left_standing(window):
     assert not box.isChecked()
 
 
+def test_what_an_improvement_changed_goes_with_its_model(window):
+    window.file(squares())
+    window.segmented()
+    window.paint(9, (40, 20), (40, 40))
+    window.erase((30, 20), (30, 40))
+    window.do("Improve")
+    form = window.correct.form
+    box, curve = form.show_changed, form.curve
+    box.click()
+    assert "fixed, broken" in window.viewer.layers
+    window.do("Undo improvement")
+    assert "fixed, broken" not in window.viewer.layers
+    assert not box.isChecked()
+    assert not box.isEnabled()
+    window.open_model(0)  # it is used again, and what it changed is known still
+    window.idle()
+    assert box.isEnabled()
+    assert curve._losses or curve._scores
+    window.file(squares((64, 128)), "other.tif")
+    window.correct.form.subject.choose(window.viewer.layers["other"])
+    window.events()
+    assert not curve._losses
+    assert not curve._scores
+    assert not box.isEnabled()
+
+
 def test_uncertainty_that_comes_too_late_is_not_shown(window):
     window.file(squares())
     window.segmented()

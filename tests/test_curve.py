@@ -12,11 +12,15 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
-from napari_unet.ui.curve import Curve, verdict
+from napari_unet.ui.curve import Curve, Point, verdict
 
 LEFT = Qt.MouseButton.LeftButton
 THEMES = {"dark": ("#23242b", "#f0f1f2"), "light": ("#ebe7e6", "#1e1e21")}  # napari's
-POINTS = [(2.0, 0.7, "v1"), (4.0, 0.8, "v2"), (7.5, 0.803, "v3")]
+POINTS = [
+    Point(2.0, 0.6, 0.7, "v1", "nuclei"),
+    Point(4.0, 0.7, 0.8, "v2", "v1"),
+    Point(7.5, 0.8, 0.803, "v3", "v2"),
+]
 
 
 def style(theme):
@@ -59,7 +63,7 @@ def test_nothing_is_loaded_or_takes_room_before_a_training():
         "import sys, time; from qtpy.QtWidgets import QApplication"
         "; a = QApplication([])"
         "; t = time.perf_counter(); from napari_unet.ui.curve import Curve; c = Curve()"
-        "; c.set_models([]); s = time.perf_counter() - t"
+        "; c.set_models([], ''); s = time.perf_counter() - t"
         "; assert c.sizeHint().height() < 40 and s < 1, (c.sizeHint(), s)"
         "; assert not {'pyqtgraph', 'torch', 'napari'} & set(sys.modules)"
         "; c.begin(); assert 'pyqtgraph' in sys.modules"
@@ -80,9 +84,9 @@ def test_steps_are_drawn_when_the_training_is_over(curve):
     curve.add(1.5, 0.7)
     curve.add(2.0, 0.5, 0.75)
     curve.finish()
-    assert drawn(curve) == ([0.5, 1.0, 1.5, 2.0], [0.6, 0.75])
+    assert drawn(curve) == ([0.5, 1.0, 1.5, 2.0], [60, 75])
     assert "loss 0.5" in curve.legend.text()
-    assert "right on reviewed pixels 0.750" in curve.legend.text()
+    assert "right on reviewed pixels 75.0 %" in curve.legend.text()
 
 
 def test_redraws_at_most_five_times_a_second(curve):
@@ -107,13 +111,13 @@ def test_training_without_a_score_has_no_axis_for_it(curve):
     curve.add(2.0, 0.4, 0.9)
     curve.finish()
     assert curve._plots[0]._item.getAxis("right")._tickLevels is None
-    assert "right on reviewed pixels 0.900" in curve.legend.text()
+    assert "right on reviewed pixels 90.0 %" in curve.legend.text()
 
 
 def test_what_was_added_last_is_drawn_without_finish(curve, qtbot):
     curve.begin()
     curve.add(1.0, 0.5, 0.9)
-    qtbot.waitUntil(lambda: drawn(curve) == ([1.0], [0.9]))
+    qtbot.waitUntil(lambda: drawn(curve) == ([1.0], [90]))
 
 
 def test_begin_forgets_the_last_training(curve):
@@ -159,18 +163,21 @@ def test_axes_show_all_that_was_drawn(curve):
     assert y0 <= 0.55 < 3.0 <= y1
     (x2, x3), (y2, y3) = plot._right.viewRange()
     assert (x2, x3) == pytest.approx((x0, x1), abs=0.5)
-    assert y2 <= 0.4 < 0.89 <= y3
+    assert y2 <= 40 < 89 <= y3
 
 
 def test_a_steady_score_does_not_look_like_a_mountain(curve):
-    curve.set_models([(i, 0.8 + 0.001 * (i % 2), f"v{i}") for i in range(6)])
+    points = [Point(i, 0.8, 0.8 + 0.001 * (i % 2), f"v{i}", "") for i in range(6)]
+    curve.set_models(points, "v5")
     low, high = curve._plots[1]._item.vb.viewRange()[1]
-    assert high - low > 0.1
+    assert high - low > 10
 
 
 def test_tabs_turn_by_mouse_and_keyboard(curve):
     curve.begin()
-    curve.set_models(POINTS)
+    curve.add(1.0, 0.5)
+    curve.finish()
+    curve.set_models(POINTS, "v3")
     assert curve.pages.currentIndex() == 0
     click_tab(curve, 1)
     assert curve.pages.currentIndex() == 1
@@ -181,20 +188,83 @@ def test_tabs_turn_by_mouse_and_keyboard(curve):
 
 
 def test_models_have_their_names_and_a_verdict(curve):
-    curve.set_models(POINTS)
+    curve.set_models(POINTS, "v3")
     click_tab(curve, 1)
     QApplication.processEvents()
     plot = curve._plots[1]
-    assert list(plot._dots.getData()[1]) == [0.7, 0.8, 0.803]
+    assert list(plot._dots.getData()[1]) == pytest.approx([70, 80, 80.3])
     assert [text.toPlainText() for text in plot._names] == ["v3", "v2", "v1"]
     assert curve.line.text() == verdict(POINTS)
-    curve.set_models([])
+    curve.set_models([], "")
     assert plot._names == []
     assert curve.line.text() == verdict([])
 
 
+def test_only_models_up_to_the_one_in_use_count(curve):
+    fallen = [*POINTS, Point(9.0, 0.9, 0.8, "v4", "v3")]
+    curve.set_models(fallen, "v4")
+    assert "go back to v3" in curve.line.text()
+    curve.set_models(fallen, "v3")
+    assert curve.line.text() == verdict(POINTS)
+
+
+def test_lines_join_only_what_can_be_compared(curve):
+    curve.set_models(POINTS, "v3")
+    plot = curve._plots[1]
+    assert list(plot._line.getData()[0]) == [2.0, 2.0, 4.0, 4.0, 7.5, 7.5]
+    assert plot._line.opts["connect"] == "pairs"
+
+
+def test_what_is_empty_is_a_sentence_and_no_axes(curve):
+    curve.begin()
+    assert curve.empty.isVisible()
+    assert not curve.legend.isVisible()
+    curve.add(1.0, 0.5, 0.9)
+    curve.finish()
+    assert not curve.empty.isVisible()
+    click_tab(curve, 1)
+    assert curve.empty.isVisible()
+    assert "Nothing was improved" in curve.empty.text()
+
+
+def test_scores_that_come_at_the_end_are_drawn_from_before_to_after(curve):
+    curve.begin()
+    curve.add(1.0, 0.5, math.nan)
+    curve.add(4.0, 0.4, math.nan)
+    curve.finish(0.5, 0.75)
+    assert drawn(curve) == ([1.0, 4.0], [50, 75])
+
+
+def test_another_project_has_no_curve_of_this_one(curve):
+    curve.begin()
+    curve.add(1.0, 0.5, 0.9)
+    curve.clear()
+    assert drawn(curve) == ([], [])
+    assert curve.empty.isVisible()
+
+
+@pytest.mark.parametrize("tab", [0, 1])
+def test_nothing_widens_the_dock(curve, tab):
+    curve.begin()
+    curve.add(1.0, 0.5, 0.9)
+    curve.set_models(POINTS, "v3")
+    click_tab(curve, tab)
+    curve.finish()
+    QApplication.processEvents()
+    assert curve.minimumSizeHint().width() < 340
+
+
+def test_names_of_models_of_one_minute_do_not_cover_each_other(curve):
+    points = [Point(0.0, 0.5, 0.5 + i / 10, f"v{i}", "") for i in range(4)]
+    curve.set_models(points, "v3")
+    click_tab(curve, 1)
+    QApplication.processEvents()
+    assert [text.toPlainText() for text in curve._plots[1]._names] == ["v3"]
+
+
 def test_names_that_would_lie_on_each_other_are_left_out_the_newest_first(curve):
-    curve.set_models([(i / 10, 0.5 + i / 100, f"model {i}") for i in range(40)])
+    points = [Point(i / 10, 0.5, 0.5 + i / 100, f"model {i}", "") for i in range(40)]
+    curve.set_models(points, "model 39")
     click_tab(curve, 1)
     QApplication.processEvents()
     plot = curve._plots[1]
@@ -251,8 +321,12 @@ def test_everything_explains_itself(curve):
     assert curve.line.toolTip()
 
 
-def scores(*values, minutes=2.0):
-    return [(minutes * i, score, f"v{i}") for i, score in enumerate(values, 1)]
+def scores(*gains, minutes=2.0):
+    """Return improvements of other strokes each time, so that scores go up and down."""
+    return [
+        Point(minutes * i, 0.6 - 0.1 * i, 0.6 - 0.1 * i + gain, f"v{i}", f"v{i - 1}")
+        for i, gain in enumerate(gains, 1)
+    ]
 
 
 LITTLE = "more strokes of this kind change little."
@@ -262,43 +336,43 @@ FALL = "look at the last strokes again, or go back to v2."
 @pytest.mark.parametrize(
     ("points", "text"),
     [
-        ((), "Too early to say when to stop: 0 of the 3 scored models that it takes."),
+        ((), "Too early to say when to stop: 0 of the 3 improvements that it takes."),
         (
-            scores(0.8, 0.9),
-            "Too early to say when to stop: 2 of the 3 scored models that it takes.",
+            scores(0.1, 0.1),
+            "Too early to say when to stop: 2 of the 3 improvements that it takes.",
         ),
         (
-            scores(0.8, 0.803, 0.806),
+            scores(0.8, 0.003, 0.003),
             f"The last two improvements gained 0.3 % each: {LITTLE}",
         ),
         (
-            scores(0.8, 0.804, 0.805),
+            scores(0.8, 0.004, 0.001),
             f"The last two improvements gained 0.4 % and 0.1 %: {LITTLE}",
         ),
         (
-            scores(0.8, 0.8, 0.8),
+            scores(0.8, 0.0, 0.0),
             f"The last two improvements gained nothing: {LITTLE}",
         ),
         (
-            scores(0.8, 0.795, 0.803),
+            scores(0.8, -0.005, 0.003),
             f"The last two improvements gained nothing and 0.3 %: {LITTLE}",
         ),
-        (scores(0.6, 0.7, 0.81), "v3 gained 11.0 % in 2 min of annotation: go on."),
+        (scores(0.0, 0.1, 0.11), "v3 gained 11.0 % in 2 min of annotation: go on."),
         (
-            scores(0.6, 0.7, 0.81, minutes=0.5),
+            scores(0.0, 0.1, 0.11, minutes=0.5),
             "v3 gained 11.0 % in 30 s of annotation: go on.",
         ),
-        (scores(0.6, 0.7, 0.81, minutes=0), "v3 gained 11.0 %: go on."),
+        (scores(0.0, 0.1, 0.11, minutes=0), "v3 gained 11.0 %: go on."),
         (
-            scores(0.7, 0.8, 0.802),
-            "v3 gained 0.2 %: another round will tell whether that is all.",
+            scores(0.0, 0.1, 0.002),
+            "v3 gained 0.2 %: another round will tell if that is all.",
         ),
         (
-            scores(0.7, 0.8, 0.795),
-            "v3 gained nothing: another round will tell whether that is all.",
+            scores(0.0, 0.1, -0.005),
+            "v3 gained nothing: another round will tell if that is all.",
         ),
         (
-            scores(0.7, 0.85, 0.82),
+            scores(0.0, 0.1, -0.03),
             f"v3 scores 3.0 % less than v2: {FALL}",
         ),
     ],

@@ -13,8 +13,8 @@ LEFT = Qt.MouseButton.LeftButton
 NOW = dt.datetime.now(dt.UTC)
 ROWS = (
     ModelRow("nuclei"),
-    ModelRow("v1", "2026-03-02T12:00:00+00:00", 1, 0.8104, "nuclei"),
-    ModelRow("v2", NOW.isoformat(), 1234, 0.882, "v1"),
+    ModelRow("v1", "2026-03-02T12:00:00+00:00", 1, 0.8104, 0.75, "nuclei"),
+    ModelRow("v2", NOW.isoformat(), 1234, 0.882, 0.86, "v1"),
 )
 
 
@@ -57,13 +57,13 @@ def test_empty_history_is_one_line_that_says_what_to_do(history):
 def test_rows_show_what_is_known_of_each_model(history):
     history.set_models(ROWS, "v2")
     assert texts(history, 0) == ["nuclei", "", "", "", "-"]
-    assert texts(history, 1)[3:] == ["1 stroke", "0.810"]
+    assert texts(history, 1)[3:] == ["1", "81.0 %"]
     today = NOW.astimezone().strftime("%H:%M")
-    assert texts(history, 2) == ["v2", "in use", today, "1\u2009234 strokes", "0.882"]
+    assert texts(history, 2) == ["v2", "in use", today, "1\u2009234", "88.2 %"]
     tip = history.table.item(1, 0).toolTip()
     assert "improved from 'nuclei'" in tip
     assert "2026-03-02" in tip
-    assert "right on 81.0 % of the reviewed pixels" in tip
+    assert "right on 81.0 % of the reviewed pixels (nuclei: 75.0 %)" in tip
     assert "Enter" in tip
     assert history.table.item(2, 0).toolTip().endswith("It is in use.")
     assert not history.hint.isVisible()

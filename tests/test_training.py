@@ -124,6 +124,27 @@ def test_same_seed_gives_the_same_model() -> None:
     assert one == two != other
 
 
+@pytest.mark.parametrize("end", ["worse", "too late", "better"])
+def test_scores_at_the_end_are_of_all_that_was_painted(end, monkeypatch) -> None:
+    image, truth = squares(1)
+    corrections = [Correction(image, painted(truth))]
+    monkeypatch.setattr(training, "_STEPS", 10)
+    model = train(small_model(), corrections, seconds=None)[1].model
+    if end == "worse":  # than its first answer, and than the model before
+        monkeypatch.setattr(training, "_RATE", 1e3)
+    limit = 1e-6 if end == "too late" else None
+    steps, trained = train(model, corrections, seconds=limit)
+    assert trained.published
+    first = steps[0].model.checksum()
+    assert (trained.model.checksum() == first) == (end != "better")
+    assert ("first answer" in trained.rule) == (end != "better")
+    scores = trained.score_before, trained.score_after
+    examples = read_examples(model, corrections)
+    for one, told in zip((model, trained.model), scores, strict=True):
+        assert course.score(one.net, examples, 0) == pytest.approx(told, abs=1e-3)
+    assert training.judge(model, trained.model, corrections) == scores
+
+
 def test_second_round_begins_with_the_first_ones_model() -> None:
     image, truth = squares(1)
     _, first = train(small_model(), [Correction(image, painted(truth))], seconds=None)

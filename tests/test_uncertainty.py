@@ -310,6 +310,14 @@ def test_odd_images_are_no_errors(model, pixels) -> None:
     assert "33 % against 33 %" in places[0].reason
 
 
+def test_reasons_are_in_the_words_of_who_corrects_objects(tiny_model) -> None:
+    with torch.no_grad():
+        for weights in tiny_model.net.head.parameters():
+            weights.zero_()
+    _, (place, *_) = look(tiny_model, picture(64, 64))
+    assert place.reason == "edge of an object or object? 33 % against 33 %"
+
+
 def test_colours_are_seen_as_the_model_sees_them(model) -> None:
     pixels = picture(80, 90)
     spot(pixels, 40, 50)

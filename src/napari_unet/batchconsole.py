@@ -45,8 +45,8 @@ def plan(
         most = max(file.memory for file in plans)
         room = sum(file.disk for file in plans)
         typer.echo(
-            f"{len(plans)} files, {bad} that cannot be done · "
-            f"{most / 1e6:.0f} MB of memory · up to {room / 1e6:.0f} MB on the disk"
+            f"{_count(len(plans), 'file')}, {bad} that cannot be done · "
+            f"{_megabytes(most)} of memory · up to {_megabytes(room)} on the disk"
         )
     return _FAILED if bad else 0
 
@@ -55,9 +55,18 @@ def _plan_text(file: FilePlan) -> str:
     if file.reason:
         return f"{file.source.name}: {file.reason}"
     return (
-        f"{file.source.name} -> {file.target.name} · {file.tiles} tiles · "
-        f"{file.memory / 1e6:.0f} MB of memory · {file.disk / 1e6:.0f} MB on the disk"
+        f"{file.source.name} -> {file.target.name} · {_count(file.tiles, 'tile')} · "
+        f"{_megabytes(file.memory)} of memory · {_megabytes(file.disk)} on the disk"
     )
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def _megabytes(size: int) -> str:
+    """Return bytes as MB; what is little is not nothing."""
+    return "less than 1 MB" if 0 < size < 1e6 else f"{size / 1e6:.0f} MB"
 
 
 def _plan_json(plans: list[FilePlan]) -> dict[str, Any]:

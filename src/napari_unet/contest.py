@@ -1,6 +1,7 @@
 """Who is best so far: what training tells while it runs, and how it ends."""
 
 import copy
+import math
 import time
 from dataclasses import dataclass, replace
 
@@ -25,7 +26,7 @@ class TrainStep:
         Steps done, seconds since the beginning, loss of the last step.
     score
         Share of the pixels it is judged by (see `Trained.rule`) that the best model so
-        far is right about.
+        far is right about; not a number while it was not judged.
     model
         A better model than before, when there is a new one.
     """
@@ -74,7 +75,7 @@ class Contest:
     model, champion
         The one it began with, which is never changed, and the best so far.
     before, best
-        Their scores.
+        Their scores; not a number before they are judged.
     steps
         Steps done.
     """
@@ -82,7 +83,7 @@ class Contest:
     def __init__(self, model: Model) -> None:
         self.began = time.perf_counter()
         self.model = self.champion = model
-        self.before = self.best = 0.0
+        self.before = self.best = math.nan
         self.steps = 0
 
     @property
@@ -99,7 +100,7 @@ class Contest:
         """Set the score to beat."""
         self.before = self.best = before
 
-    def promote(self, net: UNet, reached: float) -> None:
+    def promote(self, net: UNet, reached: float = math.nan) -> None:
         """Make a copy of `net` the champion."""
         own = copied(net, torch.contiguous_format).cpu().requires_grad_(False)
         self.champion, self.best = replace(self.model, net=own), reached

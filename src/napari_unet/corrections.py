@@ -5,7 +5,7 @@ screen) and what it means that nobody looked at a pixel.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -24,6 +24,8 @@ __all__ = [
     "FOREGROUND",
     "IGNORE",
     "Correction",
+    "apart",
+    "lone_number",
     "read_folder",
     "strokes",
     "targets_from_labels",
@@ -127,6 +129,33 @@ def strokes(target: NDArray[np.uint8]) -> tuple[NDArray[np.int32], int]:
         numbers += np.where(found > 0, found + count, 0).astype(np.int32)
         count += n
     return numbers, count
+
+
+def lone_number(planes: Iterable[NDArray[Any]]) -> int:
+    """Return n if labels hold 0 and n alone, as a mask does; else 0.
+
+    No more planes are read than it takes to know.
+    """
+    found: set[int] = set()
+    for labels in planes:
+        found |= set(np.unique(labels).tolist()) - {0}
+        if len(found) > 1:
+            break
+    return int(found.pop()) if len(found) == 1 else 0
+
+
+def apart(mask: NDArray[np.bool_], last: int) -> tuple[NDArray[np.int64], int]:
+    """Give a number above `last` to all pixels (Y, X) that hang together by edges.
+
+    Returns
+    -------
+    numbers
+        (Y, X); 0 outside the mask.
+    last
+        The greatest number now.
+    """
+    numbers, count = ndimage.label(mask)
+    return np.where(mask, numbers.astype(np.int64) + last, 0), last + count
 
 
 def targets_from_labels(

@@ -187,6 +187,7 @@ class Project:
         *,
         parent: str = "",
         score: float | None = None,
+        before: float | None = None,
         strokes: int = 0,
     ) -> ModelRecord:
         """Keep a model: a ``.safetensors`` file, or what is in one.
@@ -206,8 +207,8 @@ class Project:
             )
         file = self._free_file(name)
         write_whole(file, data if isinstance(data, bytes) else read_whole(data))
-        number = None if score is None else float(score)
-        record = ModelRecord(name, file.name, parent, number, strokes, now())
+        now_, was = (None if s is None else float(s) for s in (score, before))
+        record = ModelRecord(name, file.name, parent, now_, was, strokes, now())
         try:
             self._commit(lambda old: replace(old, models=(*old.models, record)))
         except OutputError:

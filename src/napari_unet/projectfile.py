@@ -59,8 +59,9 @@ class ModelRecord:
         Name of its file in the project's folder of models.
     parent
         Name of the model that was corrected.
-    score
-        On held-out corrections, if there were any.
+    score, before
+        Share of the pixels it was judged by that it, and the model that was corrected,
+        are right about. Those of different models are of different strokes.
     strokes
         How many there were to learn from.
     time
@@ -71,6 +72,7 @@ class ModelRecord:
     file: str
     parent: str = ""
     score: float | None = None
+    before: float | None = None
     strokes: int = 0
     time: str = ""
 

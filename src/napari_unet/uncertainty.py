@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .errors import OptionsError
 from .images import Image
 from .inference import engine
-from .model import Model
+from .model import Model, UNetSpec
 from .options import SegmentOptions
 from .places import Place, Places, best_less_second
 from .predict import TileDone, output_shape, segment
@@ -131,7 +131,7 @@ def find_uncertain(
     y, x = centre or (height // 2, width // 2)
     y, x = min(max(y, 0), height - 1), min(max(x, 0), width - 1)
     radius = _radius(model, options)
-    places = Places(model.spec.classes, radius, tuple(found), most)
+    places = Places(_words(model.spec), radius, tuple(found), most)
     total = height * width * math.prod(image.stack_shape)
     looked = 0
     yield Scanned(0.0, 0.0, ())
@@ -216,3 +216,12 @@ def _check(image: Image, plane: _Plane, box: Box) -> None:
             f"Rows {rows} and columns {columns} do not lie in {image.title}, which has "
             f"{image.plane_shape}. Choose a part of it."
         )
+
+
+def _words(spec: UNetSpec) -> tuple[str, ...]:
+    """Return what people call the classes: who corrects objects sees no others."""
+    if spec.boundary is None or len(spec.classes) != 3:
+        return spec.classes
+    words = ["background", "object", "object"]
+    words[spec.boundary] = "edge of an object"
+    return tuple(words)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QFileDialog, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from napari_unet.errors import UNetError
 from napari_unet.events import BatchReport
@@ -20,6 +20,7 @@ from .batch_said import ended_line, planned_line, running_line, stopped_line
 from .batching import BatchRequest, batching
 from .job import Job
 from .layers import files_of
+from .scroller import Scroller
 from .session import session_of
 from .settings import write_settings
 from .tabs import join_tabs
@@ -72,11 +73,10 @@ class BatchDock(QWidget):
     def _arrange(self) -> None:
         self.setMinimumWidth(390)
         self.setAcceptDrops(True)
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QScrollArea.Shape.NoFrame)
-        area.setWidget(self.form)
-        QVBoxLayout(self).addWidget(area)
+        layout = QVBoxLayout(self)
+        layout.addWidget(Scroller(self.form))
+        layout.addWidget(self.form.foot)
+        layout.addStretch(1)
 
     def _connect(self) -> None:
         form = self.form

@@ -41,6 +41,8 @@ class BatchForm(QWidget):
     ----------
     changed
         Something that decides the results was changed.
+    foot
+        Start, Pause, Cancel and the progress: they stay in view where the rest scrolls.
     """
 
     changed = Signal()
@@ -60,7 +62,7 @@ class BatchForm(QWidget):
         self.advanced = BatchAdvanced()
         self.start, self.pause = QPushButton("Start"), QPushButton("Pause")
         self.cancel = QPushButton("Cancel")
-        self.progress = Progress()
+        self.progress, self.foot = Progress(), QWidget()
         self._own_folder = ""  # what was typed by itself
         self._tips = _tips(self)
         for widget, tip in self._tips.items():
@@ -222,9 +224,10 @@ class BatchForm(QWidget):
         layout.addWidget(_row((self.open, 1), (self.edit, 1)))
         layout.addLayout(fields)
         layout.addWidget(self.advanced)
-        layout.addWidget(_row((self.start, 2), (self.pause, 1), (self.cancel, 1)))
-        layout.addWidget(self.progress)
-        layout.addStretch(1)
+        below = QVBoxLayout(self.foot)
+        below.setContentsMargins(0, 0, 0, 0)
+        below.addWidget(_row((self.start, 2), (self.pause, 1), (self.cancel, 1)))
+        below.addWidget(self.progress)
 
     def _connect(self) -> None:
         self.model.changed.connect(self.check)

@@ -15,7 +15,7 @@ from .batching import BatchRequest
 from .editing import Editable, editing
 from .files import LayerData
 from .job import Job, Verb
-from .layers import add_layers, layers_from
+from .layers import OVERLAY, add_layers, layers_from
 from .opening import opening
 from .result import Result
 from .session import Session
@@ -51,6 +51,7 @@ class BatchResults(QObject):
         source, name = row.source, _name(row, request)
         if (edited := self.edited(target)) is not None:
             self._viewer.layers.selection.active = edited.layer
+            self._reveal([*layers_from(self._viewer, source), edited.layer])
             return
         bare = not layers_from(self._viewer, source)
         shown = target is not None and bool(layers_from(self._viewer, target))
@@ -72,7 +73,7 @@ class BatchResults(QObject):
             self.failed.emit(f"{source.name} has no labels yet. Click Start first.")
             return
         if self.edited(target) is not None:
-            self._correct(target)
+            self._correct(source, target)
             return
         bare = not layers_from(self._viewer, source)
 
@@ -84,7 +85,7 @@ class BatchResults(QObject):
                 self.failed.emit(f"{source.name} was closed. Click Edit again.")
                 return
             self._swap(found, images, target, request)
-            self._correct(target)
+            self._correct(source, target)
 
         self._start(lambda: editing(source, target, request, models, bare=bare), done)
 
@@ -115,29 +116,36 @@ class BatchResults(QObject):
         result.options = segment
         result.show(self._viewer, found.begun.array)
 
-    def _correct(self, target: Path) -> None:
+    def _correct(self, source: Path, target: Path) -> None:
         """Let U-Net: Correct listen to the strokes."""
         result = self.edited(target)
         bring(self._viewer, "U-Net: Correct")
         self._session.tell()  # there is a result that no job of theirs made
         if result is not None:
             self._viewer.layers.selection.active = result.layer
+            self._reveal([*layers_from(self._viewer, source), result.layer])
         self.said.emit(
             "Paint with napari's brush: it goes into the file, and U-Net: Correct "
             "learns from it."
         )
 
     def _show(self, path: Path, found: list[LayerData]) -> None:
-        first = not self._viewer.layers
         if found and not layers_from(self._viewer, path):
             add_layers(self._viewer, found, path)
-        if first:
-            self._viewer.reset_view()
+
+    def _reveal(self, layers: list[Any]) -> None:
+        """Show these layers and no others: one would not see which image it is."""
+        for layer in self._viewer.layers:
+            if not layer.metadata.get(OVERLAY):
+                layer.visible = layer in layers
+        self._viewer.reset_view(layers=layers)
 
     def _say(self, row: BatchRow, target: Path | None) -> None:
-        layers = layers_from(self._viewer, target or row.source)
+        layers = layers_from(self._viewer, row.source)
+        layers += [] if target is None else layers_from(self._viewer, target)
         if layers:
             self._viewer.layers.selection.active = layers[-1]
+            self._reveal(layers)
         if target is None:
             self.said.emit("This is the image; there are no labels yet.")
         else:

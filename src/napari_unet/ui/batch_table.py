@@ -1,7 +1,8 @@
 """The table of the dock U-Net: Batch: a row for each file, in words."""
 
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
 
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QBrush, QColor
@@ -9,15 +10,17 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QWidget
 
 from .batch_rows import BatchRow
 from .rows import RowTable, thousands
+from .tones import Tone, tone
 
 __all__ = ["BatchTable"]
 
 _COLUMNS = ("file", "state", "objects", "time")
 _FILE, _STATE, _OBJECTS, _TIME = range(len(_COLUMNS))
 _MOST = 9  # rows in view at once
-_BAD, _GOOD = "#ff6b6b", "#66bb6a"
-_WIDEST = {_STATE: "stopped, 43 %", _OBJECTS: "1 000 000", _TIME: "59 min"}
-_MARGIN = 8  # pixels of a cell beside its text
+_TONES: dict[str, Tone] = {"failed": "wrong", "refused": "wrong", "done": "good"}
+_WIDEST = {_STATE: "stopped, 88 %", _OBJECTS: "1 000 000", _TIME: "59 min"}
+_MARGIN = 14  # pixels of a cell beside its text: what the style leaves, and a bit
+_KIND = Qt.ItemDataRole.UserRole  # of the state, in its cell
 _WORDS = {
     "ready": "ready",
     "refused": "not possible",
@@ -39,6 +42,7 @@ class BatchTable(RowTable):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(len(_COLUMNS), _FILE, _MOST, parent)
+        self._names: dict[Path, str] = {}
         self.setHorizontalHeaderLabels(_COLUMNS)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setAccessibleName("Files")
@@ -51,6 +55,8 @@ class BatchTable(RowTable):
         super().changeEvent(event)
         if event is not None and event.type() == QEvent.Type.StyleChange:
             self._fix_sizes()
+            for number in range(self.rowCount()):
+                self._recolour(number)
 
     def _fix_sizes(self) -> None:
         """Let no size depend on the cells: thousands of them would be measured."""
@@ -66,14 +72,15 @@ class BatchTable(RowTable):
             across.resizeSection(column, width + _MARGIN)
 
     def show_rows(self, rows: Sequence[BatchRow]) -> None:
-        """Show all files."""
+        """Show all files; those of one name with what tells them apart."""
+        self._names = _names([row.source for row in rows])
         self.resize_rows(len(rows))
         for number, row in enumerate(rows):
             self.show_row(number, row)
 
     def show_row(self, number: int, row: BatchRow) -> None:
         """Show one file."""
-        self.put(number, _FILE, row.source.name)
+        self.put(number, _FILE, self._names.get(row.source, row.source.name))
         self.put(number, _STATE, _state(row))
         found = "" if row.objects is None else thousands(row.objects)
         self.put(number, _OBJECTS, found, right=True)
@@ -82,7 +89,14 @@ class BatchTable(RowTable):
         for column in (_STATE, _OBJECTS, _TIME):
             self.cell(number, column).setToolTip(tip)
         self.cell(number, _FILE).setToolTip(f"{row.source}\n{tip}")
-        self.cell(number, _STATE).setForeground(_brush(row))
+        if self.cell(number, _STATE).data(_KIND) != row.state:
+            self.cell(number, _STATE).setData(_KIND, row.state)
+            self._recolour(number)
+
+    def _recolour(self, number: int) -> None:
+        cell = self.cell(number, _STATE)
+        name = _TONES.get(cell.data(_KIND))
+        cell.setForeground(QBrush(QColor(tone(self, name))) if name else QBrush())
 
     def follow(self, number: int) -> None:
         """Bring a row into view, unless the user is at another one."""
@@ -93,6 +107,17 @@ class BatchTable(RowTable):
         """Return the numbers of the rows that are chosen, from top to bottom."""
         model = self.selectionModel()
         return [] if model is None else sorted(i.row() for i in model.selectedRows())
+
+
+def _names(paths: Sequence[Path]) -> dict[Path, str]:
+    """Return names of files, with as many folders in front as tell them apart."""
+    names = {path: path.name for path in paths}
+    for depth in range(2, max((len(path.parts) for path in paths), default=0) + 1):
+        count = Counter(names.values())
+        for path, name in names.items():
+            if count[name] > 1:
+                names[path] = str(Path(*path.parts[-depth:]))
+    return names
 
 
 def _state(row: BatchRow) -> str:
@@ -111,9 +136,3 @@ def _time(seconds: float | None) -> str:
     if seconds < 60:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
-
-
-def _brush(row: BatchRow) -> Any:
-    if row.state in ("failed", "refused"):
-        return QBrush(QColor(_BAD))
-    return QBrush(QColor(_GOOD)) if row.state == "done" else QBrush()

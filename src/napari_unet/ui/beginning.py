@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.corrections import FOREGROUND, IGNORE
+from napari_unet.corrections import FOREGROUND, IGNORE, apart, lone_number
 from napari_unet.errors import CorrectionError
 from napari_unet.imagereviews import ImageReviews
 from napari_unet.images import Image
@@ -40,12 +40,15 @@ class Begun:
         The labels.
     outcome
         What was segmented; None if nothing was.
+    note
+        A sentence about how labels were understood; empty if there is no doubt.
     """
 
     model: str
     rules: Rules
     array: LabelArray
     outcome: Outcome | None
+    note: str = ""
 
 
 def going_on(view: Request, rules: Rules | None = None) -> Generator[Step, None, Begun]:
@@ -122,6 +125,8 @@ def from_labels(
     ----------
     labels
         Of the shape of the image less its channels.
+        Those of a mask, which are 0 and one number, are one class, or objects where
+        they do not touch.
     dense
         Whether 0 is background, or nobody looked there; classes begin with 1 then.
 
@@ -146,17 +151,63 @@ def from_labels(
     if new:
         reviews.project.update(rules.classes, meaning(rules))
     everywhere = whole(array.shape)
+    read = _Reader(labels, rules, dense=dense)
+    read.look(planes)
     for done, plane in enumerate(planes, 1):
-        numbers = np.asarray(labels[(*plane, *everywhere)]).astype(np.int64)
-        seen = None if dense else numbers > 0
-        if not dense and kind == "classes":
-            numbers = np.maximum(numbers - 1, 0)
+        numbers, seen = read(plane)
         _check(numbers, rules)
         array[(*plane, *everywhere)] = numbers.astype(dtype)
         canvas.approve(plane, everywhere, seen)
         reviews.project.flush()
         yield done / len(planes)
-    return Begun(view.model, rules, array, None)
+    return Begun(view.model, rules, array, None, read.note)
+
+
+class _Reader:
+    """Reads the labels of a plane as what their numbers mean.
+
+    Attributes
+    ----------
+    note
+        How a mask was understood.
+    """
+
+    def __init__(self, labels: LabelArray, rules: Rules, *, dense: bool) -> None:
+        self.labels, self.rules, self.dense = labels, rules, dense
+        self.mask, self.last, self.objects = 0, 0, rules.kind == "objects"
+
+    def look(self, planes: Sequence[tuple[int, ...]]) -> None:
+        """Find out whether the labels are a mask."""
+        number = lone_number(self._plane(plane) for plane in planes)
+        known = len(self.rules.classes) + (not self.dense)
+        self.mask = number if self.objects or number >= known else 0
+
+    def __call__(
+        self, plane: tuple[int, ...]
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_] | None]:
+        """Return (Y, X) numbers, and where somebody looked; None: everywhere."""
+        numbers = self._plane(plane).astype(np.int64)
+        seen = None if self.dense else numbers > 0
+        if self.mask and self.objects:
+            numbers, self.last = apart(numbers > 0, self.last)
+        elif self.mask:
+            numbers = (numbers > 0).astype(np.int64)
+        elif not self.dense and not self.objects:
+            numbers = np.maximum(numbers - 1, 0)
+        return numbers, seen
+
+    @property
+    def note(self) -> str:
+        if not self.mask or (self.objects and self.last == 1):
+            return ""
+        said = f"The labels are 0 and {self.mask} alone"
+        if self.objects:
+            return f"{said}: each of the {self.last:,} parts is taken as an object."
+        return f"{said}: {self.mask} is taken as class 1, {self.rules.classes[1]}."
+
+    def _plane(self, plane: tuple[int, ...]) -> NDArray[Any]:
+        everywhere = whole(self.labels.shape)
+        return np.asarray(self.labels[(*plane, *everywhere)])
 
 
 def beginning_with(view: Request, array: LabelArray) -> Generator[None, None, Begun]:

@@ -17,7 +17,6 @@ from qtpy.QtWidgets import (
     QPushButton,
     QStyledItemDelegate,
     QStyleOptionViewItem,
-    QTableWidgetItem,
     QToolTip,
     QVBoxLayout,
     QWidget,
@@ -37,7 +36,7 @@ _HEADERS = (
     ),
     ("Class", "Name of the class. Double click, F2 or Enter to change it."),
     ("Reviewed px", "Pixels that you painted, or said are right."),
-    ("Strokes", "How often you painted the class."),
+    ("Pieces", "Reviewed areas that hang together; one stroke can leave many."),
 )
 _IN_VIEW = 6  # rows
 _MOST = 254  # classes that a model can have
@@ -66,7 +65,7 @@ class ClassRow:
 
 
 class ClassTable(QWidget):
-    """Number, colour, name, reviewed pixels and strokes of each class.
+    """Number, colour, name, reviewed pixels and pieces of each class.
 
     Attributes
     ----------
@@ -125,12 +124,7 @@ class ClassTable(QWidget):
 
     def _arrange(self) -> None:
         for column, (text, tip) in enumerate(_HEADERS):
-            item = QTableWidgetItem(text)
-            item.setToolTip(tip)
-            right = column in (_PIXELS, _STROKES)
-            side = Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft
-            item.setTextAlignment(side | Qt.AlignmentFlag.AlignVCenter)
-            self.table.setHorizontalHeaderItem(column, item)
+            self.table.head(column, text, tip, right=column in (_PIXELS, _STROKES))
         self.table.setItemDelegateForColumn(_NAME, self._names)
         self.table.setAccessibleName("Classes")
         self.table.setAccessibleDescription("Go to a class to paint with it.")

@@ -264,7 +264,9 @@ class CorrectDock(QWidget):
         form.show_place(None if desk.project is None else desk.project.folder)
         form.classes.set_rows(desk.rows())
         form.history.set_models(model_rows(desk.project), desk.known_as)
-        form.curve.set_models(score_points(desk.project))
+        if desk.project is not self.learning.learnt_in:
+            form.curve.clear()
+        form.curve.set_models(score_points(desk.project), desk.known_as)
         self.glasses.follow()
         self._show_state()
 

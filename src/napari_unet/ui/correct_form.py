@@ -150,10 +150,11 @@ class CorrectForm(QWidget):
                 "is right. The labels stay until the next segmentation."
             ),
             self.next: "Go where the model is least sure (key N).",
-            self.show_reviewed: "Colour the pixels that somebody looked at.",
+            self.show_reviewed: "Green: the pixels that somebody looked at.",
             self.show_uncertain: "Show where in this view the model is undecided.",
             self.show_changed: (
-                "On reviewed pixels: what the last improvement fixed and what it broke."
+                "What the last improvement did to reviewed pixels. Blue: fixed; red: "
+                "broken; yellow: still wrong; grey: right before and since."
             ),
             self.seconds: "How long Improve may take.",
         }
@@ -203,6 +204,11 @@ def _next_step(desk: Desk) -> str | None:
         return "There is no image yet. Open one with File > Open."
     if desk.result is not None and not desk.result.paintable:
         return _TOO_LARGE
+    if subject.kind == "labels":
+        return (
+            "Click 'Start from labels' to take this layer as what is right. Say below "
+            "the button what its 0 means."
+        )
     if desk.correcting is None and desk.result is None:
         begin = "Go on" if desk.found else "Segment the image in U-Net: Segment"
         own = "name your own classes here and make a new model for them"
@@ -232,4 +238,7 @@ def _why_not(desk: Desk, doing: str, busy: bool) -> str:
         return _TOO_LARGE
     if desk.correcting is None:
         return "Segment an image first, or start from labels or from nothing."
-    return "Learn from all that was painted. The model in use stays if it is better."
+    return (
+        "Learn from all that was painted. The new model is used only if it is right on "
+        "as much of that as the model in use, or more."
+    )

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import (
@@ -19,8 +19,25 @@ if TYPE_CHECKING:
 
 __all__ = ["Curve", "Point", "verdict"]
 
-Point = tuple[float, float, str]
-"""A model: minutes of annotation until it, its score (0 to 1), its name."""
+
+class Point(NamedTuple):
+    """An improvement: what came of so many minutes of annotation.
+
+    Attributes
+    ----------
+    before, score
+        Of the model that was improved, and of the new one, 0 to 1: of the same pixels,
+        so that these two can be compared, and no others.
+    name, parent
+        Of the new model, and of the one that was improved.
+    """
+
+    minutes: float
+    before: float
+    score: float
+    name: str
+    parent: str
+
 
 _REDRAW = 200  # ms: at most five times a second
 _ENOUGH = 3  # models before anything can be said
@@ -29,14 +46,18 @@ _FALL = 0.01
 _TABS = (
     (
         "This training",
-        "Loss, and the share of reviewed pixels that are right, against seconds.",
+        "Loss, and how much of the reviewed pixels is right, against seconds.",
     ),
     (
         "When to stop",
-        "The same share of each model against minutes of annotation.",
+        "What each improvement gained on all that was painted until then.",
     ),
 )
 _HINT = "No training yet. Its curve will be here."
+_EMPTY = (
+    "The curve begins with the first step of a training.",
+    "Nothing was improved in this project yet. Each improvement will be a line here.",
+)
 
 
 class Curve(QWidget):
@@ -49,9 +70,11 @@ class Curve(QWidget):
         super().__init__(parent)
         self._losses: list[tuple[float, float]] = []
         self._scores: list[tuple[float, float]] = []
+        self._points: tuple[Point, ...] = ()
         self._plots: tuple[TrainingPlot, ModelsPlot] | None = None
         self.tabs, self.pages = QTabBar(), QStackedWidget()
         self.legend, self.line = QLabel(), QLabel(_HINT)
+        self.empty = QLabel()
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_REDRAW)
@@ -65,6 +88,12 @@ class Curve(QWidget):
         self.tabs.setCurrentIndex(0)
         self._draw()
 
+    def clear(self) -> None:
+        """Forget the training: it was of another project."""
+        if self._losses or self._scores:
+            self._losses, self._scores = [], []
+            self.finish()
+
     def add(self, seconds: float, loss: float, score: float | None = None) -> None:
         """Add a step of the training. It may be called hundreds of times a second."""
         if math.isfinite(loss):
@@ -74,19 +103,26 @@ class Curve(QWidget):
         if not self._timer.isActive():
             self._timer.start()
 
-    def finish(self) -> None:
-        """Draw what was added last."""
+    def finish(self, before: float = math.nan, after: float = math.nan) -> None:
+        """Draw what was added last, and the scores, if they came at the end only."""
         self._timer.stop()
+        if not self._scores and math.isfinite(before) and math.isfinite(after):
+            last = self._losses[-1][0] if self._losses else 1.0
+            self._scores = [(0.0, before), (last, after)]
         self._draw()
 
-    def set_models(self, points: Sequence[Point]) -> None:
-        """Show the models that have a score, the oldest first."""
-        sound = [p for p in points if math.isfinite(p[0]) and math.isfinite(p[1])]
+    def set_models(self, points: Sequence[Point], active: str) -> None:
+        """Show the improvements, the oldest first; `active` is the model in use."""
+        sound = tuple(p for p in points if all(map(math.isfinite, p[:3])))
+        self._points = sound
         if sound or self._plots is not None:
             if self._plots is None:  # models from before, and no training yet
                 self.tabs.setCurrentIndex(1)
             self._load()[1].show(sound)
-            self.line.setText(verdict(sound))
+            self._explain()
+            names = [point.name for point in sound]
+            until = names.index(active) + 1 if active in names else 0
+            self.line.setText(verdict(sound[:until]))
 
     def changeEvent(self, event: QEvent | None) -> None:
         """Draw in other colours when the theme changes."""
@@ -103,7 +139,11 @@ class Curve(QWidget):
         self.legend.setTextFormat(Qt.TextFormat.RichText)
         self.line.setTextFormat(Qt.TextFormat.PlainText)
         self.line.setWordWrap(True)
-        self.line.setToolTip("What the scores of the models say about more strokes.")
+        self.line.setToolTip("What the last improvements say about more strokes.")
+        for label in (self.legend, self.empty):
+            label.setWordWrap(True)
+            label.setMinimumWidth(1)  # what is long must not widen the dock
+        self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
@@ -123,6 +163,7 @@ class Curve(QWidget):
                 widget.setAccessibleName(name)
                 widget.setAccessibleDescription(tip)
                 self.pages.addWidget(widget)
+            self.pages.addWidget(self.empty)
             self.pages.setFixedHeight(HEIGHT)
             self.line.setText(verdict(()))
             for widget in (self.tabs, self.legend, self.pages):
@@ -144,38 +185,41 @@ class Curve(QWidget):
         """Show the plot of the chosen tab, and say what is drawn in it."""
         if self._plots is not None:
             index = self.tabs.currentIndex()
-            self.pages.setCurrentIndex(index)
-            self.legend.setText(self._plots[index].legend())
+            there = (self._losses or self._scores, self._points)[index]
+            self.empty.setText(_EMPTY[index])
+            self.pages.setCurrentIndex(index if there else self.pages.count() - 1)
+            self.legend.setText(self._plots[index].legend() if there else "")
+            self.legend.setVisible(bool(there))
 
 
 def verdict(points: Sequence[Point]) -> str:
-    """Return what the scores of the models say about more annotation.
+    """Return what the improvements say about more annotation.
 
-    A model counts by what it gained over the best before it. Points of a hundred are
-    written as %.
+    A model is compared with the one that it came from, on the same pixels: scores of
+    different rounds are of different strokes. Points of a hundred are written as %.
 
-    >>> verdict([(2, 0.62, "v1"), (5, 0.70, "v2"), (9, 0.81, "v3")])
+    >>> verdict([Point(2, 0.6, 0.7, "v1", "nuclei"), Point(5, 0.5, 0.6, "v2", "v1"),
+    ...          Point(9, 0.4, 0.51, "v3", "v2")])
     'v3 gained 11.0 % in 4 min of annotation: go on.'
     """
     if len(points) < _ENOUGH:
         return (
-            f"Too early to say when to stop: {len(points)} of the {_ENOUGH} scored "
-            "models that it takes."
+            f"Too early to say when to stop: {len(points)} of the {_ENOUGH} "
+            "improvements that it takes."
         )
-    *_, (before, _, _), (now, score, name) = points
-    best = max(points[:-1], key=lambda point: point[1])
-    last = score - best[1]
-    previous = points[-2][1] - max(point[1] for point in points[:-2])
+    *_, before, now = points
+    previous, last = (point.score - point.before for point in (before, now))
     if last <= -_FALL:
         return (
-            f"{name} scores {-100 * last:.1f} % less than {best[2]}: look at the last "
-            f"strokes again, or go back to {best[2]}."
+            f"{now.name} scores {-100 * last:.1f} % less than {now.parent}: look at "
+            f"the last strokes again, or go back to {now.parent}."
         )
     if last >= _LITTLE:
-        return f"{name} gained {100 * last:.1f} %{_during(now - before)}: go on."
+        during = _during(now.minutes - before.minutes)
+        return f"{now.name} gained {100 * last:.1f} %{during}: go on."
     if previous >= _LITTLE:
         gained = _percent(last)
-        return f"{name} gained {gained}: another round will tell whether that is all."
+        return f"{now.name} gained {gained}: another round will tell if that is all."
     return (
         f"The last two improvements gained {_both(previous, last)}: more strokes of "
         "this kind change little."

@@ -41,7 +41,10 @@ class Glasses(QObject):
         """Show what belongs to the subject that is on the desk now."""
         form, bound = self._form, self._desk.correcting is not None
         form.show_reviewed.setEnabled(bound)
-        form.show_changed.setEnabled(bool(self._changed()))
+        changed = bool(self._changed())
+        form.show_changed.setEnabled(changed)
+        if not changed:
+            form.show_changed.setChecked(False)
         self._show_reviewed(form.show_reviewed.isChecked())
         self._show_changed(form.show_changed.isChecked())
         if self._asked != self._desk.model:  # another model is unsure of others
@@ -136,6 +139,8 @@ class Glasses(QObject):
         """Return what the last improvement changed in the image on the desk."""
         correcting, learning = self._desk.correcting, self._learning
         if correcting is None or correcting.project is not learning.compared_in:
+            return []
+        if self._desk.model != learning.compared_by:  # another is in use
             return []
         return [c for c in learning.compared if c.key == correcting.key]
 

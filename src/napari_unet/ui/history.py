@@ -13,6 +13,13 @@ __all__ = ["History", "ModelRow", "short_time"]
 
 _NAME, _USE, _TIME, _STROKES, _SCORE = range(5)
 _IN_VIEW = 4  # rows
+_HEADERS = (
+    ("Model", "Double click or Enter uses a model again."),
+    ("", ""),
+    ("Made", "When it was made."),
+    ("Pieces", "Reviewed pieces of one class, apart from each other, it learned from."),
+    ("Right", "Of what was reviewed when it was made; of other strokes each time."),
+)
 _HINT = "No models yet. Paint, then click Improve."
 
 
@@ -25,9 +32,10 @@ class ModelRow:
     time
         When it was made, ISO 8601 in UTC; empty if that is not known.
     strokes
-        How many there were to learn from.
-    score
-        Share of the reviewed pixels it was judged by that it is right on, 0 to 1.
+        How many reviewed pieces of one class there were to learn from.
+    score, before
+        Share of the reviewed pixels that it was judged by, and that it and its parent
+        are right on, 0 to 1.
     parent
         Name of the model that was improved.
     """
@@ -36,6 +44,7 @@ class ModelRow:
     time: str = ""
     strokes: int = 0
     score: float | None = None
+    before: float | None = None
     parent: str = ""
 
 
@@ -51,9 +60,8 @@ class History(QWidget):
         self._active = ""
         self.table = RowTable(5, _NAME, _IN_VIEW)
         self.hint = QLabel(_HINT)
-        header = self.table.horizontalHeader()
-        if header is not None:
-            header.hide()
+        for column, (text, tip) in enumerate(_HEADERS):
+            self.table.head(column, text, tip, right=column >= _TIME)
         self.table.setAccessibleName("Models")
         self.table.setAccessibleDescription("Enter on a model uses it again.")
         layout = QVBoxLayout(self)
@@ -77,12 +85,12 @@ class History(QWidget):
 
     def _show(self, index: int, row: ModelRow) -> None:
         active = row.name == self._active
-        score = "-" if row.score is None else f"{row.score:.3f}"
-        strokes = f"{thousands(row.strokes)} stroke{'' if row.strokes == 1 else 's'}"
+        score = "-" if row.score is None else f"{100 * row.score:.1f} %"
+        pieces = thousands(row.strokes) if row.strokes else ""
         self.table.put(index, _NAME, row.name)
         self.table.put(index, _USE, "in use" if active else "")
         self.table.put(index, _TIME, short_time(row.time), right=True)
-        self.table.put(index, _STROKES, strokes if row.strokes else "", right=True)
+        self.table.put(index, _STROKES, pieces, right=True)
         self.table.put(index, _SCORE, score, right=True)
         tip = _tip(row, active)
         for column in range(self.table.columnCount()):
@@ -132,5 +140,7 @@ def _tip(row: ModelRow, active: bool) -> str:
     score = "never judged"
     if row.score is not None:
         score = f"right on {100 * row.score:.1f} % of the reviewed pixels"
+    if row.before is not None:
+        score += f" ({row.parent or 'the model before'}: {100 * row.before:.1f} %)"
     use = "It is in use." if active else "Double click or Enter uses it again."
     return f"{', '.join([*parts, score])}. {use}"

@@ -147,7 +147,7 @@ class _Lesson:
                     best = last
                     if self.shown is None:
                         yield from self._show(last.model)
-        return _stopped(self.old, best, last)
+        return self._stopped(corrections, best, last)
 
     def _show(self, model: "Model") -> Generator[Step | Outcome, None, None]:
         """Segment the view with the first answer, while the rest is learned."""
@@ -155,31 +155,32 @@ class _Lesson:
         yield outcome
         self.shown, self.view = model, _again(self.view, outcome)
 
+    def _stopped(
+        self,
+        corrections: list[Correction],
+        best: "TrainStep | None",
+        last: "TrainStep | None",
+    ) -> "Trained":
+        """Return the best until now; it is judged like one whose training has ended."""
+        from napari_unet.training import Trained, judge
+
+        old = self.old
+        steps, seconds = (0, 0.0) if last is None else (last.step, last.seconds)
+        if best is None or best.model is None:
+            rule = "It was stopped before there was a better model."
+            return Trained(old, False, 0.0, 0.0, rule, steps, seconds)
+        was, now = judge(old, best.model, corrections, self.request.options)
+        rule = (
+            "It was stopped; this is the best until then: right on "
+            f"{now:.0%} of what was painted, the model before on {was:.0%}."
+        )
+        return Trained(best.model, True, was, now, rule, steps, seconds)
+
 
 def _again(view: Request, outcome: Outcome) -> Request:
     """Return the request to segment a view once more."""
     return replace(
         view, array=outcome.array, shown=outcome.array, last_id=outcome.last_id
-    )
-
-
-def _stopped(
-    old: "Model", best: "TrainStep | None", last: "TrainStep | None"
-) -> "Trained":
-    from napari_unet.training import Trained
-
-    model = old if best is None or best.model is None else best.model
-    score = 0.0 if best is None else best.score
-    return Trained(
-        model,
-        model is not old,
-        score,
-        score,
-        "It was stopped; this is the best until then."
-        if model is not old
-        else "It was stopped before there was a better model.",
-        0 if last is None else last.step,
-        0.0 if last is None else last.seconds,
     )
 
 
@@ -218,6 +219,7 @@ def _keep(
         new,
         request.view.model,
         score=trained.score_after,
+        before=trained.score_before,
         strokes=_strokes(corrections),
     )
     return name, path

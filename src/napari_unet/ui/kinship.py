@@ -47,6 +47,7 @@ def keep(
     parent: str,
     *,
     score: float | None = None,
+    before: float | None = None,
     strokes: int = 0,
 ) -> str:
     """Put a model into a project, and in use; return its file.
@@ -71,6 +72,7 @@ def keep(
             file,
             parent=name_of(project, parent),
             score=score,
+            before=before,
             strokes=strokes,
         )
     project.activate(model.name)

@@ -1,5 +1,6 @@
 """Improve, Stop, Undo improvement, Save model as...: what happens at their clicks."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,10 @@ class Learning(QObject):
     ----------
     wanted
         The view shall be segmented: what the user reads meanwhile, and the model.
-    compared, compared_in
-        What the last improvement fixed and broke, and in which project.
+    compared, compared_in, compared_by
+        What the last improvement fixed and broke, in which project, and the model.
+    learnt_in
+        The project of the last training.
     """
 
     wanted = Signal(str, str)
@@ -46,6 +49,8 @@ class Learning(QObject):
         self._form, self._desk, self._task = form, desk, task
         self.compared: list[Any] = []
         self.compared_in: Project | None = None
+        self.compared_by = ""
+        self.learnt_in: Project | None = None
         form.improve.clicked.connect(self._on_improve)
         form.stop.clicked.connect(task.stop)
         form.undo.clicked.connect(self._on_undo)
@@ -66,6 +71,7 @@ class Learning(QObject):
         options = TrainOptions(seconds, view.options.device)
         request = ImproveRequest(project, view, options)
         self._form.curve.begin()
+        self.learnt_in = project
         self._task.start(
             "Improving",
             lambda: improving(request),
@@ -73,11 +79,14 @@ class Learning(QObject):
             filler=Filler(self._viewer, result, later=True),
             stop=request.stop.set,
         )
+        self._form.progress.say("Reading the strokes...")
 
     def _on_event(self, event: Any) -> None:
         form = self._form
         if isinstance(event, Learned):
-            form.curve.add(event.seconds, event.loss, event.score)
+            loss = event.loss if event.step else math.nan  # of the fit: another loss
+            if self._desk.project is self.learnt_in:
+                form.curve.add(event.seconds, loss, event.score)
             left = event.seconds * (1 / max(event.fraction, 1e-3) - 1)
             left = max(min(left, form.seconds.value() - event.seconds), 0)
             form.progress.show_fraction("Improving...", event.fraction, left)
@@ -87,11 +96,13 @@ class Learning(QObject):
     def _on_improved(
         self, improved: Improved, result: Result, project: Project
     ) -> None:
-        self._form.curve.finish()
+        if self._desk.project is project:
+            self._form.curve.finish(improved.before, improved.after)
         self._form.progress.say(improved_line(improved))
         if improved.published:
             result.rename(improved.path)
             self.compared, self.compared_in = improved.compared, project
+            self.compared_by = improved.path
             self._session.announce(improved.path)
             self._task.attempt(lambda: note_model(project, improved.name))
 

@@ -2,11 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyqtgraph as pg
 from qtpy.QtGui import QColor, QPalette
 from qtpy.QtWidgets import QWidget
+
+from .tones import tone
+
+if TYPE_CHECKING:
+    from .curve import Point
 
 __all__ = ["HEIGHT", "ModelsPlot", "TrainingPlot", "spread"]
 
@@ -14,8 +19,7 @@ HEIGHT = 120  # pixels
 _DENSE = 2000  # points that are drawn of a long training
 _AXIS = 36  # pixels
 _MARGINS = 6  # pixels beside a name
-# Okabe and Ito's blue and orange (see `palette`), on dark and on light.
-_TONES = {True: ("#56b4e9", "#e69f00"), False: ("#005f96", "#a84300")}
+_UNKNOWN = "#808080", "#808080"  # colours before a theme is known
 
 
 class TrainingPlot:
@@ -41,7 +45,7 @@ class TrainingPlot:
         self._score = pg.PlotDataItem(antialias=True, symbol="o", symbolSize=6)
         self._item.addItem(self._loss)
         self._right.addItem(self._score)
-        self._colours = _TONES[True]
+        self._colours = _UNKNOWN
 
     def show(
         self,
@@ -51,11 +55,13 @@ class TrainingPlot:
         """Draw (seconds, loss) and (seconds, score)."""
         step = 1 + len(losses) // _DENSE
         self._loss.setData(*_columns(losses[::-step][::-1]))  # the last one, surely
+        scores = [(x, 100 * y) for x, y in scores]
         self._score.setData(*_columns(scores))
         last = max((x for x, _ in (*losses[-1:], *scores[-1:])), default=0.0)
         self._item.setXRange(0, max(1.0, last), padding=0.02)
         self._item.setYRange(*spread([y for _, y in losses], 0.01), padding=0)
-        self._right.setYRange(*spread([y for _, y in scores], 0.05), padding=0)
+        self._right.setYRange(*spread([y for _, y in scores], 5.0), padding=0)
+        self._item.getAxis("left").setTicks(None if losses else [])
         self._item.getAxis("right").setTicks(None if scores else [])
 
     def legend(self) -> str:
@@ -65,7 +71,8 @@ class TrainingPlot:
         now = f" {losses[-1]:.3g}" if losses is not None and len(losses) else ""
         text = f"{loss}━ loss{now}</font>"
         if scores is not None and len(scores):
-            text += f" &nbsp; {score}● right on reviewed pixels {scores[-1]:.3f}</font>"
+            right = f"{scores[-1]:.1f} %"
+            text += f" &nbsp; {score}● right on reviewed pixels {right}</font>"
         return text
 
     def recolour(self, widget: QWidget) -> None:
@@ -86,7 +93,10 @@ class TrainingPlot:
 
 
 class ModelsPlot:
-    """Score of each model against minutes of annotation.
+    """What each improvement gained, against minutes of annotation.
+
+    A line goes from the score of the model before to that of the new one. Scores of
+    different rounds are of different strokes: no line joins them.
 
     Attributes
     ----------
@@ -97,30 +107,30 @@ class ModelsPlot:
     def __init__(self) -> None:
         self.widget = _plot("min")
         self._item = self.widget.getPlotItem()
-        self._points: tuple[tuple[float, float, str], ...] = ()
+        self._points: tuple[Point, ...] = ()
         self._names: list[Any] = []
-        self._line = pg.PlotDataItem(antialias=True)
+        self._line = pg.PlotDataItem(antialias=True, connect="pairs")
         self._dots = pg.ScatterPlotItem(size=8, hoverable=True, tip=_tip)
         self._item.addItem(self._line)
         self._item.addItem(self._dots)
-        self._text, self._colours = QColor("gray"), _TONES[True]
+        self._text, self._colours = QColor("gray"), _UNKNOWN
         self._item.vb.sigResized.connect(self._name)
 
-    def show(self, points: Sequence[tuple[float, float, str]]) -> None:
-        """Draw (minutes, score, name) of each model."""
+    def show(self, points: "Sequence[Point]") -> None:
+        """Draw improvements."""
         self._points = tuple(points)
-        xs, ys = _columns([(x, y) for x, y, _ in points])
-        self._line.setData(xs, ys)
-        self._dots.setData(xs, ys, data=[name for _, _, name in points])
-        last = max(xs, default=0.0)
-        self._item.setXRange(0, max(1.0, last), padding=0.06)
-        self._item.setYRange(*spread(ys, 0.1, above=0.3), padding=0)
+        xs, ys = _columns([(p.minutes, 100 * p.score) for p in points])
+        ends = [(p.minutes, 100 * y) for p in points for y in (p.before, p.score)]
+        self._line.setData(*_columns(ends))
+        self._dots.setData(xs, ys, data=points)
+        self._item.setXRange(0, max(1.0, *xs, 0.0), padding=0.06)
+        self._item.setYRange(*spread(_columns(ends)[1], 10.0, above=0.3), padding=0)
         self._name()
 
     def legend(self) -> str:
         """Return what is drawn, as rich text."""
-        score = f"<font color='{self._colours[1]}'>● right on reviewed pixels</font>"
-        return f"{score} against minutes of annotation"
+        score = f"<font color='{self._colours[1]}'>● % right on reviewed pixels</font>"
+        return f"{score}, and how much each gained, against minutes of annotation"
 
     def recolour(self, widget: QWidget) -> None:
         """Draw in colours that can be read on `widget`."""
@@ -137,8 +147,9 @@ class ModelsPlot:
             self._item.removeItem(text)
         self._names = []
         per_pixel, free = self._item.vb.viewPixelSize()[0], math.inf
-        for x, y, name in reversed(self._points):
-            text = pg.TextItem(name, color=self._text, anchor=(0.5, 1))
+        for point in reversed(self._points):
+            x, y = point.minutes, 100 * point.score
+            text = pg.TextItem(point.name, color=self._text, anchor=(0.5, 1))
             half = (text.boundingRect().width() - _MARGINS) / 2 * per_pixel
             if x + half < free:
                 free = x - half
@@ -199,7 +210,7 @@ def _text(widget: QWidget) -> QColor:
 
 
 def _tones(widget: QWidget) -> tuple[str, str]:
-    return _TONES[_text(widget).lightness() > 127]
+    return tone(widget, "blue"), tone(widget, "orange")
 
 
 def _recolour(plot: Any, widget: QWidget) -> None:
@@ -216,5 +227,6 @@ def _columns(pairs: Sequence[tuple[float, float]]) -> tuple[list[float], list[fl
     return [x for x, _ in pairs], [y for _, y in pairs]
 
 
-def _tip(x: float, y: float, data: str) -> str:
-    return f"{data}: score {y:.3f} after {x:.1f} min of annotation"
+def _tip(x: float, y: float, data: "Point") -> str:
+    was = f"{data.parent} on {100 * data.before:.1f} %"
+    return f"{data.name}: right on {y:.1f} %, {was}, after {x:.1f} min of annotation"

@@ -2,24 +2,39 @@
 
 from typing import Any
 
-from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import (  # type: ignore[attr-defined]
+    QElapsedTimer,
+    QEvent,
+    Qt,
+    QTimer,
+    Signal,
+)
 from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+from .tones import tone
 
 __all__ = ["Progress", "duration"]
 
 
+_TICK = 1000  # ms; napari's canvas is drawn again with whatever changes in its window
+
+
 class Progress(QWidget):
-    """Progress bar, result line, and Save table..."""
+    """Progress bar, result line, and Save table...
+
+    The bar never moves by itself: an animation would take the processor from the work.
+    """
 
     save_wanted = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._hinted = self._wrong = False
+        self.line = QLabel()
         self.bar = QProgressBar()
         self.bar.setRange(0, 1000)
         self.bar.setTextVisible(True)
         self.bar.setToolTip("How much is done, and how long the rest will take.")
-        self.line = QLabel()
         self.line.setWordWrap(True)
         self.line.setMinimumWidth(1)  # a long path must not widen the dock
         self.line.setTextFormat(Qt.TextFormat.PlainText)
@@ -36,46 +51,47 @@ class Progress(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         for widget in (self.bar, self.line, self.save):
             layout.addWidget(widget)
-        self._hinted = False
+        self._clock, self._ticks = QElapsedTimer(), QTimer(self)
+        self._ticks.setInterval(_TICK)
+        self._ticks.timeout.connect(self._tick)
         self.idle()
 
     def begin(self, text: str) -> None:
-        """Show that work has begun; how far it is, is not known yet."""
-        self.bar.setRange(0, 0)
-        self.bar.setFormat("")
+        """Show that work has begun, and for how long; how far it is, is not known."""
+        self.bar.setValue(0)
+        self._clock.start()
+        self._tick()
+        self._ticks.start()
         self.bar.show()
         self.say(text)
 
     def show_step(self, step: Any, left: float | None) -> None:
         """Show how far it is, and the seconds that are `left`."""
-        if step.key is None:
-            self.bar.setRange(0, 1000 if step.doing == "measuring" else 0)
-            self.say(step.doing.capitalize() + "...")
+        doing = "segmenting" if step.key is not None else step.doing
+        text = doing.capitalize() + "..."
+        if step.done or step.key is not None:
+            self.show_fraction(text, step.done / max(1, step.total), left)
         else:
-            self.bar.setRange(0, 1000)
-            self.say("Segmenting...")
-        self.bar.setValue(round(1000 * step.done / max(1, step.total)))
-        rest = f" · {duration(left)} left" if left is not None else ""
-        self.bar.setFormat(f"{100 * step.done // max(1, step.total)} %{rest}")
+            self.say(text)
 
     def show_fraction(self, text: str, fraction: float, left: float | None) -> None:
         """Show that a `fraction` (0 to 1) is done, and the seconds that are `left`."""
+        self._ticks.stop()
         self.say(text)
-        self.bar.setRange(0, 1000)
         self.bar.setValue(round(1000 * fraction))
         rest = f" · {duration(left)} left" if left is not None else ""
         self.bar.setFormat(f"{100 * fraction:.0f} %{rest}")
 
     def idle(self) -> None:
         """Show that nothing runs."""
-        self.bar.setRange(0, 1000)
+        self._ticks.stop()
         self.bar.setValue(0)
         self.bar.hide()
 
     def say(self, text: str, *, wrong: bool = False) -> None:
         """Show a line; in red if something went wrong."""
-        self._hinted = False
-        self.line.setStyleSheet("color: #ff6b6b;" if wrong else "")
+        self._hinted, self._wrong = False, wrong
+        self._recolour()
         self.line.setText(text)
 
     def hint(self, text: str | None) -> None:
@@ -83,6 +99,20 @@ class Progress(QWidget):
         if self._hinted or not self.line.text():
             self.say(text or "")
             self._hinted = True
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Take another red when the theme changes."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.StyleChange:
+            self._recolour()
+
+    def _recolour(self) -> None:
+        style = f"color: {tone(self, 'wrong')};" if self._wrong else ""
+        if style != self.line.styleSheet():  # Qt would polish it anew
+            self.line.setStyleSheet(style)
+
+    def _tick(self) -> None:
+        self.bar.setFormat(duration(self._clock.elapsed() / 1000))
 
 
 def duration(seconds: float) -> str:

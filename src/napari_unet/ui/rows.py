@@ -73,6 +73,14 @@ class RowTable(QTableWidget):
         side = Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft
         item.setTextAlignment(side | Qt.AlignmentFlag.AlignVCenter)
 
+    def head(self, column: int, text: str, tip: str, *, right: bool = False) -> None:
+        """Name a column, and tell by hovering what it holds."""
+        item = QTableWidgetItem(text)
+        item.setToolTip(tip)
+        side = Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft
+        item.setTextAlignment(side | Qt.AlignmentFlag.AlignVCenter)
+        self.setHorizontalHeaderItem(column, item)
+
     def cell(self, row: int, column: int) -> QTableWidgetItem:
         """Return the item of a cell, which is made if there is none."""
         item = self.item(row, column)

@@ -22,7 +22,8 @@ def begun_line(begun: Begun, project: Project | None) -> str:
     else:
         what = "choose a class in the table, and paint over what is wrong"
     where = "" if project is None else f" Strokes are kept in {project.folder.name}."
-    return f"{name} is in use. To correct: {what}; then click Improve.{where}"
+    note = f"{begun.note} " if begun.note else ""
+    return f"{note}{name} is in use. To correct: {what}; then click Improve.{where}"
 
 
 def improved_line(improved: Improved) -> str:

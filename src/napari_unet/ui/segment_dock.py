@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QPushButton, QVBoxLayout, QWidget
 
 from napari_unet.errors import UNetError
@@ -18,6 +19,7 @@ from .progress import Progress
 from .segmenting import Outcome, Request, Step, segmenting
 from .session import session_of
 from .settings import write_settings
+from .tabs import join_tabs
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -35,6 +37,7 @@ class SegmentDock(QWidget):
         self._session = session_of(self._viewer)
         self._job: Job | None = None
         self._filler: Filler | None = None
+        self._placed = False
         self.form = SegmentForm(self._viewer)
         self.view_button = QPushButton("Segment this view")
         self.button = QPushButton("Segment")
@@ -42,6 +45,13 @@ class SegmentDock(QWidget):
         self._arrange()
         self._connect()
         self._show_state()
+
+    def showEvent(self, event: Any) -> None:
+        """Share the place of the other docks once this one is laid out."""
+        super().showEvent(event)
+        if not self._placed:
+            self._placed = True
+            QTimer.singleShot(0, lambda: join_tabs(self))
 
     def _arrange(self) -> None:
         self.setMinimumWidth(390)  # so that nothing in Advanced is cut off

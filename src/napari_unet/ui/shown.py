@@ -40,18 +40,24 @@ def class_rows(
 def model_rows(project: Project | None) -> list[ModelRow]:
     """Return a row for each model that a project keeps."""
     return [
-        ModelRow(m.name, m.time, m.strokes, m.score, Path(m.parent).stem)
+        ModelRow(m.name, m.time, m.strokes, m.score, m.before, Path(m.parent).stem)
         for m in ([] if project is None else project.index.models)
     ]
 
 
 def score_points(project: Project | None) -> list[Point]:
-    """Return the score of each model that has one, against minutes of annotation."""
+    """Return the scores of each improvement, against minutes of annotation."""
     if project is None:
         return []
     spent = project.index.settings.get(SPENT_AT, {})
     return [
-        (float(spent.get(m.name, 0)) / 60, m.score, m.name)
+        Point(
+            float(spent.get(m.name, 0)) / 60,
+            m.before,
+            m.score,
+            m.name,
+            Path(m.parent).stem,
+        )
         for m in project.index.models
-        if m.score is not None
+        if m.score is not None and m.before is not None
     ]

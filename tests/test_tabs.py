@@ -1,0 +1,32 @@
+"""Our docks share one place of the window."""
+
+import pytest
+from qtpy.QtWidgets import QDockWidget
+
+from napari_unet.ui.batch_dock import BatchDock
+from napari_unet.ui.correct_dock import CorrectDock
+from napari_unet.ui.segment_dock import SegmentDock
+
+DOCKS = {
+    "U-Net: Segment": SegmentDock,
+    "U-Net: Correct": CorrectDock,
+    "U-Net: Batch": BatchDock,
+}
+
+
+@pytest.mark.parametrize("last", DOCKS)
+def test_whichever_dock_is_opened_last_is_a_tab_on_top(
+    make_napari_viewer, qtbot, tmp_path, monkeypatch, last
+):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    viewer = make_napari_viewer(show=True)
+    for name in (*(name for name in DOCKS if name != last), last):
+        dock = DOCKS[name](viewer)
+        viewer.window.add_dock_widget(dock, name=name, area="right")
+        qtbot.waitUntil(lambda dock=dock: dock._placed)
+        qtbot.wait(10)
+    window = viewer.window._qt_window
+    docks = {d.objectName(): d for d in window.findChildren(QDockWidget)}
+    tabs = {d.objectName() for d in window.tabifiedDockWidgets(docks[last])}
+    assert tabs == DOCKS.keys() - {last}
+    qtbot.waitUntil(lambda: not docks[last].widget().visibleRegion().isEmpty())
