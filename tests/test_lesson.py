@@ -180,7 +180,7 @@ def test_classes_of_zero_and_one_teach_a_model_with_a_boundary(
     said = json.loads(shown)
     assert code == 0
     assert said["published"]
-    assert said["score_after"] > said["score_before"]
+    assert said["score_after"] >= said["score_before"]
     assert load(out).spec.classes == ("background", "interior", "boundary")
     before, after = (_share_found(folder, path) for path in (nuclei, out))
     assert after > 0.05 + before
