@@ -26,10 +26,9 @@ if TYPE_CHECKING:
     from napari_unet.model import Model
     from napari_unet.pieces import Seen
 
-DRAWN = 16384  # rows or columns that graphics cards draw at once at most
-
 __all__ = ["Box", "Outcome", "Request", "Step", "load_model", "segmenting"]
 
+DRAWN = 16384  # rows or columns that graphics cards draw at once at most
 Box = tuple[slice, slice]
 
 
