@@ -30,3 +30,19 @@ def test_whichever_dock_is_opened_last_is_a_tab_on_top(
     tabs = {d.objectName() for d in window.tabifiedDockWidgets(docks[last])}
     assert tabs == DOCKS.keys() - {last}
     qtbot.waitUntil(lambda: not docks[last].widget().visibleRegion().isEmpty())
+
+
+def test_docks_that_a_script_adds_at_once_are_tabs(
+    make_napari_viewer, qtbot, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    viewer = make_napari_viewer(show=True)
+    docks = [
+        viewer.window.add_dock_widget(make(viewer), name=name, area="right")
+        for name, make in DOCKS.items()
+    ]
+    qtbot.waitUntil(lambda: all(dock.inner_widget()._placed for dock in docks))
+    qtbot.wait(10)
+    window = viewer.window._qt_window
+    tabs = {d.objectName() for d in window.tabifiedDockWidgets(docks[0])}
+    assert tabs == DOCKS.keys() - {docks[0].objectName()}

@@ -23,6 +23,9 @@ def join_tabs(widget: QWidget) -> None:
         Qt.DockWidgetArea.LeftDockWidgetArea,
     ):
         return
+    if window.tabifiedDockWidgets(dock):  # another of ours has joined it before
+        dock.raise_()
+        return
     for other in window.findChildren(QDockWidget):
         title = str(other.objectName() or other.windowTitle())
         beside = other is not dock and not other.isHidden() and not other.isFloating()
