@@ -7,6 +7,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from window import squares
 
+from napari_unet import training
 from napari_unet.project import Project
 from napari_unet.scores import dice
 
@@ -74,6 +75,26 @@ def test_paint_improve_undo_redo_close_reopen_go_on(window):
     assert alike(again.labels, after)
     again.paint(9, (86, 14), (86, 38))
     assert (again.target() != 255).sum() > (kept != 255).sum()
+
+
+def test_first_answer_that_is_taken_back_leaves_the_view_as_it_was(window, monkeypatch):
+    window.file(two_kinds()[0])
+    window.segmented()
+    before = window.labels.copy()
+    for number, y, x in ((500, 14, 14), (501, 38, 38), (502, 62, 14)):
+        window.paint(number, (y, x - 3), (y, x + 3), size=5)
+    found = iter([0.9, 0.8, 0.8])  # the model before, the whole net, the first answer
+    monkeypatch.setattr(training, "score", lambda *_: next(found))
+    window.correct.form.seconds.setValue(8)
+    window.click("Improve")
+    untouched = window.target() == 255
+    window.until(lambda: not alike(window.labels[untouched], before[untouched]))
+    line = window.idle()
+    assert "bright stays in use" in line
+    assert "now 80%, before 90%" in line
+    assert window.layer.name == "cells [bright]"
+    assert alike(window.labels[untouched], before[untouched])
+    assert not window.button("Undo improvement").isEnabled()
 
 
 def test_what_is_painted_is_on_the_disk_within_two_seconds(window):

@@ -137,12 +137,28 @@ def test_scores_at_the_end_are_of_all_that_was_painted(end, monkeypatch) -> None
     assert trained.published
     first = steps[0].model.checksum()
     assert (trained.model.checksum() == first) == (end != "better")
-    assert ("first answer" in trained.rule) == (end != "better")
     scores = trained.score_before, trained.score_after
+    assert scores[0] <= scores[1]
     examples = read_examples(model, corrections)
     for one, told in zip((model, trained.model), scores, strict=True):
         assert course.score(one.net, examples, 0) == pytest.approx(told, abs=1e-3)
     assert training.judge(model, trained.model, corrections) == scores
+
+
+def test_first_answer_is_taken_back_if_it_is_worse_on_what_was_painted(
+    monkeypatch,
+) -> None:
+    image, truth = squares(1)
+    found = iter([0.9, 0.8, 0.8])  # the model before, the whole net, the first answer
+    monkeypatch.setattr(training, "score", lambda *_: next(found))
+    monkeypatch.setattr(training, "_STEPS", 2)
+    model = small_model()
+    steps, trained = train(model, [Correction(image, painted(truth))], seconds=None)
+    assert steps[0].model is not None
+    assert trained.model is model
+    assert not trained.published
+    assert trained.score_before == trained.score_after == 0.9
+    assert "now 80%, before 90%" in trained.rule
 
 
 def test_second_round_begins_with_the_first_ones_model() -> None:

@@ -105,6 +105,10 @@ class Contest:
         own = copied(net, torch.contiguous_format).cpu().requires_grad_(False)
         self.champion, self.best = replace(self.model, net=own), reached
 
+    def withdraw(self) -> None:
+        """Make the model it began with the champion again."""
+        self.champion, self.best = self.model, self.before
+
     def event(self, fraction: float, loss: float, *, new: bool = False) -> TrainStep:
         """Return what has been reached; `new`: the champion has just changed."""
         model = self.champion if new else None

@@ -40,10 +40,6 @@ _ALL = (
     "The new model had to be right on as much of all that was painted, or more: now "
     "{now:.0%}, before {was:.0%}."
 )
-_FIT = (
-    "The first answer was no worse on the pixels that it learned from. Of all that was "
-    "painted it is right on {now:.0%}, the model before on {was:.0%}."
-)
 _HELD = (
     "One place of five was held out: the best model is right on {now:.1%} of what is "
     "labelled there, the model before on {was:.1%}."
@@ -154,14 +150,17 @@ class _Lesson:
             yield contest.event(fraction, loss)
         was = self.score(self.teacher)
         contest.begin(was)
-        rule = _ALL
         if course.step:
             mean_weights(course.mean, first, fit.keep)
-        if course.step and (now := self.score(course.mean)) >= was:
-            contest.promote(course.mean, now)
-        elif contest.won:  # it was chosen by few pixels; all have one ruler in the end
-            contest.best, rule = self.score(first), _FIT
-        return contest.end(rule.format(now=contest.best, was=contest.before))
+        nets = (course.mean, first) if course.step else (first,)
+        now = 0.0
+        for net in nets:
+            if (now := max(now, self.score(net))) >= was:
+                contest.promote(net, now)
+                break
+        else:
+            contest.withdraw()
+        return contest.end(_ALL.format(now=now, was=was))
 
     # --- whole images -------------------------------------------------------------
 

@@ -100,6 +100,8 @@ def improving(
     lesson = _Lesson(request, old)
     trained = yield from lesson.run(corrections)
     if not trained.published:
+        if lesson.shown is not None:  # a first answer that was taken back
+            yield (yield from segmenting(replace(lesson.view, ready=old)))
         return _told(trained, old.name, view.model, [])
     name, path = _keep(request, trained, corrections)
     new = load_model(path, view.models)
