@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 from qtpy.QtWidgets import QFileDialog
-from window import squares
+from window import missed, squares
 
 from napari_unet.model import load
 
@@ -207,8 +207,8 @@ def test_labels_belong_to_the_image_that_the_user_says(window):
 
 
 def learned(window):
-    """Paint one square, improve, and return the name of the model in use."""
-    window.file(squares())
+    """Paint what was missed, improve, and return the name of the model in use."""
+    window.file(missed())
     window.segmented()
     window.paint(9, (40, 20), (40, 40))
     window.erase((30, 20), (30, 40))
@@ -275,7 +275,7 @@ def test_another_output_leaves_the_corrected_objects_alone(window):
 
 
 def test_chosen_channel_is_what_is_learned_and_gone_on_with(window):
-    image = np.stack([squares(count=1), squares(count=3)])
+    image = np.stack([squares(count=1), missed(count=3)])
     window.viewer.add_image(image, name="two", axis_labels=("c", "y", "x"))
     window.look()
     window.segment.form.channel.setCurrentIndex(1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 from qtpy.QtCore import Qt
-from window import squares
+from window import missed, squares
 
 from napari_unet.ui.layers import OVERLAY
 from napari_unet.ui.overlays import Overlays
@@ -180,7 +180,7 @@ def test_next_uncertain_goes_from_place_to_place_and_never_back(window):
 
 @pytest.mark.parametrize("name", ["Reviewed", "Uncertainty", "Fixed, broken"])
 def test_overlays_come_and_go_and_are_no_subjects(window, name):
-    window.file(squares())
+    window.file(missed())
     window.segmented()
     window.paint(9, (40, 20), (40, 40))
     window.erase((30, 20), (30, 40))
@@ -229,7 +229,7 @@ def test_box_follows_an_overlay_that_was_deleted_by_hand(window):
 
 
 def test_uncertainty_of_another_model_or_image_is_not_left_standing(window):
-    window.file(squares())
+    window.file(missed())
     window.segmented()
     window.paint(9, (40, 20), (40, 40))
     window.erase((30, 20), (30, 40))
@@ -243,7 +243,7 @@ def test_uncertainty_of_another_model_or_image_is_not_left_standing(window):
 
 
 def test_what_an_improvement_changed_goes_with_its_model(window):
-    window.file(squares())
+    window.file(missed())
     window.segmented()
     window.paint(9, (40, 20), (40, 40))
     window.erase((30, 20), (30, 40))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from qtpy.QtWidgets import QFileDialog
-from window import squares
+from window import missed, squares
 
 from napari_unet.project import Project
 from napari_unet.ui import segmenting
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 def start(window, image=None, **keywords):
     """Open and segment an image, and paint on it: two classes are reviewed."""
-    path = window.file(squares() if image is None else image, **keywords)
+    path = window.file(missed() if image is None else image, **keywords)
     window.segmented()
     window.paint(99, (40, 20), (40, 40))
     window.erase((30, 20), (30, 40))

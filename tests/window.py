@@ -57,6 +57,13 @@ def squares(shape: tuple[int, ...] = (64, 96), count: int = 4) -> Any:
     return image
 
 
+def missed(count: int = 4) -> Any:
+    """Return `squares`, and below them a faint bar that ``bright`` does not see."""
+    image = squares(count=count)
+    image[37:44, 16:45] = 60
+    return image
+
+
 class Window:
     """A viewer, and whoever sits before it.
 
