@@ -258,6 +258,41 @@ def test_memory_is_what_was_predicted_or_less_and_does_not_grow_with_the_stack(
     assert peaks[1] < 1.1 * peaks[0]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="VmHWM is Linux's")
+def test_memory_for_one_file_is_enough_for_one_after_the_other(
+    tmp_path: Path, bright_model: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    for name in "abc":
+        write_image(tmp_path / "in" / f"{name}.tif", size=1500, planes=1)
+    words = command(tmp_path / "in", "-o", tmp_path / "out", "--model", bright_model)
+    words += ["--tile", "512", "--json"]
+    plan = subprocess.run(
+        [*words, "--dry-run"], capture_output=True, text=True, check=True
+    )
+    limit = json.loads(plan.stdout)["memory_mb"] + 5  # two programs are never equal
+    done = subprocess.run(
+        [*words, "--memory", f"{limit}MB"], capture_output=True, text=True, check=False
+    )
+    about = json.loads(done.stdout)
+    assert (about["done"], about["reasons"]) == (3, {})
+    assert about["peak_rss_mb"] < limit
+
+
+def test_complete_files_stay_complete_with_too_little_memory(
+    tmp_path: Path, folder: Path, bright_model: Path
+) -> None:
+    name, out = str(bright_model), tmp_path / "out"
+    _, before = run(segment_files([folder], out, model=name))
+    little = BatchOptions(SegmentOptions(memory=10**8))
+    plans = list(plan_files([folder], out, little, model=name))
+    _, after = run(segment_files([folder], out, little, model=name))
+    assert [f.state for f in before.files] == ["done", "failed", "done"]
+    assert [f.state for f in after.files] == ["skipped", "failed", "skipped"]
+    assert [f.objects for f in after.files] == [f.objects for f in before.files]
+    assert [bool(plan.reason) for plan in plans] == [False, True, False]
+
+
 def test_too_little_memory_is_refused_before_the_work(
     tmp_path: Path, folder: Path, bright_model: Path
 ) -> None:

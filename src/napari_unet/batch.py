@@ -81,16 +81,16 @@ def run_stack(
     began = time.perf_counter()
     _check_apart(source, places.target)
     entries = read_ledger(places.ledger)
-    complete = bool(entries) and "done" in entries[-1]
-    if complete and not options.overwrite and os.path.lexists(places.target):
-        setup = prepare(source, options, net, entries[0])
+    if not options.overwrite and _complete(entries, places):
+        setup = prepare(source, options, net, entries[0], complete=True)
         _refuse(places, differences(entries[0], setup.header))
         with closing(Ledger(places.ledger)) as ledger:
             tables = yield from Stack(setup, places, ledger).measure_again()
         shutil.rmtree(places.work, ignore_errors=True)
         return _report(setup, places, entries, began, tables)
     published = any("publish" in entry for entry in entries)
-    usable = bool(entries) and not complete and (places.store.exists() or published)
+    going = bool(entries) and "done" not in entries[-1]
+    usable = going and (places.store.exists() or published)
     begun = entries[0] if usable else None
     setup = prepare(source, options, net, begun)
     if begun is not None and (changed := differences(begun, setup.header)):
@@ -120,7 +120,14 @@ def plan_stack_file(
     _check_apart(source, places.target)
     entries = read_ledger(places.ledger)
     begun = entries[0] if entries and not options.overwrite else None
-    return prepare(source, options, net, begun).plan
+    complete = begun is not None and _complete(entries, places)
+    return prepare(source, options, net, begun, complete=complete).plan
+
+
+def _complete(entries: list[dict[str, Any]], places: Places) -> bool:
+    """Return whether all was done, and the result is still there."""
+    done = bool(entries) and "done" in entries[-1]
+    return done and os.path.lexists(places.target)
 
 
 def _check_apart(source: Path, target: Path) -> None:

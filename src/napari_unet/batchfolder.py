@@ -19,7 +19,7 @@ from .batchmodel import BatchModel
 from .cluster import connected, worker_peaks
 from .errors import OutputError, UNetError
 from .events import BatchReport, StackProgress, StackReport
-from .heap import peak_memory
+from .heap import peak_memory, return_freed
 from .inputfiles import find_inputs, name_outputs
 from .ledger import locked
 from .options import BatchOptions
@@ -124,6 +124,7 @@ def _one(
 ) -> Generator[StackProgress, None, StackReport]:
     """Do one file; what goes wrong becomes a sentence."""
     began = time.perf_counter()
+    return_freed()  # by the file before
     try:
         return (yield from run_stack(source, Places(target), options, net, client))
     except Exception as error:  # noqa: BLE001 - the border: a file that is bad

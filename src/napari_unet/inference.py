@@ -1,11 +1,9 @@
 """How a net is run fast: BatchNorm folded, channels last, the device's best dtype."""
 
 import copy
-import os
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import psutil
@@ -34,18 +32,26 @@ _ANSWER = 1.2  # seconds that one window may take, so that Cancel is answered wi
 _FREE = 0.5  # part of the free memory that is taken when nobody says how much
 _CARD = 0.8  # the same of a graphics card's
 _HOST = 32  # bytes per pixel of a window on its way to the card and back
-_SLACK = 80 * 2**20  # allocator, convolution scratch, interpreter: measured up to 70 MB
+_SLACK = 90 * 2**20  # allocator, convolution scratch, interpreter: measured up to 87 MB
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A net that is ready to run on one device."""
+    """A net that is ready to run on one device.
+
+    Attributes
+    ----------
+    resident
+        Bytes of the process when it was prepared. What the process frees later it may
+        still hold, and takes for the next window: it is not counted again.
+    """
 
     net: UNet
     spec: UNetSpec
     device: torch.device
     dtype: torch.dtype
     reason: str
+    resident: int
 
     def __call__(self, window: NDArray[np.float32]) -> torch.Tensor:
         """Return the logits (K, Y, X), float32 on the device, of a window (C, Y, X).
@@ -109,7 +115,7 @@ def engine(model: Model, device: str = "auto", precision: Precision = "auto") ->
     dtype = _dtype(where, precision)
     net = fold(model.net).to(where, dtype)
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Engine(net, model.spec, where, dtype, reason)
+    return Engine(net, model.spec, where, dtype, reason, _resident())
 
 
 def _dtype(device: torch.device, precision: Precision) -> torch.dtype:
@@ -182,7 +188,7 @@ def memory_pixels(
         If not even that window fits.
     """
     features = engine.feature_bytes
-    resident = _resident() + held + _SLACK
+    resident = engine.resident + held + _SLACK
     if memory is not None:
         free = memory - resident
     else:
@@ -210,12 +216,7 @@ def memory_pixels(
 
 
 def _resident() -> int:
-    return int(_process(os.getpid()).memory_info().rss)
-
-
-@cache
-def _process(number: int) -> psutil.Process:
-    return psutil.Process(number)  # takes longer than to ask it
+    return int(psutil.Process().memory_info().rss)
 
 
 def memory_need(engine: Engine, pixels: int, *, held: int, each: int) -> int:
@@ -223,7 +224,7 @@ def memory_need(engine: Engine, pixels: int, *, held: int, each: int) -> int:
 
     `held` and `each` are those of `memory_pixels`, which is the same the other way.
     """
-    resident = _resident() + held + _SLACK
+    resident = engine.resident + held + _SLACK
     return int(resident + pixels * (each + host_bytes(engine)))
 
 

@@ -73,6 +73,7 @@ def plan_stack(
     *,
     apart: bool = False,
     fixed: tuple[tuple[int, int], int] | None = None,
+    complete: bool = False,
 ) -> StackPlan:
     """Choose tile and window for the memory that is allowed.
 
@@ -82,6 +83,8 @@ def plan_stack(
         Whether several processes share the tiles: then there are more of them.
     fixed
         Side and window of a run that is gone on with.
+    complete
+        Whether all of it is done: then no memory is asked for.
 
     Raises
     ------
@@ -100,12 +103,16 @@ def plan_stack(
         pixels = math.prod(min(window, n) for n in extents)
         last = i == len(choices) - 1
         try:
-            allowed = memory_pixels(
-                run,
-                options.memory,
-                held=held,
-                each=each,
-                least=min(pixels, least) if last and not fixed else pixels,
+            allowed = (
+                pixels
+                if complete
+                else memory_pixels(
+                    run,
+                    options.memory,
+                    held=held,
+                    each=each,
+                    least=min(pixels, least) if last and not fixed else pixels,
+                )
             )
         except MemoryBudgetError:
             if last:

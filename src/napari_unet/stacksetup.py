@@ -4,6 +4,7 @@ Opening reads no more of the image than a sample, so this is also what a dry run
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,8 @@ def prepare(
     options: BatchOptions,
     net: BatchModel,
     begun: dict[str, Any] | None = None,
+    *,
+    complete: bool = False,
 ) -> StackSetup:
     """Open an image and plan how it is segmented; nothing is written.
 
@@ -97,6 +100,8 @@ def prepare(
     ----------
     begun
         Header of a run that may be gone on with: its tile and device are kept.
+    complete
+        Whether nothing of that run is left to do: then no memory is asked for.
 
     Raises
     ------
@@ -119,14 +124,15 @@ def prepare(
     run = net.engine(segment.device, segment.precision)
     apart = options.workers is not None or options.scheduler is not None
     fixed = None if begun is None else _fixed(begun["tile"])
+    how = partial(plan_stack, apart=apart, fixed=fixed, complete=complete)
     try:
-        plan = plan_stack(source, run, segment, kind, apart=apart, fixed=fixed)
+        plan = how(source, run, segment, kind)
     except MemoryBudgetError:
         if segment.device != "auto" or run.device.type == "cpu":
             raise
         run = net.engine("cpu", segment.precision)
         run = replace(run, reason="CPU (the GPU's memory is full)")
-        plan = plan_stack(source, run, segment, kind, apart=apart, fixed=fixed)
+        plan = how(source, run, segment, kind)
     if options.format == "ome-tiff":  # is written from the store, which is there, too
         plan = replace(plan, disk=2 * plan.disk)
     segment = replace(segment, output=kind, device=str(run.device))

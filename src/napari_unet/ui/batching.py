@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchRequest", "batching", "looking"]
 
-_FIELDS = {
+_FIELDS = {  # longer words before those that are a part of them
+    "--memory, or 'Memory' in the dock": "'Memory'",
+    "--channel, or 'Channel' in the dock": "'Channel' in Advanced",
+    "--memory": "'Memory'",
     "--overwrite": "'replace results that are there' in Advanced",
     "--output objects": "objects in 'Labels'",
     "--channel": "'Channel' in Advanced",
-    "--memory": "'Memory'",
     "--axes": "'Axes' in Advanced",
     "--workers and --scheduler need": "'Workers' needs",
     "the same command goes": "Start goes",
