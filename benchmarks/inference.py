@@ -32,6 +32,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_unet.autocast import fast_dtype
 from napari_unet.images import Image, open_image
 from napari_unet.inference import Engine, engine
 from napari_unet.inputs import model_input
@@ -323,7 +324,7 @@ def main() -> None:
     ]
     show(rows)
     if args.json:
-        bf16 = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        bf16 = fast_dtype(torch.device("cpu")) == torch.bfloat16
         args.json.write_text(json.dumps({"cpu_bf16": bf16, "rows": rows}, indent=1))
 
 

@@ -51,3 +51,13 @@ def test_segmenting_takes_little_longer_than_the_bare_net(one_thread):
     taken = [(cpu_seconds(ours), cpu_seconds(bare)) for _ in range(4)]
     best, floor = (min(times) for times in zip(*taken, strict=True))
     assert best <= MOST * floor, f"{best:.3f} s, the bare net {floor:.3f} s"
+
+
+def test_auto_takes_the_dtype_that_is_computed_faster(one_thread):
+    window = np.zeros((1, 384, 384), np.float32)
+    taken = {}
+    for precision in ("auto", "fp32", "bf16"):
+        run = engine(load("nuclei"), "cpu", precision)
+        run(window)  # warm
+        taken[precision] = min(cpu_seconds(lambda r=run: r(window)) for _ in range(3))
+    assert taken["auto"] <= 1.5 * min(taken.values()), taken

@@ -30,6 +30,7 @@ from skimage.segmentation import watershed
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_unet.autocast import fast_dtype
 from napari_unet.images import open_image
 from napari_unet.model import Model, UNet, UNetSpec, load, save
 from napari_unet.options import SegmentOptions
@@ -287,7 +288,7 @@ def train(
         net.load_state_dict(state["net"])
         optimiser.load_state_dict(state["optimiser"])
         mean, step, seconds = state["mean"], state["step"], state["seconds"]
-    half = device != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    half = fast_dtype(torch.device(device)) == torch.bfloat16
     recent: list[float] = []
     began = time.monotonic()
     while step < steps + calm:

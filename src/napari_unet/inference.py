@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from .autocast import fast_dtype
 from .errors import MemoryBudgetError
 from .model import Model, UNet, UNetSpec, best_device
 from .options import Precision
@@ -120,12 +121,9 @@ def engine(model: Model, device: str = "auto", precision: Precision = "auto") ->
 
 def _dtype(device: torch.device, precision: Precision) -> torch.dtype:
     """Return the fastest dtype whose labels agree with float32."""
-    if precision == "bf16":
-        return torch.bfloat16
-    if precision == "auto" and device.type == "cuda":
-        return torch.float16
-    fast = device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return torch.bfloat16 if precision == "auto" and fast else torch.float32
+    if precision != "auto":
+        return torch.bfloat16 if precision == "bf16" else torch.float32
+    return torch.float16 if device.type == "cuda" else fast_dtype(device)
 
 
 def fold(net: UNet) -> UNet:
