@@ -108,6 +108,20 @@ def test_layers_removed_or_renamed_meanwhile(window, what, when):
         assert (window.target() != 255).any()
 
 
+def test_corrections_that_a_result_does_not_show_are_told(window):
+    path = start(window)
+    assert "corrected" not in window.segmented()
+    window.use("plain")
+    assert "corrected in cells [bright] is not in this" in window.segmented()
+    window.until(lambda: not window.project.unsaved)
+    again = window.again()
+    again.close_dock()
+    again.open(path)
+    again.click("Segment", again.segment)
+    said = "What was corrected before, in cells.unet, is not in this result"
+    again.until(lambda: said in again.segment.progress.line.text())
+
+
 def test_new_model_of_an_image_that_is_closed_meanwhile(window):
     window.file(squares())
     window.correct.form.classes._names.given.emit(1, "cell")

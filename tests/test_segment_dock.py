@@ -461,6 +461,25 @@ def test_layer_combo_follows_names_and_removal(viewer, dock):
     assert combo.layer() is second
 
 
+def test_chosen_image_stays_chosen_when_its_labels_appear(viewer, dock, qtbot):
+    first = viewer.add_image(squares(count=1), name="a")
+    viewer.add_image(squares(count=3), name="b")
+    combo = dock.form.image
+    combo.setCurrentIndex(combo.findText("a"))
+    for _ in range(2):
+        assert segmented(qtbot, dock).startswith("1 object")
+        assert combo.layer() is first
+    assert [layer.name for layer in viewer.layers] == ["a", "b", "a [bright]"]
+
+
+def test_hidden_result_is_shown_when_it_is_filled_again(viewer, dock, qtbot):
+    viewer.add_image(squares(), name="cells")
+    segmented(qtbot, dock)
+    viewer.layers["cells [bright]"].visible = False
+    segmented(qtbot, dock)
+    assert viewer.layers["cells [bright]"].visible
+
+
 @pytest.mark.parametrize("how", ["dock", "viewer"])
 def test_closing_while_running_cancels(viewer, dock, qtbot, how):
     viewer.add_image(squares((6000, 32, 32), 1), name="long")

@@ -117,10 +117,7 @@ class Result:
             several = isinstance(array, Levels)
             self.layer = Labels(_drawn(array), name=name, multiscale=several, **where)
             self._layers = weakref.ref(viewer.layers)
-            active = viewer.layers.selection.active
-            viewer.layers.append(self.layer)
-            if active is not None:  # the image stays the one that is worked on
-                viewer.layers.selection.active = active
+            _append(viewer.layers, self.layer)
             self.layer.events.paint.connect(self._on_paint)
         else:
             self.layer.data = _drawn(array)
@@ -254,6 +251,18 @@ def _free_name(viewer: Any, name: str) -> str:
         number += 1
         free = f"{name} {number}"
     return free
+
+
+def _append(layers: Any, layer: Labels) -> None:
+    """Add a layer; the one that is worked on stays, and nobody hears of a change."""
+    selection = layers.selection
+    if selection.active is None:
+        layers.append(layer)
+        return
+    active = selection.active
+    with selection.events.active.blocker():  # image choosers would follow
+        layers.append(layer)
+        selection.active = active
 
 
 def _show_part(layer: Labels, key: Key) -> bool:

@@ -20,6 +20,7 @@ from .segmenting import Outcome, Request, Step, segmenting
 from .session import session_of
 from .settings import write_settings
 from .tabs import join_tabs
+from .unapplied import unapplied
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -130,6 +131,8 @@ class SegmentDock(QWidget):
             )
         self._filler = Filler(self._viewer, result)
         result.options = options
+        if result.layer is not None:
+            result.layer.visible = True
         return Request(
             image,
             self.form.model.source(),
@@ -158,9 +161,11 @@ class SegmentDock(QWidget):
             self.progress.show_step(filler.step, self._job.remaining(done, total))
 
     def _on_finished(self, outcome: Outcome) -> None:
+        lines = [result_line(outcome)]
         if self._filler is not None:
             self._filler.finish(outcome)
-        self.progress.say(result_line(outcome))
+            lines.append(unapplied(self._viewer, self._session, self._filler.result))
+        self.progress.say("\n".join(filter(None, lines)))
         write_settings(self.form.settings())  # of a run that worked
 
     def _on_cancelled(self) -> None:
