@@ -22,15 +22,15 @@ from .labelstore import put
 from .ledger import settle
 from .omezarr_output import ZARR_ORDER, level_shapes, metadata
 from .planes import Planes
-from .tiling import Box, blocks
+from .tiling import Box, blocks, whole
 
 __all__ = [
     "Layout",
     "PlaneView",
     "create_store",
-    "halve",
     "open_levels",
     "scratch",
+    "write_levels",
 ]
 
 _CHUNK = 512
@@ -213,7 +213,32 @@ def _create(
     )
 
 
-def halve(finer: PlaneView, coarser: PlaneView) -> Iterator[None]:
+def write_levels(
+    views: Sequence[PlaneView], finest: NDArray[Any] | None = None
+) -> Iterator[None]:
+    """Write a plane into all of its levels, and wait until they are on the disk.
+
+    Parameters
+    ----------
+    views
+        The plane in every level, full resolution first.
+    finest
+        The plane (Y, X), where it is in memory; None: it stands in the first level.
+    """
+    if finest is not None:
+        put(views[0], whole(finest.shape), finest)
+    for finer, coarser in itertools.pairwise(views):
+        if finest is not None:  # what is in memory need not be read again
+            finest = finest[::2, ::2]
+            put(coarser, whole(finest.shape), finest)
+            yield
+        else:
+            yield from _halve(finer, coarser)
+        coarser.settle()
+    views[0].settle()
+
+
+def _halve(finer: PlaneView, coarser: PlaneView) -> Iterator[None]:
     """Fill a level from the one before: every second row and column, shard by shard."""
     high, wide = (coarser.array.shards or coarser.array.chunks)[-2:]
     for y, x in blocks(coarser.array.shape[-2:], high, wide):

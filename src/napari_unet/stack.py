@@ -7,31 +7,30 @@ of measurements, the file. Only this file knows in which order they stand in the
 import os
 import shutil
 from collections import Counter, deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .cluster import run_tiles
 from .errors import ImageError
 from .events import Phase, StackProgress
 from .images import open_image
 from .labelsgroup import announce
-from .labelstore import LabelArray, put
+from .labelstore import LabelArray
 from .ledger import Ledger, settle
 from .objects import label_blocks
 from .predict import growth, least_size
-from .shards import PlaneView, halve, open_levels, scratch
+from .shards import PlaneView, open_levels, scratch, write_levels
 from .stackobjects import link, relabel
 from .stackrecord import Places, fingerprint
 from .stackresult import move, write_pyramid
 from .stacksetup import StackSetup
 from .stacktables import write_tables
-from .tiling import whole
 from .verbs import Verb
 
 __all__ = ["Stack"]
@@ -117,14 +116,19 @@ class Stack:
         todo = [n for n in range(self.setup.plan.tiles) if n not in self.tiles]
         left = Counter(n // self.per_plane for n in todo)
         waiting = deque(p for p in range(len(self.indices)) if p not in self.planes)
-        with closing(self._computed(todo)) as job:
+        with closing(self._computed(todo)) as job, ThreadPoolExecutor(1) as pool:
+            written: Future[Any] | None = None
             for number in chain((None,), job):
                 if number is not None:
                     self.computed += 1
                     left[number // self.per_plane] -= 1
                     yield self._progress("segmenting", len(self.tiles) / self._total)
                 while waiting and not left[waiting[0]]:
-                    yield from self._finish(waiting.popleft())
+                    if written is not None:
+                        written.result()
+                    written = pool.submit((yield from self._finish(waiting.popleft())))
+            if written is not None:
+                written.result()
 
     def _computed(self, todo: list[int]) -> Generator[int, None, None]:
         """Compute tiles, wherever that is done, and yield the number of each."""
@@ -154,23 +158,35 @@ class Stack:
                 "--overwrite when nothing writes to it any more."
             )
 
-    def _finish(self, plane: int) -> _Steps:
-        """Find the objects of a plane whose tiles are there; write coarser levels."""
-        found, labels = 0, self._view(self.ids, plane)
-        finest: PlaneView | NDArray[Any] = labels
+    def _finish(self, plane: int) -> Generator[StackProgress, None, Callable[[], None]]:
+        """Find the objects of a plane whose tiles are there.
+
+        Returns
+        -------
+        write
+            What is left to do; the net may compute the next tile meanwhile.
+        """
+        setup, found, finest = self.setup, 0, None
+        views = [self._view(self.ids, plane)]
+        if not setup.links:
+            views = [self._view(level, plane) for level in self.levels]
         if self.objects:
-            # What is in memory at once need not be read again to be made coarser.
-            if self.setup.plan.block == labels.shape:
-                finest = np.zeros(labels.shape, np.int32)
-            found = yield from self._label(plane, finest)
-            if isinstance(finest, np.ndarray):
-                put(labels, whole(labels.shape), finest)
-        if not self.setup.links:
-            yield from self._coarsen(plane, finest)
-        labels.settle()
-        self.ledger.append(plane=plane, objects=found)
+            if setup.plan.block == views[0].shape:
+                finest = np.zeros(views[0].shape, np.int32)
+            labels = views[0] if finest is None else finest
+            found = yield from self._label(plane, labels)
         self.planes[plane] = found
         yield self._progress("joining", 1.0)
+        job = write_levels(views, finest)
+        if not setup.plan.behind:
+            for _ in job:
+                yield self._progress("joining", 1.0)
+
+        def write() -> None:
+            deque(job, maxlen=0)
+            self.ledger.append(plane=plane, objects=found)
+
+        return write
 
     def _label(
         self, plane: int, labels: LabelArray
@@ -189,20 +205,6 @@ class Stack:
         )
         return (yield from self._follow("joining", job))
 
-    def _coarsen(self, plane: int, finest: PlaneView | NDArray[Any]) -> _Steps:
-        """Write the coarser levels of a plane, and wait until they are on the disk."""
-        finer = finest
-        for level in self.levels[1:]:
-            coarser = self._view(level, plane)
-            if isinstance(finer, np.ndarray):
-                finer = finer[::2, ::2]
-                put(coarser, whole(coarser.shape), finer)
-            else:
-                for _ in halve(finer, coarser):
-                    yield self._progress("joining", 1.0)
-                finer = coarser
-            coarser.settle()
-
     def _link(self, count: int) -> Generator[StackProgress, None, int]:
         """Give one id to objects that go on through planes; return how many there are.
 
@@ -217,10 +219,10 @@ class Stack:
         for plane in range(len(self.indices)):
             if plane in done:
                 continue
-            target = self._view(self.levels[0], plane)
-            relabel(self._view(self.ids, plane), target, table, side)
-            target.settle()
-            yield from self._coarsen(plane, target)
+            views = [self._view(level, plane) for level in self.levels]
+            relabel(self._view(self.ids, plane), views[0], table, side)
+            for _ in write_levels(views):
+                yield self._progress("linking", 0.5 + plane / len(self.indices) / 2)
             self.ledger.append(linked=plane)
             yield self._progress("linking", 0.5 + (plane + 1) / len(self.indices) / 2)
         return int(found)

@@ -28,6 +28,7 @@ _CACHE = 64 * 2**20  # bytes of decoded segments that the reader of TIFFs keeps
 _JOIN = 48  # bytes per pixel of a tile while its objects are joined and encoded
 _LABEL = 32  # the same for a block of which objects are joined: measured, 16 to 21
 _STORE = 20  # the same where classes are written as they come
+_WRITE = 12  # the same for a plane that is written with its coarser levels
 # Bytes on the disk for one of labels, by kind of dtype, pyramid included.
 _ON_DISK = {"objects": 1.4, "classes": 0.35, "probabilities": 2.7}
 
@@ -50,6 +51,8 @@ class StackPlan:
         Resident bytes that a process takes at most.
     disk
         Bytes that result and work files may take together.
+    behind
+        Whether there is memory to write a plane while the net computes the next tile.
     """
 
     side: tuple[int, int]
@@ -58,6 +61,7 @@ class StackPlan:
     tiles: int
     memory: int
     disk: int
+    behind: bool
 
 
 def tile_boxes(shape: tuple[int, int], side: tuple[int, int]) -> list[Box]:
@@ -157,7 +161,11 @@ def _plan(
     each = {"objects": 1.0, "classes": 1.0, "probabilities": float(k)}[kind]
     tiles = planes * len(tile_boxes(image.plane_shape, side))
     disk = int(pixels * each * _ON_DISK[kind])
-    return StackPlan(side, window, block, tiles, need, disk)
+    # While the net computes, the room to join a tile's objects is free.
+    written = math.prod(image.plane_shape) * _WRITE
+    free = math.prod(side) * _JOIN * (kind == "objects")
+    behind = block == image.plane_shape and written <= free
+    return StackPlan(side, window, block, tiles, need, disk, behind)
 
 
 def _each(source: ModelInput, run: Engine) -> int:
