@@ -7,6 +7,7 @@ from qtpy.QtWidgets import QFileDialog
 from window import missed, squares
 
 from napari_unet.model import load
+from napari_unet.ui.segment_dock import SegmentDock
 
 
 def rename(window, *names):
@@ -148,6 +149,17 @@ def test_start_from_labels(window, net, labels, zero, values):
         np.testing.assert_array_equal(window.labels > 0, labels > 0)
 
 
+def test_labels_that_replace_what_was_painted_are_told(window):
+    window.file(squares())
+    window.segmented()
+    window.paint(9, (40, 20), (40, 40))
+    painted = np.count_nonzero(window.target() != 255)
+    window.viewer.add_labels((squares() > 100).astype(np.int32), name="mine")
+    window.correct.form.subject.choose(window.viewer.layers["mine"])
+    line = window.do("Start from labels")
+    assert f"{painted} pixels that were reviewed before follow the labels" in line
+
+
 @pytest.mark.parametrize("zero", [0, 1])
 @pytest.mark.parametrize(
     ("net", "told"),
@@ -240,6 +252,24 @@ def test_saved_model_is_in_the_list_of_segment_and_loads(window, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore")  # napari shows errors as warnings in tests
+def test_docks_that_are_opened_later_know_the_models(window, monkeypatch):
+    assert learned(window) == "v1", window.line
+    place = str(window.folder / "mine")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (place, ""))
+    window.close_dock(window.segment)
+    window.click("Save model as...")
+    assert "in the list of U-Net: Segment" in window.line
+    dock = SegmentDock(window.viewer)
+    window.viewer.window.add_dock_widget(dock, name="U-Net: Segment", area="right")
+    chooser = dock.form.model
+    assert chooser.name() == "v1"
+    assert chooser.findData(f"{place}.safetensors") >= 0
+    window.click("Save model as...")  # the dialog has asked about another name
+    assert "mine.safetensors exists already" in window.line
+    again = window.again()
+    assert again.segment.form.model.findData(f"{place}.safetensors") >= 0
+
+
 def test_model_that_cannot_be_saved_is_told(window, monkeypatch):
     learned(window)
     monkeypatch.setattr(

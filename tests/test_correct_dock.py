@@ -54,6 +54,7 @@ def test_paint_improve_undo_redo_close_reopen_go_on(window):
 
     window.do("Undo improvement")
     assert window.layer.name == "cells [bright]"
+    assert "not of this project" in window.button("Save model as...").toolTip()
     assert alike(window.labels[untouched], before[untouched])
     assert (window.labels[reviewed] > 0)[window.target()[reviewed] == 1].all()
     window.open_model(0)

@@ -36,6 +36,8 @@ def test_improve_without_corrections_says_what_to_paint(window):
     line = window.do("Improve")
     assert "no corrections" in line
     assert "Paint over what is wrong" in line
+    window.paint(99, (40, 20), (40, 40))
+    assert "no corrections" not in window.line
     assert window.button("Improve").isEnabled()
     assert window.layer.editable
 
@@ -63,6 +65,10 @@ def test_plane_too_large_to_paint_on_is_told(window, monkeypatch):
     assert not window.button("Improve").isEnabled()
     assert "Crop a part" in window.button("Improve").toolTip()
     assert "Crop a part" in window.line
+    form = window.correct.form
+    for button in (form.new_classes, form.classes.add_button):
+        assert not button.isEnabled()
+    assert not form.go_on.isVisible()
 
 
 @pytest.mark.parametrize("what", ["image", "result", "both", "renamed", "other image"])
@@ -218,6 +224,7 @@ def test_stop_keeps_the_best_so_far(window, when):
     began = time.monotonic()
     window.click("Stop")
     assert not window.button("Stop").isEnabled()
+    assert window.line == "Stopping..."
     line = window.idle()
     assert time.monotonic() - began < 60
     assert "in use" in line

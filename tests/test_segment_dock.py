@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QPushButton
+from qtpy.QtWidgets import QFileDialog, QPushButton
 
 from napari_unet.ui import segmenting
 from napari_unet.ui.choosers import shipped_models
@@ -445,6 +445,23 @@ def test_table_is_written_as_csv(viewer, dock, qtbot, tmp_path):
     rows = (tmp_path / "table.csv").read_text().splitlines()
     assert rows[0].startswith("label,area,")
     assert len(rows) == 5
+
+
+def test_save_table_says_where_and_replaces_nothing(
+    viewer, dock, qtbot, tmp_path, monkeypatch
+):
+    viewer.add_image(squares(), name="cells")
+    segmented(qtbot, dock)
+    place = str(tmp_path / "table")  # without its suffix, as Qt returns it on Linux
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (place, ""))
+    click(dock, "Save table...")
+    assert dock.progress.line.text() == f"The table is saved to {place}.csv."
+    before = (tmp_path / "table.csv").read_text()
+    assert before.startswith("label,area,")
+    (tmp_path / "table.csv").write_text("mine")
+    click(dock, "Save table...")
+    assert "table.csv exists already" in dock.progress.line.text()
+    assert (tmp_path / "table.csv").read_text() == "mine"
 
 
 def test_layer_combo_follows_names_and_removal(viewer, dock):

@@ -98,8 +98,7 @@ class BatchDock(QWidget):
         self.outlook.failed.connect(lambda why: form.progress.say(why, wrong=True))
         self.results.failed.connect(self._fail)
         self.results.said.connect(form.progress.say)
-        self._session.on_model.append(form.model.add)
-        self._session.on_copy.append(form.model.offer)
+        self._session.keep_up(form.model)
         self.destroyed.connect(self._leaving())
 
     def _leaving(self) -> Callable[[], None]:
@@ -107,8 +106,7 @@ class BatchDock(QWidget):
         session, model = self._session, self.form.model
 
         def leave() -> None:  # a method would be disconnected by then
-            session.on_model.remove(model.add)
-            session.on_copy.remove(model.offer)
+            session.choosers.remove(model)
             for job in (self._job, self.results.job):
                 if job is not None:  # it is cancelled with the dock
                     session.forget(job)

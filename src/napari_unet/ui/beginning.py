@@ -18,7 +18,7 @@ from napari_unet.images import Image
 from napari_unet.outputs import LabelArray, create_labels
 from napari_unet.painting import Canvas, Rules
 from napari_unet.project import Project
-from napari_unet.tiling import cut, whole
+from napari_unet.tiling import Box, cut, whole
 
 from .kinship import agree, free_name, keep, kind_of, meaning
 from .segmenting import Outcome, Request, Step, load_model, segmenting
@@ -153,14 +153,33 @@ def from_labels(
     everywhere = whole(array.shape)
     read = _Reader(labels, rules, dense=dense)
     read.look(planes)
+    replaced = 0
     for done, plane in enumerate(planes, 1):
         numbers, seen = read(plane)
         _check(numbers, rules)
+        replaced += _reviewed(reviews, plane, everywhere, seen)
         array[(*plane, *everywhere)] = numbers.astype(dtype)
         canvas.approve(plane, everywhere, seen)
         reviews.project.flush()
         yield done / len(planes)
-    return Begun(view.model, rules, array, None, read.note)
+    note = f"{replaced:,} pixels that were reviewed before follow the labels now."
+    notes = (read.note, note if replaced else "")
+    return Begun(view.model, rules, array, None, " ".join(filter(None, notes)))
+
+
+def _reviewed(
+    reviews: ImageReviews,
+    plane: tuple[int, ...],
+    everywhere: Box,
+    seen: NDArray[np.bool_] | None,
+) -> int:
+    """Return how many pixels of a plane, of those `seen`, are reviewed already."""
+    count = 0
+    for block in reviews.boxes(plane):
+        box = cut(block, everywhere)
+        known = reviews.read(plane, box)[0] != IGNORE
+        count += int(np.count_nonzero(known if seen is None else known & seen[box]))
+    return count
 
 
 class _Reader:

@@ -171,6 +171,7 @@ class CorrectDock(QWidget):
         self.form.progress.say(f"{pixels:,} pixels in view count as not reviewed.")
 
     def _on_reviewed(self) -> None:
+        self.task.forgive()
         self.form.classes.set_rows(self.desk.rows())
         self._show_state()
 

@@ -78,7 +78,9 @@ class CorrectForm(QWidget):
         self.offer.setText(found)
         self.offer.setVisible(bool(found))
         kind = None if subject is None else subject.kind
+        large = result is not None and not result.paintable
         waiting = result is not None and not bound and not busy and not desk.elsewhere
+        waiting &= not large
         self.go_on.setVisible(bool(found) or waiting)
         self.from_labels.setVisible(kind == "labels")
         self.zero.setVisible(kind == "labels")
@@ -89,7 +91,9 @@ class CorrectForm(QWidget):
         for button in (self.go_on, self.from_labels, self.from_nothing):
             button.setEnabled(idle and not busy and desk.project is not None)
         self.open.setEnabled(idle and subject is not None)
-        self.new_classes.setEnabled(idle and subject is not None and new)
+        new &= subject is not None and not large
+        self.new_classes.setEnabled(idle and new)
+        self.classes.set_editable(not large, _TOO_LARGE if large else "")
         for button in (self.right, self.withdraw):
             button.setEnabled(bound and result is not None and not result.busy)
         self.next.setEnabled(idle and bound and not busy)
@@ -114,7 +118,11 @@ class CorrectForm(QWidget):
             else "There is no improvement to undo."
         )
         self.save.setEnabled(not doing and record is not None)
-        self.save.setToolTip("Write the model in use as one file, for any image.")
+        self.save.setToolTip(
+            f"{desk.known_as} is not of this project, and a file already."
+            if record is None and desk.project is not None
+            else "Write the model in use as one file, for any image."
+        )
 
     def _set_up(self) -> None:
         for text, dense in _ZERO.items():

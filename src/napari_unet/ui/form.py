@@ -70,6 +70,7 @@ class SegmentForm(QWidget):
         settings = replace(
             self._settings,
             model=self.model.source(),
+            recent=read_settings().recent,  # other docks add to it
             output=self.output.currentData(),
             device=self.advanced.device.currentData(),
             memory=self.advanced.memory.text().strip(),

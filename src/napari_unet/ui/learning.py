@@ -20,7 +20,9 @@ from .improving import Improved, ImproveRequest, Learned, improving
 from .kinship import source_of
 from .result import Result
 from .said import improved_line
+from .saving import whole_name
 from .session import Session
+from .settings import read_settings, write_settings
 from .task import Task
 
 __all__ = ["Learning"]
@@ -89,7 +91,8 @@ class Learning(QObject):
                 form.curve.add(event.seconds, loss, event.score)
             left = event.seconds * (1 / max(event.fraction, 1e-3) - 1)
             left = max(min(left, form.seconds.value() - event.seconds), 0)
-            form.progress.show_fraction("Improving...", event.fraction, left)
+            doing = "Stopping..." if self._task.stopping else "Improving..."
+            form.progress.show_fraction(doing, event.fraction, left)
         elif hasattr(event, "fraction"):
             form.progress.show_fraction(self._task.doing + "...", event.fraction, None)
 
@@ -130,16 +133,17 @@ class Learning(QObject):
             "U-Net (*.safetensors)",
         )
         if path:
-            suffix = "" if path.endswith(".safetensors") else ".safetensors"
-            self._copy(project.model_file(record.name), path + suffix)
+            self._copy(project.model_file(record.name), path)
 
     def _copy(self, file: Path, path: str) -> None:
         try:
+            path = whole_name(path, ".safetensors")
             write_whole(Path(path), read_whole(file))
         except (UNetError, FileNotFoundError) as error:
             self._task.fail(str(error))
             return
         self._session.offer(path)  # whoever chose it would lose the strokes from view
+        write_settings(read_settings().listing(path))
         self._form.progress.say(
             f"Saved to {path}. It is in the list of U-Net: Segment, too."
         )

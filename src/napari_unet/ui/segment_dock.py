@@ -16,6 +16,7 @@ from .job import Job
 from .layers import as_image, looked_at
 from .outcome import cancelled_line, result_line
 from .progress import Progress
+from .saving import whole_name
 from .segmenting import Outcome, Request, Step, segmenting
 from .session import session_of
 from .settings import write_settings
@@ -73,8 +74,7 @@ class SegmentDock(QWidget):
         form.changed.connect(self._show_state)
         advanced.line_wanted.connect(self._on_line_wanted)
         advanced.result_wanted.connect(self._on_result_wanted)
-        self._session.on_model.append(form.model.add)
-        self._session.on_copy.append(form.model.offer)
+        self._session.keep_up(form.model)
         self.destroyed.connect(self._leaving())
 
     def _leaving(self) -> Callable[[], None]:
@@ -82,8 +82,7 @@ class SegmentDock(QWidget):
 
         def leave() -> None:  # a method would be disconnected by then
             self.form.image.forget()
-            self._session.on_model.remove(self.form.model.add)
-            self._session.on_copy.remove(self.form.model.offer)
+            self._session.choosers.remove(self.form.model)
             if self._filler is not None:
                 self._filler.release()
             if self._job is not None:  # it is cancelled with the dock
@@ -166,7 +165,9 @@ class SegmentDock(QWidget):
             self._filler.finish(outcome)
             lines.append(unapplied(self._viewer, self._session, self._filler.result))
         self.progress.say("\n".join(filter(None, lines)))
-        write_settings(self.form.settings())  # of a run that worked
+        settings = self.form.settings()
+        self._session.in_use = settings.model
+        write_settings(settings)  # of a run that worked
 
     def _on_cancelled(self) -> None:
         self.progress.say(cancelled_line(self._filler.step if self._filler else None))
@@ -230,11 +231,15 @@ class SegmentDock(QWidget):
         path, _ = QFileDialog.getSaveFileName(
             self, "Save table", f"{result.name}.csv", "CSV (*.csv)"
         )
+        if not path:
+            return
         try:
-            if path:
-                result.save_table(path)
+            path = whole_name(path, ".csv")
+            result.save_table(path)
         except UNetError as error:
             self._fail(str(error))
+        else:
+            self.progress.say(f"The table is saved to {path}.")
 
 
 def _tip(running: bool, problem: str | None) -> str:

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 from napari_unet.imagereviews import ImageReviews
 from napari_unet.project import Project
 
+from .choosers import ModelChooser
 from .job import Job
 from .result import Result
 
@@ -34,10 +35,12 @@ class Session:
         Those of its images that somebody has open, by folder and key.
     on_start, on_end
         Called when a job has begun, and when it has ended.
-    on_model
-        Called with the file of a model that is new, or in use again.
-    on_copy
-        Called with the file of a model that was saved, and may be chosen.
+    choosers
+        Lists of models that are kept up to date.
+    in_use
+        The model that was used last; empty before.
+    copies
+        Files of models that were saved, and may be chosen.
     """
 
     jobs: list[Job] = field(default_factory=list)
@@ -51,8 +54,9 @@ class Session:
     )
     on_start: list[Callable[[], None]] = field(default_factory=list)
     on_end: list[Callable[[], None]] = field(default_factory=list)
-    on_model: list[Callable[[str], None]] = field(default_factory=list)
-    on_copy: list[Callable[[str], None]] = field(default_factory=list)
+    choosers: list[ModelChooser] = field(default_factory=list)
+    in_use: str = ""
+    copies: list[str] = field(default_factory=list)
 
     def start(self, job: Job) -> None:
         """Start `job` and remember it until it ends."""
@@ -88,15 +92,25 @@ class Session:
             found = self.reviews[place] = ImageReviews(project, key)
         return found
 
+    def keep_up(self, chooser: ModelChooser) -> None:
+        """Keep a list of models up to date, with what was made before it, too."""
+        for path in self.copies:
+            chooser.offer(path)
+        if self.in_use:
+            chooser.add(self.in_use)
+        self.choosers.append(chooser)
+
     def announce(self, model: str) -> None:
-        """Tell all docks of a model file that is in use now."""
-        for told in tuple(self.on_model):
-            told(model)
+        """Tell all docks of a model that is in use now."""
+        self.in_use = model
+        for chooser in self.choosers:
+            chooser.add(model)
 
     def offer(self, model: str) -> None:
         """Tell all docks of a model file; the one in use stays."""
-        for told in tuple(self.on_copy):
-            told(model)
+        self.copies.append(model)
+        for chooser in self.choosers:
+            chooser.offer(model)
 
     def shown(self) -> list[Result]:
         """Return the results of which the layer is in the viewer."""

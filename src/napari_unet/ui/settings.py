@@ -39,8 +39,12 @@ class SegmentSettings:
 
     def used(self, model: str) -> "SegmentSettings":
         """Return these settings with the file `model` as the most recent one."""
+        return replace(self.listing(model), model=model)
+
+    def listing(self, model: str) -> "SegmentSettings":
+        """Return these settings with the file `model` in the list, not chosen."""
         others = (path for path in self.recent if path != model)
-        return replace(self, model=model, recent=(model, *others)[:_RECENT])
+        return replace(self, recent=(model, *others)[:_RECENT])
 
 
 @dataclass(frozen=True, slots=True)

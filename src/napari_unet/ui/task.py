@@ -41,7 +41,7 @@ class Task(QObject):
         self._job: Job | None = None
         self._filler: Filler | None = None
         self._stop: Callable[[], None] | None = None
-        self.doing = ""
+        self.doing = self._failure = ""
         self.stopping = False
 
     def start(
@@ -72,7 +72,7 @@ class Task(QObject):
         job.yielded.connect(self._on_event)
         job.caught_up.connect(self._on_caught_up)
         job.finished.connect(done)
-        job.failed.connect(self.fail)
+        job.failed.connect(self._on_failed)
         job.cancelled.connect(lambda: self._progress.say("Cancelled."))
         job.ended.connect(self._on_ended)
         self._progress.begin(f"{doing}...")
@@ -83,6 +83,7 @@ class Task(QObject):
         """Ask what runs to end early."""
         if self._job is not None:
             self.stopping = True
+            self._progress.say("Stopping...")
             (self._stop or self._job.cancel)()
             self.changed.emit()
 
@@ -106,6 +107,15 @@ class Task(QObject):
         """Tell that something went wrong."""
         self._progress.say(sentence, wrong=True)
         show_error(sentence)
+
+    def forgive(self) -> None:
+        """Take back why the last job failed: the user does something about it."""
+        if self._failure and self._progress.line.text() == self._failure:
+            self._progress.say("")
+
+    def _on_failed(self, sentence: str) -> None:
+        self._failure = sentence
+        self.fail(sentence)
 
     def _on_event(self, event: object) -> None:
         filler = self._filler
