@@ -60,7 +60,9 @@ def test_undo_is_in_the_file_too(hand, edited):
 def test_rerun_leaves_alone_what_was_painted(hand, edited):
     hand.window.paint(9, (300, 300), (300, 400), size=20)
     painted = level(edited, 0)
-    assert hand.run().startswith("1 done before")
+    said = hand.run()
+    assert said.startswith("1 done before")
+    assert "5 objects" in said
     np.testing.assert_array_equal(level(edited, 0), painted)
 
 

@@ -158,7 +158,7 @@ def test_first_answer_is_taken_back_if_it_is_worse_on_what_was_painted(
     assert trained.model is model
     assert not trained.published
     assert trained.score_before == trained.score_after == 0.9
-    assert "now 80%, before 90%" in trained.rule
+    assert "now 80.0%, before 90.0%" in trained.rule
 
 
 def test_second_round_begins_with_the_first_ones_model() -> None:

@@ -86,6 +86,7 @@ def run_stack(
         _refuse(places, differences(entries[0], setup.header))
         with closing(Ledger(places.ledger)) as ledger:
             tables = yield from Stack(setup, places, ledger).measure_again()
+            entries = ledger.entries
         shutil.rmtree(places.work, ignore_errors=True)
         return _report(setup, places, entries, began, tables)
     published = any("publish" in entry for entry in entries)

@@ -30,7 +30,7 @@ from .stackobjects import link, relabel
 from .stackrecord import Places, fingerprint
 from .stackresult import move, write_pyramid
 from .stacksetup import StackSetup
-from .stacktables import write_tables
+from .stacktables import count_objects, write_tables
 from .verbs import Verb
 
 __all__ = ["Stack"]
@@ -250,7 +250,9 @@ class Stack:
         named = [i for i in range(1, len(spec.classes)) if i != spec.boundary]
         only = named[0] if len(named) == 1 else None
         job = write_tables(self.setup, self.places, labels, only)
-        return (yield from self._follow("measuring", job))
+        tables = yield from self._follow("measuring", job)
+        self.ledger.append(done=count_objects(tables[0]))
+        return tables
 
     def _publish(self, found: int) -> None:
         """Let the result appear under its name, whole."""

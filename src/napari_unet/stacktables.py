@@ -3,6 +3,7 @@
 Only this file knows what of the measuring is finished: every plane leaves a part.
 """
 
+import csv
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from .stackresult import move
 from .stacksetup import StackSetup
 from .verbs import Verb
 
-__all__ = ["write_tables"]
+__all__ = ["count_objects", "write_tables"]
 
 
 def write_tables(
@@ -56,6 +57,12 @@ def write_tables(
             yield i / len(parts)
         keep_table(part, verb.result)
     return _publish(places, parts)
+
+
+def count_objects(table: Path) -> int:
+    """Return how many objects a table has: one in several planes has several rows."""
+    with table.open(newline="") as file:
+        return len({row["label"] for row in csv.DictReader(file)})
 
 
 def _publish(places: Places, parts: list[Path]) -> tuple[Path, ...]:
