@@ -270,6 +270,7 @@ def test_docks_that_are_opened_later_know_the_models(window, monkeypatch):
     assert again.segment.form.model.findData(f"{place}.safetensors") >= 0
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_model_that_cannot_be_saved_is_told(window, monkeypatch):
     learned(window)
     monkeypatch.setattr(

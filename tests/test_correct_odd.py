@@ -12,6 +12,7 @@ import pytest
 from qtpy.QtWidgets import QFileDialog
 from window import missed, squares
 
+from napari_unet import training
 from napari_unet.project import Project
 from napari_unet.ui import segmenting
 from napari_unet.ui.correct_dock import CorrectDock
@@ -231,6 +232,21 @@ def test_stop_keeps_the_best_so_far(window, when):
     assert "stopped" in line
     assert window.layer.editable
     assert window.button("Improve").isEnabled()
+
+
+def test_stop_leaves_no_model_that_is_worse_on_what_was_painted(window, monkeypatch):
+    start(window)
+    before = window.labels.copy()
+    monkeypatch.setattr(training, "judge", lambda *_: (0.9, 0.8))
+    window.correct.form.seconds.setValue(600)
+    window.click("Improve")
+    window.until(lambda: window.correct.form.progress.bar.value() > 0)
+    window.click("Stop")
+    line = window.idle()
+    assert line.startswith("bright stays in use")
+    assert "right on 80.0% of what was painted, the model before on 90.0%" in line
+    assert window.project.index.models == ()
+    np.testing.assert_array_equal(window.labels > 0, before > 0)
 
 
 def test_improve_waits_for_a_segmentation_and_says_so(window):

@@ -81,7 +81,7 @@ class CorrectForm(QWidget):
         large = result is not None and not result.paintable
         waiting = result is not None and not bound and not busy and not desk.elsewhere
         waiting &= not large
-        self.go_on.setVisible(bool(found) or waiting)
+        self.go_on.setVisible((bool(found) and not large) or waiting)
         self.from_labels.setVisible(kind == "labels")
         self.zero.setVisible(kind == "labels")
         self.from_nothing.setVisible(kind == "image")

@@ -174,8 +174,10 @@ class _Lesson:
         was, now = judge(old, best.model, corrections, self.request.options)
         rule = (
             "It was stopped; this is the best until then: right on "
-            f"{now:.0%} of what was painted, the model before on {was:.0%}."
+            f"{now:.1%} of what was painted, the model before on {was:.1%}."
         )
+        if now < was:  # a first answer is chosen by a part of what was painted
+            return Trained(old, False, was, was, rule, steps, seconds)
         return Trained(best.model, True, was, now, rule, steps, seconds)
 
 

@@ -15,7 +15,7 @@ def whole_name(path: str, suffix: str) -> str:
     OutputError
         If a file of the whole name exists: the dialog has not asked about that one.
     """
-    if path.endswith(suffix):
+    if path.lower().endswith(suffix):
         return path
     if os.path.lexists(path + suffix):
         raise OutputError(
