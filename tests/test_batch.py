@@ -18,6 +18,7 @@ import zarr
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_unet import stack as stack_steps
 from napari_unet.batch import segment_stack
 from napari_unet.batchmodel import BatchModel
 from napari_unet.errors import ImageError, OptionsError, OutputError, UNetError
@@ -227,6 +228,31 @@ def test_interrupted_anywhere_it_goes_on_to_the_same_bytes(
         assert left_over(target.parent) == []
     assert resumed[-1] > resumed[0] > 0
     assert resumed[-1] == report.tiles_done or not link_z  # there is work after tiles
+
+
+def test_plane_that_the_disk_did_not_take_is_written_by_the_next_run(
+    tmp_path: Path,
+    stack: tuple[Path, BatchOptions],
+    bright_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image, options = stack
+    target, other = tmp_path / "two.ome.zarr", tmp_path / "one" / "two.ome.zarr"
+    other.parent.mkdir()
+    batch(image, other, bright_model, options)
+    write, calls = stack_steps.write_levels, iter(range(100))
+
+    def full(*args: Any) -> Any:
+        if next(calls) == 1:
+            raise OutputError("The disk is full.")
+        return (yield from write(*args))
+
+    monkeypatch.setattr(stack_steps, "write_levels", full)
+    with pytest.raises(OutputError, match="disk is full"):
+        batch(image, target, bright_model, options)
+    assert not target.exists()
+    batch(image, target, bright_model, options)
+    assert arrays(target) == arrays(other)
 
 
 KILLED = """
