@@ -38,7 +38,7 @@ _CHECK = 50  # steps between two looks at what was held out
 
 _ALL = (
     "The new model had to be right on as much of all that was painted, or more: now "
-    "{now:.1%}, before {was:.1%} (weighed: the larger a stroke, the less a pixel)."
+    "{now:.1%}, before {was:.1%} (weighed: a pixel of a large stroke counts for less)."
 )
 _HELD = (
     "One place of five was held out: the best model is right on {now:.1%} of what is "
