@@ -92,7 +92,7 @@ def test_first_answer_that_is_taken_back_leaves_the_view_as_it_was(window, monke
     window.until(lambda: not alike(window.labels[untouched], before[untouched]))
     line = window.idle()
     assert "bright stays in use" in line
-    assert "now 80%, before 90%" in line
+    assert "now 80.0%, before 90.0%" in line
     assert window.layer.name == "cells [bright]"
     assert alike(window.labels[untouched], before[untouched])
     assert not window.button("Undo improvement").isEnabled()
