@@ -57,9 +57,9 @@ DENSE = 600.0
 Score = Callable[[Callable[[Image], Classes]], float]
 
 
-def labels(model: Model, image: Image) -> Classes:
+def labels(model: Model, image: Image, device: str = "cpu") -> Classes:
     """Return the classes that `model` finds, as the plugin finds them."""
-    options = SegmentOptions(output="classes", device="cpu")
+    options = SegmentOptions(output="classes", device=device)
     return np.asarray(Verb(segment(model, image, options)).finish().labels)
 
 
@@ -83,21 +83,22 @@ class Method(Protocol):
 class Improve:
     """The plugin's own recipe, as the dock and the command line run it."""
 
-    def __init__(self, model: Model, seed: int, score: Score) -> None:
+    def __init__(self, model: Model, seed: int, score: Score, device: str) -> None:
         self.model, self.seed, self.score = model, seed, score
+        self.device = device
 
     def predict(self, image: Image) -> Classes:
-        return labels(self.model, image)
+        return labels(self.model, image, self.device)
 
     def learn(self, corrections: list[Correction]) -> Round:
-        options = TrainOptions(seconds=SECONDS, seed=self.seed, device="cpu")
+        options = TrainOptions(seconds=SECONDS, seed=self.seed, device=self.device)
         job = fine_tune(self.model, corrections, options)
         event = next(job)
         first, seconds = event.model or self.model, event.seconds
         trained = Verb(job).finish()
         self.model = trained.model
         began = time.perf_counter()
-        quick = self.score(lambda image: labels(first, image))
+        quick = self.score(lambda image: labels(first, image, self.device))
         judging = time.perf_counter() - began
         return Round(round(seconds, 2), quick, trained.published, judging)
 
@@ -171,9 +172,19 @@ class Naive:
 
 
 def run(
-    folder: Path, method: str, *, rounds: int, strokes: int, seed: int, start: str
+    folder: Path,
+    method: str,
+    *,
+    rounds: int,
+    strokes: int,
+    seed: int,
+    start: str,
+    device: str = "cpu",
 ) -> dict[str, Any]:
-    """Let the annotator and one method work together; return what was reached."""
+    """Let the annotator and one method work together; return what was reached.
+
+    `device` is that of `improve`; the others are measured on the processor.
+    """
     train, test, classes = read(folder, seed)
     names = "background", *(f"class {i}" for i in range(1, classes))
     model = new_model(load(start), names, channels=3 if train[0].image.rgb else 1)
@@ -187,7 +198,7 @@ def run(
     if method == "dense":
         return about | {"rounds": [_dense(model, train, seed, score)]}
     learner: Method = {
-        "improve": lambda: Improve(model, seed, score),
+        "improve": lambda: Improve(model, seed, score, device),
         "forest": lambda: Forest(model, seed),
         "naive": lambda: Naive(model, seed),
     }[method]()
@@ -321,6 +332,7 @@ def main() -> None:
     parser.add_argument("--strokes", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", default="nuclei")
+    parser.add_argument("--device", default="cpu", help="on which `improve` works")
     parser.add_argument("--out", type=Path, default=Path("annotation-results"))
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
@@ -333,7 +345,8 @@ def main() -> None:
         print(plot(args.folder))
     else:
         options = {"rounds": args.rounds, "strokes": args.strokes, "start": args.start}
-        found = run(Path(args.what), args.method, seed=args.seed, **options)
+        options |= {"seed": args.seed, "device": args.device}
+        found = run(Path(args.what), args.method, **options)
         print(json.dumps(found))
         if args.json:
             args.json.write_text(json.dumps(found))
