@@ -371,7 +371,9 @@ def test_region_is_aligned_and_reaches_a_halo_further():
 def test_gpu_and_processor_agree(precision):
     model = random_model(classes=("background", "a", "b"), width=16, depth=3)
     image = random_image((500, 700))
-    cpu = run(model, image, SegmentOptions(device="cpu", precision="fp32"))[1]
-    gpu = run(model, image, SegmentOptions(device="cuda", precision=precision))[1]
+    cpu, gpu = (
+        run(model, image, SegmentOptions("classes", device=device, precision=how))[1]
+        for device, how in (("cpu", "fp32"), ("cuda", precision))
+    )
     assert gpu.device.startswith("cuda")
     assert (gpu.labels == cpu.labels).mean() >= 0.999

@@ -9,9 +9,10 @@ import torch
 
 from napari_unet import course, training
 from napari_unet.corrections import FOREGROUND, IGNORE, Correction
-from napari_unet.errors import CorrectionError
+from napari_unet.errors import CorrectionError, MemoryBudgetError
 from napari_unet.examples import read_examples, set_apart
 from napari_unet.images import Image
+from napari_unet.inference import engine
 from napari_unet.inputs import model_input
 from napari_unet.model import Model, UNet, UNetSpec
 from napari_unet.options import SegmentOptions, TrainOptions
@@ -173,6 +174,21 @@ def test_second_round_begins_with_the_first_ones_model() -> None:
     told = (first.model, second.score_before), (second.model, second.score_after)
     for model, value in told:
         assert course.score(model.net, examples, 0) == pytest.approx(value, abs=0.005)
+
+
+@pytest.mark.gpu
+def test_full_card_is_said_in_a_sentence() -> None:
+    image, truth = squares(1)
+    model, corrections = small_model(), [Correction(image, painted(truth))]
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(1e-7)
+    try:
+        with pytest.raises(MemoryBudgetError, match="choose the CPU"):
+            finish(fine_tune(model, corrections, TrainOptions(2, device="cuda")))
+        with pytest.raises(MemoryBudgetError, match="choose the CPU"):
+            engine(model, "cuda")
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
 
 
 def test_no_corrections_say_what_to_paint() -> None:

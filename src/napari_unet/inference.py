@@ -80,7 +80,8 @@ class Engine:
         try:
             x = torch.from_numpy(window)[None].to(self.device)
             x = x.contiguous(memory_format=torch.channels_last)
-            logits: torch.Tensor = self.net(x)
+            with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+                logits: torch.Tensor = self.net(x)  # float32 is float32
             return logits[0]
         except torch.OutOfMemoryError as error:
             y, x_ = window.shape[1:]
@@ -111,11 +112,19 @@ def engine(model: Model, device: str = "auto", precision: Precision = "auto") ->
     ------
     OptionsError
         If a named device does not exist here.
+    MemoryBudgetError
+        If its memory is too full for the net.
     """
     where, reason = best_device(device)
     dtype = _dtype(where, precision)
-    net = fold(model.net).to(where, dtype)
-    net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    try:
+        net = fold(model.net).to(where, dtype)
+        net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    except torch.OutOfMemoryError as error:
+        raise MemoryBudgetError(
+            f"The memory of {where} is full: not even the net fits. Close what else "
+            "uses it, or choose the CPU."
+        ) from error
     return Engine(net, model.spec, where, dtype, reason, _resident())
 
 

@@ -16,7 +16,7 @@ from .checkpoint import read_checkpoint, task, write_checkpoint
 from .contest import Contest, Trained, TrainStep, copied
 from .corrections import Correction
 from .course import Course, Pace, score
-from .errors import CorrectionError
+from .errors import CorrectionError, MemoryBudgetError
 from .examples import Example, read_examples, set_apart
 from .headfit import Fit, fit_head, with_hypercolumn
 from .model import Model, best_device
@@ -75,9 +75,17 @@ def fine_tune(
         If an image does not fit the model, or cannot be read.
     OutputError
         If `resume` cannot be written.
+    MemoryBudgetError
+        If the memory of the graphics card is full.
     """
-    lesson = _Lesson(model, corrections, options or TrainOptions(), resume)
-    return (yield from lesson.dense() if lesson.is_dense else lesson.sparse())
+    try:
+        lesson = _Lesson(model, corrections, options or TrainOptions(), resume)
+        return (yield from lesson.dense() if lesson.is_dense else lesson.sparse())
+    except torch.OutOfMemoryError as error:
+        raise MemoryBudgetError(
+            "Learning does not fit the memory of the graphics card. Close what else "
+            "uses it, or choose the CPU."
+        ) from error
 
 
 def judge(
