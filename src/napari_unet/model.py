@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -178,7 +179,8 @@ def best_device(name: str = "auto") -> tuple[torch.device, str]:
         device = torch.device(name)
         if device.type not in _DEVICES:
             raise RuntimeError("no device that computes")
-        torch.empty(1, device=device)
+        with suppress(torch.OutOfMemoryError):  # it is there, and full
+            torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise OptionsError(
             f"The device {name!r} does not exist here ({_why_no_gpu()}). "
