@@ -30,7 +30,7 @@ Ids = NDArray[np.int32]
 Classes = NDArray[np.uint8]
 
 _LARGEST = np.iinfo(np.int32).max
-_ROWS = 256  # are counted at a time
+_ROWS = 256  # are looked at at a time
 
 
 def label_tile(classes: Classes, *, boundary: int | None, reach: int = 3) -> Ids:
@@ -128,7 +128,7 @@ def label_blocks(
         sizes = _sizes(ids)
         lut, count = _number(np.arange(len(sizes)), sizes, first, min_size)
         if not _is_identity(lut):
-            ids = lut[ids]
+            _renumber(ids, lut)
         work.write(boxes[0], ids)
         return count
     pairs, sizes = yield from _scan(work)
@@ -191,9 +191,11 @@ def _seeds(classes: Classes, boundary: int | None) -> tuple[Ids, int]:
         box = _extent(where)
         if box is None:
             continue
+        if not count:
+            count = ndimage.label(where[box], structure, output=ids[box])
+            continue
         part, found = ndimage.label(where[box], structure)
-        if count:
-            part[part > 0] += count
+        part[part > 0] += count
         ids[box] += part  # classes are disjoint
         count += found
     return ids, count
@@ -219,12 +221,13 @@ def _grow(classes: Classes, ids: Ids, boundary: int, reach: int) -> Ids:
     padded = np.zeros((height + 2, width + 2), np.int32)
     padded[1:-1, 1:-1] = ids
     flat = padded.reshape(-1)
-    todo = np.flatnonzero(np.pad(classes == boundary, 1))
+    todo = np.flatnonzero(classes == boundary)
+    todo += todo // width * 2 + (width + 3)  # where they are in `padded`
     flat[todo] = 0  # a neighbouring block may have grown here already
     for _ in range(reach):
-        found = flat[todo - (width + 2)]
+        found = flat.take(todo - (width + 2))
         for step in (-1, 1, width + 2):
-            np.copyto(found, flat[todo + step], where=found == 0)
+            np.copyto(found, flat.take(todo + step), where=found == 0)
         taken = found > 0
         if not taken.any():
             break
@@ -321,16 +324,31 @@ def _number(
     return numbers[roots], count
 
 
-def _sizes(ids: Ids) -> NDArray[np.int64]:
-    """Return how many pixels have each id, 0 included.
+def _runs(ids: Ids) -> Iterator[tuple[Ids, Ids, NDArray[np.intp]]]:
+    """Yield some rows at a time, the id of every run in them, and its length.
 
-    Some rows at a time: numpy makes 8 bytes of every pixel that it counts.
+    Runs are far fewer than pixels; some rows at a time bound what they take.
     """
-    sizes = np.zeros(int(ids.max(initial=0)) + 1, np.int64)
     for i in range(0, len(ids), _ROWS):
-        part = np.bincount(ids[i : i + _ROWS].reshape(-1))
-        sizes[: len(part)] += part
+        rows = ids[i : i + _ROWS]
+        flat = rows.reshape(-1)
+        ends = np.append(np.flatnonzero(flat[1:] != flat[:-1]), flat.size - 1)
+        yield rows, flat[ends], np.diff(ends, prepend=-1)
+
+
+def _sizes(ids: Ids) -> NDArray[np.int64]:
+    """Return how many pixels have each id, 0 included."""
+    sizes = np.zeros(int(ids.max(initial=0)) + 1, np.int64)
+    for _, values, lengths in _runs(ids):
+        part = np.bincount(values, weights=lengths)
+        sizes[: len(part)] += part.astype(np.int64)
     return sizes
+
+
+def _renumber(ids: Ids, lut: Ids) -> None:
+    """Do ``ids[:] = lut[ids]``, but look up runs instead of pixels."""
+    for rows, values, lengths in _runs(ids):
+        rows[:] = np.repeat(lut[values], lengths).reshape(rows.shape)
 
 
 def _is_identity(lut: Ids) -> bool:
