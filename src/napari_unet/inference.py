@@ -2,6 +2,7 @@
 
 import copy
 import time
+import weakref
 from collections.abc import Generator
 from dataclasses import dataclass
 
@@ -34,6 +35,9 @@ _FREE = 0.5  # part of the free memory that is taken when nobody says how much
 _CARD = 0.8  # the same of a graphics card's
 _HOST = 32  # bytes per pixel of a window on its way to the card and back
 _SLACK = 90 * 2**20  # allocator, convolution scratch, interpreter: measured up to 91 MB
+
+_Prepared = dict[tuple[torch.device, torch.dtype], UNet]
+_prepared: weakref.WeakKeyDictionary[UNet, _Prepared] = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,8 @@ class Engine:
 def engine(model: Model, device: str = "auto", precision: Precision = "auto") -> Engine:
     """Prepare `model` for `device`; the model itself is not changed.
 
+    Its net is prepared once, and kept for as long as the model is.
+
     Raises
     ------
     OptionsError
@@ -117,15 +123,22 @@ def engine(model: Model, device: str = "auto", precision: Precision = "auto") ->
     """
     where, reason = best_device(device)
     dtype = _dtype(where, precision)
+    prepared = _prepared.setdefault(model.net, {})
+    if (where, dtype) not in prepared:
+        prepared[where, dtype] = _prepare(model.net, where, dtype)
+    net = prepared[where, dtype]
+    return Engine(net, model.spec, where, dtype, reason, _resident())
+
+
+def _prepare(net: UNet, device: torch.device, dtype: torch.dtype) -> UNet:
     try:
-        net = fold(model.net).to(where, dtype)
-        net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        folded: UNet = fold(net).to(device, dtype)
+        return folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
     except torch.OutOfMemoryError as error:
         raise MemoryBudgetError(
-            f"The memory of {where} is full: not even the net fits. Close what else "
+            f"The memory of {device} is full: not even the net fits. Close what else "
             "uses it, or choose the CPU."
         ) from error
-    return Engine(net, model.spec, where, dtype, reason, _resident())
 
 
 def _dtype(device: torch.device, precision: Precision) -> torch.dtype:
