@@ -393,6 +393,7 @@ window.segmented()
 window.paint(99, (40, 20), (40, 40))
 window.erase((30, 20), (30, 40))
 window.correct.form.seconds.setValue(600)
+window.until(lambda: "torch._dynamo" in sys.modules)  # loaded while people paint
 window.click("Improve")
 window.until(lambda: window.correct.form.progress.bar.value() > 0)
 window.paint(98, (50, 20), (50, 40))

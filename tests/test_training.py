@@ -1,7 +1,10 @@
 """Learning from strokes: better where nobody painted, never at the old model's cost."""
 
 import math
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,14 +13,14 @@ import torch
 from napari_unet import course, training
 from napari_unet.corrections import FOREGROUND, IGNORE, Correction
 from napari_unet.errors import CorrectionError, MemoryBudgetError
-from napari_unet.examples import read_examples, set_apart
+from napari_unet.examples import as_images, read_examples, set_apart
 from napari_unet.images import Image
 from napari_unet.inference import engine
 from napari_unet.inputs import model_input
 from napari_unet.model import Model, UNet, UNetSpec
 from napari_unet.options import SegmentOptions, TrainOptions
 from napari_unet.pixels import read_pixels
-from napari_unet.training import Trained, TrainStep, fine_tune
+from napari_unet.training import Trained, TrainStep, fine_tune, judge
 from napari_unet.verbs import Verb
 from napari_unet.views import Views
 
@@ -186,9 +189,28 @@ def test_full_card_is_said_in_a_sentence() -> None:
         with pytest.raises(MemoryBudgetError, match="choose the CPU"):
             finish(fine_tune(model, corrections, TrainOptions(2, device="cuda")))
         with pytest.raises(MemoryBudgetError, match="choose the CPU"):
+            judge(model, model, corrections, TrainOptions(2, device="cuda"))
+        with pytest.raises(MemoryBudgetError, match="choose the CPU"):
             engine(model, "cuda")
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+def test_nothing_is_loaded_late_when_it_was_loaded_before() -> None:
+    code = (
+        "import sys\n"
+        "from test_training import Correction, painted, small_model, squares\n"
+        "from napari_unet.training import fine_tune, warm_up\n"
+        "assert 'torch._dynamo' not in sys.modules\n"
+        "warm_up()\n"
+        "before = {*sys.modules}\n"
+        "image, truth = squares(1)\n"
+        "next(fine_tune(small_model(), [Correction(image, painted(truth))]))\n"
+        "late = {*sys.modules} - before\n"
+        "sys.exit(str(late) if len(late) > 5 else 0)"
+    )
+    here = Path(__file__).parent
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=here, check=True)
 
 
 def test_no_corrections_say_what_to_paint() -> None:
@@ -321,6 +343,22 @@ def test_a_fifth_of_the_places_is_held_out_and_nothing_of_it_is_learned() -> Non
         out = any(h.image is one.image for h in held)
         assert bool((other.target == IGNORE).all()) == out
         assert float(other.weight.sum()) == (0 if out else float(one.weight.sum()))
+
+
+def test_labelled_pixels_of_a_class_weigh_alike_and_classes_by_their_root() -> None:
+    corrections = labelled(2)
+    corrections[0].target[:8] = IGNORE
+    found = as_images(read_examples(small_model(), corrections))
+    target = torch.cat([e.target.flatten() for e in found])
+    weight = torch.cat([e.weight.flatten() for e in found])
+    assert float(weight.sum()) == pytest.approx(1, abs=1e-5)
+    assert not weight[target == IGNORE].any()
+    sums, roots = {}, {}
+    for value in (0, 1):
+        own = weight[target == value]
+        assert len(own.unique()) == 1
+        sums[value], roots[value] = float(own.sum()), math.sqrt(len(own))
+    assert sums[1] / sums[0] == pytest.approx(roots[1] / roots[0], rel=1e-4)
 
 
 def test_few_places_are_not_held_out() -> None:

@@ -6,7 +6,7 @@ A stroke is one statement, however long: its weight grows with the root of its p
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ __all__ = [
     "Example",
     "Piece",
     "View",
+    "as_images",
     "read_examples",
     "set_apart",
 ]
@@ -199,6 +200,22 @@ def _weights(
         each = piece.weight / len(piece.rows) / total
         weights[piece.rows, piece.columns] = each
     return weights
+
+
+def as_images(examples: Sequence[Example]) -> list[Example]:
+    """Return the same, weighed pixel by pixel: where all is labelled, none is a stroke.
+
+    All pixels of a class weigh alike, and the whole class by the root of how many they
+    are: what is thin or rare is seen, and what is common still counts for more. The
+    weights sum to one.
+    """
+    count = torch.zeros(IGNORE + 1)
+    for example in examples:
+        count += torch.bincount(example.target.flatten(), minlength=IGNORE + 1)
+    each = count.clamp_min(1).rsqrt()
+    each[IGNORE] = 0
+    each /= (each * count).sum()
+    return [replace(e, weight=each[e.target.long()]) for e in examples]
 
 
 def set_apart(

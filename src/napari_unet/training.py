@@ -7,6 +7,7 @@ is its teacher on all pixels that nobody looked at, and the more so the better i
 
 import math
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -17,13 +18,13 @@ from .contest import Contest, Trained, TrainStep, copied
 from .corrections import Correction
 from .course import Course, Pace, score
 from .errors import CorrectionError, MemoryBudgetError
-from .examples import Example, read_examples, set_apart
+from .examples import Example, as_images, read_examples, set_apart
 from .headfit import Fit, fit_head, with_hypercolumn
 from .model import Model, best_device
 from .options import TrainOptions
 from .unet import UNet
 
-__all__ = ["TrainStep", "Trained", "fine_tune", "judge"]
+__all__ = ["TrainStep", "Trained", "fine_tune", "judge", "warm_up"]
 
 _STEPS, _EACH = 40, 500  # steps at most, and one more for so many reviewed pixels
 _RATE, _MANY = 3e-4, 32  # learning rate; strokes for which it is not too high
@@ -42,7 +43,8 @@ _ALL = (
 )
 _HELD = (
     "One place of five was held out: the best model is right on {now:.1%} of what is "
-    "labelled there, the model before on {was:.1%}."
+    "labelled there, the model before on {was:.1%} (weighed: a pixel of a common class "
+    "counts for less)."
 )
 
 
@@ -78,14 +80,9 @@ def fine_tune(
     MemoryBudgetError
         If the memory of the graphics card is full.
     """
-    try:
+    with _told_when_full():
         lesson = _Lesson(model, corrections, options or TrainOptions(), resume)
         return (yield from lesson.dense() if lesson.is_dense else lesson.sparse())
-    except torch.OutOfMemoryError as error:
-        raise MemoryBudgetError(
-            "Learning does not fit the memory of the graphics card. Close what else "
-            "uses it, or choose the CPU."
-        ) from error
 
 
 def judge(
@@ -100,14 +97,34 @@ def judge(
 
     Raises
     ------
-    CorrectionError, ImageError
+    CorrectionError, ImageError, MemoryBudgetError
         As `fine_tune`.
     """
-    lesson = _Lesson(before, corrections, options or TrainOptions(), None)
-    device = next(lesson.teacher.parameters()).device
-    nets = lesson.teacher, copied(after.net).to(device)
-    was, now = (round(lesson.score(net), 4) for net in nets)
+    with _told_when_full():
+        lesson = _Lesson(before, corrections, options or TrainOptions(), None)
+        device = next(lesson.teacher.parameters()).device
+        nets = lesson.teacher, copied(after.net).to(device)
+        was, now = (round(lesson.score(net), 4) for net in nets)
     return was, now
+
+
+def warm_up() -> None:
+    """Load what PyTorch puts off until something learns: seconds, once in a process.
+
+    To be called in a thread while people paint; the first answer comes sooner then.
+    """
+    torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
+
+
+@contextmanager
+def _told_when_full() -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise MemoryBudgetError(
+            "Learning does not fit the memory of the graphics card. Close what else "
+            "uses it, or choose the CPU."
+        ) from error
 
 
 class _Lesson:
@@ -133,9 +150,11 @@ class _Lesson:
             )
         self.strokes = len(pieces)
         self.reviewed = sum(len(piece.rows) for piece in pieces)
-        self.learn, self.held = set_apart(self.examples, options.seed)
         pixels = sum(e.target.numel() for e in self.examples)
-        self.is_dense = bool(self.held) and self.reviewed >= _DENSE * pixels
+        self.learn, self.held = self.examples, list[Example]()
+        if self.reviewed >= _DENSE * pixels:
+            self.learn, self.held = set_apart(as_images(self.examples), options.seed)
+        self.is_dense = bool(self.held)
         self.seed = options.seed + self.reviewed  # each round looks elsewhere
         torch.manual_seed(self.seed)
         device, _ = best_device(options.device)

@@ -269,6 +269,8 @@ class CorrectDock(QWidget):
             form.curve.clear()
         form.curve.set_models(score_points(desk.project), desk.known_as)
         self.glasses.follow()
+        if desk.correcting is not None:
+            self.learning.warm_up()
         self._show_state()
 
     def _show_state(self) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_unet.model import Model
     from napari_unet.training import Trained, TrainStep
 
-__all__ = ["ImproveRequest", "Improved", "Learned", "improving"]
+__all__ = ["ImproveRequest", "Improved", "Learned", "improving", "warm_up"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,13 @@ class Improved:
     steps: int
     seconds: float
     compared: list["Compared"]
+
+
+def warm_up() -> None:
+    """Load what the first lesson needs, so that its first answer comes sooner."""
+    from napari_unet import training
+
+    training.warm_up()
 
 
 def improving(

@@ -1,6 +1,7 @@
 """Improve, Stop, Undo improvement, Save model as...: what happens at their clicks."""
 
 import math
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from .correct_form import CorrectForm
 from .correcting import note_model
 from .desk import Desk
 from .filler import Filler
-from .improving import Improved, ImproveRequest, Learned, improving
+from .improving import Improved, ImproveRequest, Learned, improving, warm_up
 from .kinship import source_of
 from .result import Result
 from .said import improved_line
@@ -53,12 +54,19 @@ class Learning(QObject):
         self.compared_in: Project | None = None
         self.compared_by = ""
         self.learnt_in: Project | None = None
+        self._warm = False
         form.improve.clicked.connect(self._on_improve)
         form.stop.clicked.connect(task.stop)
         form.undo.clicked.connect(self._on_undo)
         form.history.wanted.connect(self._use)
         form.save.clicked.connect(self._on_save)
         task.yielded.connect(self._on_event)
+
+    def warm_up(self) -> None:
+        """Load what the first lesson needs, once, while people paint."""
+        if not self._warm:
+            self._warm = True
+            threading.Thread(target=warm_up, name="napari-unet warm-up").start()
 
     def _on_improve(self) -> None:
         desk = self._desk
