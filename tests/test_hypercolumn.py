@@ -7,8 +7,9 @@ import pytest
 import torch
 from scipy import ndimage
 
+from napari_unet.folding import fold
 from napari_unet.hypercolumn import local_filters
-from napari_unet.inference import engine, fold
+from napari_unet.inference import engine
 from napari_unet.model import Model, UNet, UNetSpec, load, save
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from test_predict import random_model
 
-from napari_unet.inference import fold
+from napari_unet.folding import fold
 from napari_unet.strips import forward_steps
 from napari_unet.verbs import Verb
 

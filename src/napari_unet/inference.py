@@ -1,6 +1,5 @@
 """How a net is run fast: BatchNorm folded, channels last, the device's best dtype."""
 
-import copy
 import time
 import weakref
 from collections.abc import Generator
@@ -10,11 +9,10 @@ import numpy as np
 import psutil
 import torch
 from numpy.typing import NDArray
-from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .autocast import fast_dtype
 from .errors import MemoryBudgetError
+from .folding import fold
 from .model import Model, UNet, UNetSpec, best_device
 from .options import Precision
 from .strips import forward_steps
@@ -24,7 +22,6 @@ __all__ = [
     "Engine",
     "bytes_per_pixel",
     "engine",
-    "fold",
     "host_bytes",
     "memory_need",
     "memory_pixels",
@@ -146,20 +143,6 @@ def _dtype(device: torch.device, precision: Precision) -> torch.dtype:
     if precision != "auto":
         return torch.bfloat16 if precision == "bf16" else torch.float32
     return torch.float16 if device.type == "cuda" else fast_dtype(device)
-
-
-def fold(net: UNet) -> UNet:
-    """Return a copy of `net` in eval mode, each BatchNorm inside its convolution."""
-    folded = copy.deepcopy(net).eval()
-    for block in (*folded.encoder, folded.bottleneck, *folded.decoder):
-        layers = list(block)
-        for i, layer in enumerate(layers):
-            if isinstance(layer, nn.BatchNorm2d):
-                block[i - 1] = fuse_conv_bn_eval(layers[i - 1], layer)
-                block[i] = nn.Identity()
-    if folded.spec.hypercolumn:
-        folded.hypercolumn.fold()
-    return folded
 
 
 def bytes_per_pixel(spec: UNetSpec, itemsize: int = 4, *, strips: bool = False) -> int:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from .autocast import fast_dtype
 from .corrections import IGNORE
 from .examples import Example, Piece, View
-from .inference import fold
+from .folding import fold
 from .tiling import Box
 from .unet import UNet
 from .views import altered_view
