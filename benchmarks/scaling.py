@@ -1,19 +1,21 @@
 """Whether time and memory per megapixel stay flat from small images to large ones.
 
-    python benchmarks/scaling.py [--megapixels 16 64 256 1024] [--json FILE]
+    python benchmarks/scaling.py [--megapixels 16 64 256 1024] [--repeats 3]
 
 Every size is segmented in a process of its own, to classes in a file on the disk, from
 an image that is mapped from the disk; the net is a small one (width 4, depth 2), so
-that a gigapixel takes minutes. The process is warm: it has segmented 16 Mpx before.
+that a gigapixel takes minutes. The process is warm: it has segmented 36 Mpx before,
+another size than any that is measured, which would find its own memory waiting.
 `held` is the peak of the resident memory above what it held before that, without the
 pages of the two files, which the system takes back whenever it likes. Time is that of
-the process's threads, so that others do not count.
+the process's threads, so XX
 """
 
 import argparse
 import json
 import math
 import multiprocessing
+import statistics
 import tempfile
 import threading
 import time
@@ -30,7 +32,7 @@ from napari_unet.options import SegmentOptions
 from napari_unet.predict import segment
 from napari_unet.samples import sample_path
 
-WARM = 4096  # side of what is segmented first: windows are as large as they become
+WARM = 4096
 FLAT_TIME, FLAT_MEMORY = 1.15, 1.10  # the largest ratio between two sizes
 
 
@@ -52,7 +54,7 @@ def write_image(path: Path, side: int) -> None:
 
 
 class Peak:
-    """The greatest private resident memory, looked at fifty times a second."""
+    """The greatest private resident memory, looked at 500 times a second."""
 
     def __init__(self) -> None:
         self.bytes, self._stop = 0, threading.Event()
@@ -67,7 +69,7 @@ class Peak:
         self._thread.join()
 
     def _look(self) -> None:
-        while not self._stop.wait(0.02):
+        while not self._stop.wait(0.002):
             self.bytes = max(self.bytes, private())
 
 
@@ -94,15 +96,23 @@ def run(folder: str, side: int, sending: Any) -> None:
     sending.send((time.process_time() - began, peak.bytes - before))
 
 
-def measure(megapixels: int) -> dict[str, float]:
-    side = round(math.sqrt(megapixels * 2**20))
+def measured(side: int) -> tuple[float, int]:
+    """Return the seconds and the bytes of one process."""
     context = multiprocessing.get_context("spawn")
     receiving, sending = context.Pipe(duplex=False)
     with tempfile.TemporaryDirectory() as folder:
         process = context.Process(target=run, args=(folder, side, sending))
         process.start()
-        seconds, held = receiving.recv()
+        found: tuple[float, int] = receiving.recv()
         process.join()
+    return found
+
+
+def measure(megapixels: int, repeats: int) -> dict[str, float]:
+    side = round(math.sqrt(megapixels * 2**20))
+    seconds, held = map(
+        statistics.median, zip(*(measured(side) for _ in range(repeats)), strict=True)
+    )
     return {
         "megapixels": megapixels,
         "side": side,
@@ -121,9 +131,10 @@ def main() -> None:
     parser.add_argument(
         "--megapixels", type=int, nargs="+", default=[16, 64, 256, 1024]
     )
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    rows = [measure(n) for n in args.megapixels]
+    rows = [measure(n, args.repeats) for n in args.megapixels]
     print("| Mpx | side | s/Mpx | held |\n|---|---|---|---|")
     for row in rows:
         print(

@@ -261,6 +261,7 @@ class _Job:
                 provisional = max(provisional, int(values.max(initial=0)) + 1)
             if not objects or len(tiles) > 1:
                 yield self._finished(plane, core, values)
+            del logits, values  # not held while the next window is computed
         if not objects:
             return 0
         found = yield from self._join(plane, target, part, first)
