@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from .autocast import fast_dtype
 from .errors import MemoryBudgetError
-from .folding import fold
+from .folding import ready
 from .model import Model, UNet, UNetSpec, best_device
 from .options import Precision
-from .strips import forward_steps
+from .strips import Workspace, forward_steps
 from .verbs import Verb
 
 __all__ = [
@@ -65,14 +65,17 @@ class Engine:
         """
         return Verb(self.steps(window)).finish().float()
 
-    def steps(self, window: NDArray[np.float32]) -> Generator[None, None, torch.Tensor]:
+    def steps(
+        self, window: NDArray[np.float32], space: Workspace | None = None
+    ) -> Generator[None, None, torch.Tensor]:
         """Do the same, logits in `dtype`, and yield often enough to be cancelled.
 
         A processor computes in strips: a window may be as large as its memory allows.
         A graphics card computes the window at once.
         """
         if self.device.type == "cpu":
-            logits = yield from forward_steps(self.net, torch.from_numpy(window)[None])
+            image = torch.from_numpy(window)[None]
+            logits = yield from forward_steps(self.net, image, space)
             return logits[0]
         return self._at_once(window)
 
@@ -129,8 +132,7 @@ def engine(model: Model, device: str = "auto", precision: Precision = "auto") ->
 
 def _prepare(net: UNet, device: torch.device, dtype: torch.dtype) -> UNet:
     try:
-        folded: UNet = fold(net).to(device, dtype)
-        return folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return ready(net, device, dtype)
     except torch.OutOfMemoryError as error:
         raise MemoryBudgetError(
             f"The memory of {device} is full: not even the net fits. Close what else "
@@ -151,16 +153,14 @@ def bytes_per_pixel(spec: UNetSpec, itemsize: int = 4, *, strips: bool = False) 
     At once, that is the topmost concatenation: the skip, the decoder's half, both
     together, and what came from below: 4.5 x width channels; or, where there is a
     hypercolumn, its finest level: filters in float32, and features and hidden channels
-    three times. In strips, it is the second level: two skips, what came from below, and
-    what becomes of it: 2.25 x width channels. The rest holds the window, the logits and
-    their softmax.
+    three times. In strips, it is what all levels hold, some of it for the next window:
+    less than 3 x width channels. The rest holds the window, the logits and their
+    softmax.
     """
     rest = 4 * (3 * spec.in_channels + 4 * len(spec.classes))
     if strips:
         hidden = 8 * spec.in_channels + spec.hypercolumn * itemsize
-        return (
-            9 * spec.width * itemsize // 4 + (hidden if spec.hypercolumn else 0) + rest
-        )
+        return 3 * spec.width * itemsize + (hidden if spec.hypercolumn else 0) + rest
     top = 9 * spec.width * itemsize // 2
     if spec.hypercolumn:
         filters = 4 * 20 * spec.in_channels

@@ -28,6 +28,7 @@ from .options import Output, SegmentOptions
 from .planetiles import PlaneTiles, plan_plane
 from .readout import ReadOut
 from .scaling import Intensities
+from .strips import Workspace
 from .tiling import Box, Tile, shifted, whole
 from .verbs import Verb
 
@@ -197,6 +198,7 @@ class _Job:
         self.run, self.source, self.options = run, source, options
         self.kind, self.out = kind, out
         self.not_finite = False
+        self.space = Workspace()
         self.intensities: Intensities | None = None  # None: each plane has its own
         self.tiles: PlaneTiles
         self.done = self.total = 0
@@ -264,6 +266,7 @@ class _Job:
             del logits, values  # not held while the next window is computed
         if not objects:
             return 0
+        self.space = Workspace()  # joining takes the memory that the net has had
         found = yield from self._join(plane, target, part, first)
         if len(tiles) == 1:  # with nothing to join, its objects come with it
             yield self._finished(plane, box, part[whole(part.shape)])
@@ -299,7 +302,7 @@ class _Job:
         window, finite = self.source.window(plane, tile, intensities)
         self.not_finite |= not finite
         said = time.perf_counter()
-        for _ in (verb := Verb(self.run.steps(window))):
+        for _ in (verb := Verb(self.run.steps(window, self.space))):
             if time.perf_counter() - said > _PAUSE:
                 yield Computing(plane, self.done, self.total)
                 said = time.perf_counter()

@@ -17,7 +17,7 @@ from .hypercolumn import RADIUS, Hypercolumn, level_filters
 from .tiling import Box, blocks, round_up, shifted, whole
 from .unet import UNet
 
-__all__ = ["BLOCK", "forward_steps"]
+__all__ = ["BLOCK", "Workspace", "forward_steps"]
 
 _Layer = Callable[[Tensor], Tensor]
 
@@ -27,7 +27,7 @@ _ROUND = 32  # pixels: sides of blocks are multiples, as convolutions like it
 
 @torch.inference_mode()
 def forward_steps(
-    net: UNet, image: Tensor, block: int = BLOCK
+    net: UNet, image: Tensor, space: "Workspace | None" = None, block: int = BLOCK
 ) -> Generator[None, None, Tensor]:
     """Do what ``net(image)`` does, and yield after every block.
 
@@ -37,6 +37,8 @@ def forward_steps(
         In eval mode.
     image
         (1, C, Y, X) float32, as for the net.
+    space
+        Where the features of earlier images of this size were, to be used again.
     block
         Bytes that a block of one layer takes, about.
 
@@ -45,13 +47,14 @@ def forward_steps(
     Tensor
         Logits (1, K, Y, X), of the dtype of the weights.
     """
-    work = _Forward(net, image, block)
+    work = _Forward(net, image, space or Workspace(), block)
     x = image.to(work.dtype)
     skips = []
     for level in range(net.spec.depth):
         skip, x = yield from work.encode(x, level)
         skips.append(skip)
-    x = net.bottleneck(x)
+    below, x = x, net.bottleneck(x)
+    work.space.give(below)
     if work.column is not None:
         work.column.read(x, whole(x.shape), net.spec.depth)
     yield
@@ -60,11 +63,42 @@ def forward_steps(
     return x
 
 
+class Workspace:
+    """Memory for features, which the next image of the same size takes again.
+
+    Fresh memory is dear: the system fills it with zeros first.
+    """
+
+    def __init__(self) -> None:
+        self._size: torch.Size | None = None
+        self._free: list[Tensor] = []
+
+    def begin(self, size: torch.Size) -> None:
+        """Forget what was of another size."""
+        if size != self._size:
+            self._size, self._free = size, []
+
+    def take(
+        self, channels: int, height: int, width: int, dtype: torch.dtype
+    ) -> Tensor:
+        """Return (1, channels, height, width) of anything, channels last."""
+        for i, features in enumerate(self._free):
+            if features.numel() == channels * height * width:
+                flat = self._free.pop(i).permute(0, 2, 3, 1)
+                return flat.view(1, height, width, channels).permute(0, 3, 1, 2)
+        return _empty(channels, height, width, dtype)
+
+    def give(self, features: Tensor) -> None:
+        """Take back what is needed no more."""
+        self._free.append(features)
+
+
 class _Forward:
     """One pass of a net over one image."""
 
-    def __init__(self, net: UNet, image: Tensor, block: int) -> None:
-        self.net, self.block = net, block
+    def __init__(self, net: UNet, image: Tensor, space: Workspace, block: int) -> None:
+        self.net, self.space, self.block = net, space, block
+        space.begin(image.shape)
         self.dtype = net.head.weight.dtype
         self.margin = net.spec.convs_per_block
         self.column = _Column(net, image) if net.spec.hypercolumn else None
@@ -74,13 +108,15 @@ class _Forward:
     ) -> Generator[None, None, tuple[Tensor, Tensor]]:
         """Return the features of a level, and what of them goes on to the next."""
         channels, (height, width) = self.net.spec.width << level, x.shape[2:]
-        skip = _empty(channels, height, width, self.dtype)
-        pooled = _empty(channels, height // 2, width // 2, self.dtype)
+        skip = self.space.take(channels, height, width, self.dtype)
+        pooled = self.space.take(channels, height // 2, width // 2, self.dtype)
         for box in self._blocks(skip):
             y = _apply(self.net.encoder[level], x, box, self.margin)
             _at(skip, box).copy_(y)
             _at(pooled, _halved(box)).copy_(_pool(y))
             yield
+        if level:
+            self.space.give(x)
         return skip, pooled
 
     def decode(
@@ -89,9 +125,10 @@ class _Forward:
         """Return the features of a level, or the logits at the finest."""
         up, layer = self.net.up[-1 - level], self.net.decoder[-1 - level]
         channels, height, width = skip.shape[1:]
-        if level == 0:
-            channels = self.net.head.out_channels
-        found = _empty(channels, height, width, self.dtype)
+        if level:
+            found = self.space.take(channels, height, width, self.dtype)
+        else:  # the caller's to keep
+            found = _empty(self.net.head.out_channels, height, width, self.dtype)
         for box in self._blocks(skip):
             wide = _widened(box, self.margin, skip)
             x = torch.cat([_at(skip, wide), _enlarged(up, below, wide)], 1)
@@ -103,6 +140,9 @@ class _Forward:
                 if level == 0:
                     _at(found, box).add_(self.column.head.classify(seen))
             yield
+        self.space.give(skip)
+        if level + 1 < self.net.spec.depth:
+            self.space.give(below)
         return found
 
     def _blocks(self, features: Tensor) -> Iterator[Box]:
