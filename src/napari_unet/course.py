@@ -11,9 +11,10 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-from .autocast import forward
+from .autocast import fast_dtype, forward
 from .corrections import IGNORE
 from .examples import Example
+from .folding import ready
 from .losses import Belief, distance, evenly, pixel_loss, right
 from .unet import UNet
 from .views import Views
@@ -61,9 +62,10 @@ class Course:
         dense: bool,
         seed: int,
     ) -> None:
-        self.net, self.teacher, self.belief, self.dense = net, teacher, belief, dense
+        self.net, self.belief, self.dense = net, belief, dense
         self.mean = copy.deepcopy(net)
         self.device = next(net.parameters()).device
+        self.teacher = ready(teacher, self.device, fast_dtype(self.device))
         self.seed = seed
         self.views = Views(examples, _VIEW, seed)
         self.learnt = list(net.requires_grad_(True).parameters())
@@ -94,7 +96,7 @@ class Course:
             t.to(self.device) for t in self.views.batch(around, anywhere)
         )
         with torch.no_grad():
-            before = forward(self.teacher, image)
+            before = self.teacher(image).float()
             trust = self.belief.trust * evenly(before, target == IGNORE)
         self.net.train(self.dense)
         logits = forward(self.net, image)

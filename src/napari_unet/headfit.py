@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .autocast import mean_weights
+from .contest import copied
 from .corrections import IGNORE
 from .examples import Example
 from .hypercolumn import Hypercolumn
@@ -66,10 +67,10 @@ def with_hypercolumn(net: UNet) -> UNet:
     The seed of new random weights is PyTorch's.
     """
     if net.spec.hypercolumn:
-        return copy.deepcopy(net)
+        return copied(net)
     student = UNet(replace(net.spec, hypercolumn=_HIDDEN))
     student.load_state_dict(net.state_dict(), strict=False)
-    return student.to(next(net.parameters()).device).eval()
+    return copied(student).to(next(net.parameters()).device)
 
 
 def fit_head(

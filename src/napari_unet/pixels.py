@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from .autocast import fast_dtype
 from .corrections import IGNORE
 from .examples import Example, Piece, View
-from .folding import fold
+from .folding import ready
 from .tiling import Box
 from .unet import UNet
 from .views import altered_view
@@ -68,7 +68,7 @@ def read_pixels(
     """
     random = np.random.default_rng(seed)
     device = next(net.parameters()).device
-    backbone = fold(net).to(fast_dtype(device))
+    backbone = ready(net, device, fast_dtype(device))
     strokes = [(e, piece) for e in examples for piece in e.pieces]
     share = 1.0
     if seconds is not None:
