@@ -99,6 +99,7 @@ class Pyramid:
             self._raise()
             try:
                 self._levels[0][key] = values
+                os.utime(self.path / "zarr.json")
             except OSError as error:
                 raise _refusal(self.path, error) from error
             self._touched |= set(_places(key, self.shape))
@@ -128,11 +129,11 @@ class Pyramid:
                 places, self._touched = self._touched, set()
                 self._timer = None
             try:
+                if places:  # zarr would make a lost folder again
+                    (self.path / "zarr.json").stat()
                 for *plane, row, column in places:
                     y, x = (slice(n * _BLOCK, (n + 1) * _BLOCK) for n in (row, column))
                     follow(self._levels, tuple(plane), (y, x))
-                if places:
-                    os.utime(self.path / "zarr.json")
             except OSError as error:
                 self._failure = _refusal(self.path, error)
 
