@@ -19,6 +19,9 @@ The others are given pixels that are scaled already, and end with classes, witho
 objects. Width 16 is the shipped model; wider ones are the same with every channel in
 copies, so that they find the same nuclei. `agreement` is the part of pixels whose class
 is that of one float32 pass over the whole plane.
+
+The package makes PyTorch take huge pages of memory, and MONAI gains by that in the same
+process. THP_MEM_ALLOC_ENABLE=0 takes them from both: MONAI as its own users have it.
 """
 
 import argparse
