@@ -8,7 +8,8 @@ that a gigapixel takes minutes. The process is warm: it has segmented 36 Mpx bef
 another size than any that is measured, which would find its own memory waiting.
 `held` is the peak of the resident memory above what it held before that, without the
 pages of the two files, which the system takes back whenever it likes. Time is that of
-the process's threads, so XX
+the process's threads, so that others do not count. What the allocator holds differs
+from process to process: medians are given.
 """
 
 import argparse
@@ -32,7 +33,7 @@ from napari_unet.options import SegmentOptions
 from napari_unet.predict import segment
 from napari_unet.samples import sample_path
 
-WARM = 4096
+WARM = 6000  # side of what is segmented first: windows are as large as they become
 FLAT_TIME, FLAT_MEMORY = 1.15, 1.10  # the largest ratio between two sizes
 
 
