@@ -25,6 +25,7 @@ __all__ = [
     "host_bytes",
     "memory_need",
     "memory_pixels",
+    "resident_bytes",
 ]
 
 _ANSWER = 1.2  # seconds that one window may take, so that Cancel is answered within 2 s
@@ -127,7 +128,7 @@ def engine(model: Model, device: str = "auto", precision: Precision = "auto") ->
     if (where, dtype) not in prepared:
         prepared[where, dtype] = _prepare(model.net, where, dtype)
     net = prepared[where, dtype]
-    return Engine(net, model.spec, where, dtype, reason, _resident())
+    return Engine(net, model.spec, where, dtype, reason, resident_bytes())
 
 
 def _prepare(net: UNet, device: torch.device, dtype: torch.dtype) -> UNet:
@@ -218,7 +219,8 @@ def memory_pixels(
     return int(pixels)
 
 
-def _resident() -> int:
+def resident_bytes() -> int:
+    """Return the resident memory of this process."""
     return int(psutil.Process().memory_info().rss)
 
 

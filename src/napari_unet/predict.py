@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from .errors import MemoryBudgetError, OptionsError
 from .events import Computing, Joining, Segmentation, TileDone
+from .heap import return_freed
 from .images import Image
-from .inference import Engine, engine
+from .inference import Engine, engine, resident_bytes
 from .inputs import ModelInput, model_input
 from .labelstore import create_labels, memory_limit, put
 from .model import Model
@@ -205,6 +206,9 @@ class _Job:
 
     def plan(self, view: Box | None, only: bool) -> None:
         """Cut a plane into tiles, or only what is needed for `view`."""
+        if self.options.memory is not None:
+            # Reading the sample of intensities has left a cache.
+            self.run = replace(self.run, resident=resident_bytes())
         held = self.out.nbytes if isinstance(self.out, np.ndarray) else 0
         self.tiles = plan_plane(
             self.run,
@@ -264,13 +268,20 @@ class _Job:
             if not objects or len(tiles) > 1:
                 yield self._finished(plane, core, values)
             del logits, values  # not held while the next window is computed
+            self._give_back()
         if not objects:
             return 0
         self.space = Workspace()  # joining takes the memory that the net has had
+        self._give_back()
         found = yield from self._join(plane, target, part, first)
         if len(tiles) == 1:  # with nothing to join, its objects come with it
             yield self._finished(plane, box, part[whole(part.shape)])
         return found
+
+    def _give_back(self) -> None:
+        """Hold no freed memory where it is bounded: what comes next counts on it."""
+        if self.options.memory is not None:
+            return_freed()
 
     def _finished(
         self, plane: tuple[int, ...], core: Box, labels: NDArray[Any]
