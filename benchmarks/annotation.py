@@ -1,15 +1,18 @@
 """How many strokes does it take? A simulated annotator paints, models learn.
 
     python benchmarks/annotation.py DATASET_DIR [--method improve|forest|naive|dense]
+        [--protocol classes|mistakes] [--same-strokes]
     python benchmarks/annotation.py all DATA --out DIR      sets x methods x seeds
     python benchmarks/annotation.py table DIR               what `all` has found so far
     python benchmarks/annotation.py plot DIR                DIR/annotation.png of it
 
 DATASET_DIR holds images/ and masks/ with TIFFs of equal names; uint16 masks are
 instances (foreground is anything above 0), uint8 masks are classes, and 255 is nobody
-knows. In a round, the annotator (see annotator.py) takes the next image and corrects
-what the model makes of it; the model learns from all strokes so far; then it is tested
-on other images, whose pixels are never used to train, choose or stop.
+knows. The first strokes show every class, or correct mistakes from the beginning
+(--protocol). In a round, the annotator (see annotator.py) takes the next image and
+corrects what the model makes of it; the model learns from all strokes so far; then it
+is tested on other images, whose pixels are never used to train, choose or stop.
+Obedience is the share of all painted pixels that the model is right about.
 """
 
 import argparse
@@ -23,7 +26,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from annotator import Classes, Pair, dice, draw, read
+from annotator import Classes, Pair, dice, draw, read, show
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from skimage.feature import multiscale_basic_features
@@ -49,7 +52,17 @@ SETS = (
     "wbc_jtsc",
     "bbbc030_dic_cho",
 )
+UNSEEN = (  # by whoever chose the recipe
+    "ecoli_phase_trpl",
+    "vnc_sstem_3d",
+    "ovule_cells_3d",
+    "camvid_rgb",
+    "sem_superalloy",
+    "sem_coating",
+    "particles_em",
+)
 METHODS = "improve", "forest", "naive", "dense"
+PROTOCOLS = "classes", "mistakes"
 SECONDS = 20.0  # of compute in a round
 NAIVE = 12.0
 DENSE = 600.0
@@ -180,10 +193,13 @@ def run(
     seed: int,
     start: str,
     device: str = "cpu",
+    protocol: str = "classes",
+    same_strokes: bool = False,
 ) -> dict[str, Any]:
     """Let the annotator and one method work together; return what was reached.
 
-    `device` is that of `improve`; the others are measured on the processor.
+    `device` is that of `improve`; the others are measured on the processor. A forest
+    learns from the `same_strokes` beside it, if that is asked for.
     """
     train, test, classes = read(folder, seed)
     names = "background", *(f"class {i}" for i in range(1, classes))
@@ -194,6 +210,7 @@ def run(
         return round(float(np.mean(values)), 4)
 
     about = {"dataset": folder.name, "method": method, "seed": seed}
+    about |= {"protocol": protocol}
     about["start_dice"] = score(lambda image: labels(model, image))
     if method == "dense":
         return about | {"rounds": [_dense(model, train, seed, score)]}
@@ -204,12 +221,16 @@ def run(
     }[method]()
     targets = [np.full(p.truth.shape, IGNORE, np.uint8) for p in train]
     rng = np.random.default_rng(seed)
+    peer = Forest(model, seed) if same_strokes else None
     done, found = 0, []
     for number in range(rounds):
         pair, target = train[number % len(train)], targets[number % len(train)]
+        shown, showing = 0, 0.0
+        if number == 0 and protocol == "classes":
+            shown, showing = show(pair.truth, target)
         seen = learner.predict(pair.image)
-        new, painting = draw(seen, pair.truth, target, strokes, rng)
-        done += new
+        new, painting = draw(seen, pair.truth, target, strokes - shown, rng)
+        done += shown + new
         corrections = _corrections(train, targets)
         began = time.perf_counter()
         result = learner.learn(corrections)
@@ -219,14 +240,37 @@ def run(
             "pixels": sum(int(c.reviewed.sum()) for c in corrections),
         }
         row |= {
-            "annotation_s": round(painting, 2),
+            "annotation_s": round(showing + painting, 2),
             "compute_s": round(seconds - result.judging, 2),
         }
         row |= {"first_s": result.first_s, "first_dice": result.first_dice}
         row |= {"dice": score(learner.predict), "published": result.published}
+        row |= _on_annotated(learner, train, targets, classes)
+        if peer is not None:
+            peer.learn(corrections)
+            row["forest_dice"] = score(peer.predict)
         found.append(row)
         print(folder.name, method, seed, row, flush=True)
     return about | {"rounds": found}
+
+
+def _on_annotated(
+    learner: Method, train: list[Pair], targets: list[Classes], classes: int
+) -> dict[str, float]:
+    """Return what people see: painted pixels that are obeyed, Dice beside them."""
+    good = total = 0
+    values = []
+    for pair, target in zip(train, targets, strict=True):
+        painted = target != IGNORE
+        if painted.any():
+            labelled = learner.predict(pair.image)
+            good += int((labelled == target)[painted].sum())
+            total += int(painted.sum())
+            values.append(dice(labelled, pair.truth, classes))
+    return {
+        "obedience": round(good / total, 4),
+        "annotated_dice": round(float(np.mean(values)), 4),
+    }
 
 
 def _corrections(train: list[Pair], targets: list[Classes]) -> list[Correction]:
@@ -257,15 +301,21 @@ def _dense(model: Model, train: list[Pair], seed: int, score: Score) -> dict[str
 # --- many runs, and what they say --------------------------------------------------
 
 
-def run_all(data: Path, out: Path, methods: list[str], seeds: list[int]) -> None:
+def run_all(
+    data: Path,
+    out: Path,
+    sets: list[str],
+    methods: list[str],
+    seeds: list[int],
+    options: dict[str, Any],
+) -> None:
     """Run sets x methods x seeds; what is there already is not run again."""
     out.mkdir(parents=True, exist_ok=True)
     for method in methods:
         for seed in seeds if method != "dense" else seeds[:1]:
-            for name in SETS:
+            for name in sets:
                 path = out / f"{name}-{method}-{seed}.json"
                 if not path.exists():
-                    options = {"rounds": 8, "strokes": 8, "start": "nuclei"}
                     found = run(data / name, method, seed=seed, **options)
                     part = path.with_suffix(".part")
                     part.write_text(json.dumps(found))
@@ -281,16 +331,20 @@ def fall(found: dict[str, Any]) -> float:
 
 def table(out: Path) -> str:
     """Return the runs in a folder as a Markdown table."""
-    lines = ["| set | method | seed | start | 8 | 32 | 64 strokes | fall |"]
-    lines.append("|---|---|---|---|---|---|---|---|")
+    head = "set | method | seed | start | 8 | 16 | 32 | 64 strokes | mean of rounds"
+    lines = [f"| {head} | fall | obedience: median, least |"]
+    lines.append("|---" * 11 + "|")
     for path in sorted(out.glob("*.json")):
         found = json.loads(path.read_text())
         scores = [r["dice"] for r in found["rounds"]]
-        picks = (
-            [scores[i] for i in (0, 3, 7)] if len(scores) > 7 else ["", "", scores[-1]]
-        )
         cells = [found["dataset"], found["method"], found["seed"], found["start_dice"]]
-        cells += [*picks, fall(found) if len(scores) > 1 else ""]
+        if len(scores) > 7:
+            obeyed = [r["obedience"] for r in found["rounds"]]
+            cells += [scores[i] for i in (0, 1, 3, 7)]
+            cells += [round(float(np.mean(scores)), 3), fall(found)]
+            cells.append(f"{np.median(obeyed):.3f}, {min(obeyed):.3f}")
+        else:
+            cells += ["", "", "", scores[-1], "", "", ""]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 
@@ -334,19 +388,28 @@ def main() -> None:
     parser.add_argument("--start", default="nuclei")
     parser.add_argument("--device", default="cpu", help="on which `improve` works")
     parser.add_argument("--out", type=Path, default=Path("annotation-results"))
+    parser.add_argument("--sets", nargs="+", choices=SETS + UNSEEN, default=SETS)
+    parser.add_argument("--protocol", choices=PROTOCOLS, default="classes")
+    parser.add_argument(
+        "--same-strokes",
+        action="store_true",
+        help="let a forest learn from the same strokes beside the method",
+    )
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     spare_cores()
+    options = {"rounds": args.rounds, "strokes": args.strokes, "start": args.start}
+    options |= {"device": args.device, "protocol": args.protocol}
+    options |= {"same_strokes": args.same_strokes}
     if args.what == "all":
-        run_all(args.folder, args.out, args.methods, args.seeds)
+        every = args.sets, args.methods, args.seeds
+        run_all(args.folder, args.out, *every, options)
     elif args.what == "table":
         print(table(args.folder))
     elif args.what == "plot":
         print(plot(args.folder))
     else:
-        options = {"rounds": args.rounds, "strokes": args.strokes, "start": args.start}
-        options |= {"seed": args.seed, "device": args.device}
-        found = run(Path(args.what), args.method, **options)
+        found = run(Path(args.what), args.method, seed=args.seed, **options)
         print(json.dumps(found))
         if args.json:
             args.json.write_text(json.dumps(found))

@@ -1,13 +1,17 @@
 """The simulated annotator: which images, which strokes, how long they take.
 
-Images are split by the seed: 4 to annotate, 8 to test. The annotator looks at a model's
-labels and draws strokes through the deepest part of the largest wrong regions, classes
-in turn, only on pixels that are wrong and truly of that class.
+Images are split by the seed: 4 to annotate, 8 to test; images of one group (groups.csv)
+are never on both sides. The planes of a stack are images. The annotator looks at a
+model's labels and draws strokes through the deepest part of the largest wrong regions,
+classes in turn, only on pixels that are wrong and truly of that class. Who shows every
+class first begins with a stroke of each class, whatever the model says.
 """
 
+import csv
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +25,7 @@ from skimage.morphology import disk
 from napari_unet.corrections import IGNORE
 from napari_unet.images import Image
 
-__all__ = ["Classes", "Pair", "dice", "draw", "read"]
+__all__ = ["Classes", "Pair", "dice", "draw", "read", "show"]
 
 ANNOTATED, TESTED = 4, 8
 MOST = 4_000_000  # test pixels; larger images are cut to their middle
@@ -44,8 +48,15 @@ class Pair:
 def read(folder: Path, seed: int) -> tuple[list[Pair], list[Pair], int]:
     """Return images to annotate, images to test, and the number of classes."""
     paths = sorted((folder / "images").glob("*.tif"))
-    order = np.random.default_rng(seed).permutation(len(paths))
-    pairs = [_pair(folder, paths[i]) for i in order[: ANNOTATED + TESTED]]
+    found = [pair for path in paths for pair in _pairs(folder, path)]
+    order = np.random.default_rng(seed).permutation(len(found))
+    pairs = [found[i]() for i in order[:ANNOTATED]]
+    groups = _groups(folder)
+    seen = {groups.get(p.image.name) for p in pairs} - {None}
+    for i in order[ANNOTATED:]:
+        if len(pairs) < ANNOTATED + TESTED:
+            pair = found[i]()
+            pairs += [pair] if groups.get(pair.image.name) not in seen else []
     classes = 1 + max(int(p.truth[p.truth != IGNORE].max(initial=1)) for p in pairs)
     test = pairs[ANNOTATED:]
     side = math.isqrt(MOST // len(test))
@@ -54,10 +65,28 @@ def read(folder: Path, seed: int) -> tuple[list[Pair], list[Pair], int]:
     return pairs[:ANNOTATED], test, classes
 
 
-def _pair(folder: Path, path: Path) -> Pair:
+def _groups(folder: Path) -> dict[str, str]:
+    path = folder / "groups.csv"
+    if not path.exists():
+        return {}
+    with path.open(newline="") as file:
+        return {row["stem"]: row["group"] for row in csv.DictReader(file)}
+
+
+def _pairs(folder: Path, path: Path) -> list[Callable[[], Pair]]:
+    """Return what reads each plane of a file."""
+    shape = tifffile.TiffFile(path).series[0].shape
+    planes = [None] if len(shape) == 2 or shape[-1] in (3, 4) else range(shape[0])
+    return [partial(_pair, folder, path, plane) for plane in planes]
+
+
+def _pair(folder: Path, path: Path, plane: int | None) -> Pair:
     pixels = tifffile.imread(path)
-    rgb = pixels.ndim == 3
     mask = tifffile.imread(folder / "masks" / path.name)
+    name = path.stem
+    if plane is not None:
+        pixels, mask, name = pixels[plane], mask[plane], f"{name} {plane}"
+    rgb = pixels.ndim == 3
     if mask.dtype == np.uint8:
         truth = mask.copy()
         if folder.name.startswith("camvid"):
@@ -65,7 +94,7 @@ def _pair(folder: Path, path: Path) -> Pair:
     else:
         truth = (mask > 0).astype(np.uint8)
     axes = "YXC" if rgb else "YX"
-    return Pair(Image(path.stem, pixels[..., :3] if rgb else pixels, axes, rgb), truth)
+    return Pair(Image(name, pixels[..., :3] if rgb else pixels, axes, rgb), truth)
 
 
 def _middle(pair: Pair, side: int) -> Pair:
@@ -89,6 +118,13 @@ def dice(found: Classes, truth: Classes, classes: int) -> float:
 # --- the annotator -----------------------------------------------------------------
 
 
+def show(truth: Classes, target: Classes) -> tuple[int, float]:
+    """Add a stroke of each class that there is to `target`, as `draw` does."""
+    found = np.full_like(truth, IGNORE)
+    classes = np.unique(truth[truth != IGNORE])
+    return _strokes(found, truth, target, len(classes), classes)
+
+
 def draw(
     found: Classes,
     truth: Classes,
@@ -97,9 +133,19 @@ def draw(
     rng: np.random.Generator,
 ) -> tuple[int, float]:
     """Add up to `strokes` to `target`; return how many, and the seconds they took."""
+    most = int(truth[truth != IGNORE].max(initial=0))
+    return _strokes(found, truth, target, strokes, rng.permutation(most + 1))
+
+
+def _strokes(
+    found: Classes,
+    truth: Classes,
+    target: Classes,
+    strokes: int,
+    classes: NDArray[Any],
+) -> tuple[int, float]:
     wrong = (found != truth) & (truth != IGNORE) & (target == IGNORE)
-    classes = list(range(int(truth[truth != IGNORE].max(initial=0)) + 1))
-    turns = _in_turn(rng.permutation(classes))
+    turns = _in_turn(classes)
     done, seconds, missed = 0, 0.0, 0
     at: NDArray[Any] | None = None
     while done < strokes and missed < len(classes):
