@@ -1,6 +1,7 @@
 """How many strokes does it take? A simulated annotator paints, models learn.
 
     python benchmarks/annotation.py DATASET_DIR [--method improve|forest|naive|dense]
+        [--seconds S]                                   of `dense`, all of it
     python benchmarks/annotation.py all DATA --out DIR      sets x methods x seeds
     python benchmarks/annotation.py table DIR               what `all` has found so far
     python benchmarks/annotation.py plot DIR                DIR/annotation.png of it
@@ -52,7 +53,7 @@ SETS = (
 METHODS = "improve", "forest", "naive", "dense"
 SECONDS = 20.0  # of compute in a round
 NAIVE = 12.0
-DENSE = 600.0
+DENSE = 600.0  # and where the whole masks are given
 
 Score = Callable[[Callable[[Image], Classes]], float]
 
@@ -180,10 +181,12 @@ def run(
     seed: int,
     start: str,
     device: str = "cpu",
+    seconds: float = DENSE,
 ) -> dict[str, Any]:
     """Let the annotator and one method work together; return what was reached.
 
-    `device` is that of `improve`; the others are measured on the processor.
+    `device` is that of `improve`; the others are measured on the processor. `seconds`
+    is how long `dense` learns.
     """
     train, test, classes = read(folder, seed)
     names = "background", *(f"class {i}" for i in range(1, classes))
@@ -196,7 +199,7 @@ def run(
     about = {"dataset": folder.name, "method": method, "seed": seed}
     about["start_dice"] = score(lambda image: labels(model, image))
     if method == "dense":
-        return about | {"rounds": [_dense(model, train, seed, score)]}
+        return about | {"rounds": [_dense(model, train, seed, score, seconds)]}
     learner: Method = {
         "improve": lambda: Improve(model, seed, score, device),
         "forest": lambda: Forest(model, seed),
@@ -237,10 +240,12 @@ def _corrections(train: list[Pair], targets: list[Classes]) -> list[Correction]:
     ]
 
 
-def _dense(model: Model, train: list[Pair], seed: int, score: Score) -> dict[str, Any]:
+def _dense(
+    model: Model, train: list[Pair], seed: int, score: Score, seconds: float
+) -> dict[str, Any]:
     began = time.perf_counter()
     corrections = _corrections(train, [p.truth for p in train])
-    options = TrainOptions(seconds=DENSE, seed=seed, device="cpu")
+    options = TrainOptions(seconds=seconds, seed=seed, device="cpu")
     trained = Verb(fine_tune(model, corrections, options)).finish()
     return {
         "strokes": 0,
@@ -251,6 +256,8 @@ def _dense(model: Model, train: list[Pair], seed: int, score: Score) -> dict[str
         "first_dice": None,
         "dice": score(lambda image: labels(trained.model, image)),
         "published": trained.published,
+        "steps": trained.steps,
+        "held_out": [trained.score_before, trained.score_after],
     }
 
 
@@ -332,6 +339,7 @@ def main() -> None:
     parser.add_argument("--strokes", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", default="nuclei")
+    parser.add_argument("--seconds", type=float, default=DENSE, help="of `dense`")
     parser.add_argument("--device", default="cpu", help="on which `improve` works")
     parser.add_argument("--out", type=Path, default=Path("annotation-results"))
     parser.add_argument("--json", type=Path)
@@ -345,7 +353,7 @@ def main() -> None:
         print(plot(args.folder))
     else:
         options = {"rounds": args.rounds, "strokes": args.strokes, "start": args.start}
-        options |= {"seed": args.seed, "device": args.device}
+        options |= {"seed": args.seed, "device": args.device, "seconds": args.seconds}
         found = run(Path(args.what), args.method, **options)
         print(json.dumps(found))
         if args.json:
