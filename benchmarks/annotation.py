@@ -2,6 +2,7 @@
 
     python benchmarks/annotation.py DATASET_DIR [--method improve|forest|naive|dense]
         [--protocol classes|mistakes] [--same-strokes]
+        [--seconds S]                                   a round, or all of `dense`
     python benchmarks/annotation.py all DATA --out DIR      sets x methods x seeds
     python benchmarks/annotation.py table DIR               what `all` has found so far
     python benchmarks/annotation.py plot DIR                DIR/annotation.png of it
@@ -65,7 +66,7 @@ METHODS = "improve", "forest", "naive", "dense"
 PROTOCOLS = "classes", "mistakes"
 SECONDS = 20.0  # of compute in a round
 NAIVE = 12.0
-DENSE = 600.0
+DENSE = 600.0  # in all, where the whole masks are given
 
 Score = Callable[[Callable[[Image], Classes]], float]
 
@@ -96,16 +97,15 @@ class Method(Protocol):
 class Improve:
     """The plugin's own recipe, as the dock and the command line run it."""
 
-    def __init__(self, model: Model, seed: int, score: Score, device: str) -> None:
-        self.model, self.seed, self.score = model, seed, score
-        self.device = device
+    def __init__(self, model: Model, score: Score, options: TrainOptions) -> None:
+        self.model, self.score, self.options = model, score, options
+        self.device = options.device
 
     def predict(self, image: Image) -> Classes:
         return labels(self.model, image, self.device)
 
     def learn(self, corrections: list[Correction]) -> Round:
-        options = TrainOptions(seconds=SECONDS, seed=self.seed, device=self.device)
-        job = fine_tune(self.model, corrections, options)
+        job = fine_tune(self.model, corrections, self.options)
         event = next(job)
         first, seconds = event.model or self.model, event.seconds
         trained = Verb(job).finish()
@@ -195,11 +195,13 @@ def run(
     device: str = "cpu",
     protocol: str = "classes",
     same_strokes: bool = False,
+    seconds: float | None = None,
 ) -> dict[str, Any]:
     """Let the annotator and one method work together; return what was reached.
 
     `device` is that of `improve`; the others are measured on the processor. A forest
-    learns from the `same_strokes` beside it, if that is asked for.
+    learns from the `same_strokes` beside it, if that is asked for. `seconds` is how
+    long `improve` learns in a round, or `dense` in all.
     """
     train, test, classes = read(folder, seed)
     names = "background", *(f"class {i}" for i in range(1, classes))
@@ -213,9 +215,10 @@ def run(
     about |= {"protocol": protocol}
     about["start_dice"] = score(lambda image: labels(model, image))
     if method == "dense":
-        return about | {"rounds": [_dense(model, train, seed, score)]}
+        return about | {"rounds": [_dense(model, train, seed, score, seconds or DENSE)]}
+    options = TrainOptions(seconds=seconds or SECONDS, seed=seed, device=device)
     learner: Method = {
-        "improve": lambda: Improve(model, seed, score, device),
+        "improve": lambda: Improve(model, score, options),
         "forest": lambda: Forest(model, seed),
         "naive": lambda: Naive(model, seed),
     }[method]()
@@ -281,10 +284,12 @@ def _corrections(train: list[Pair], targets: list[Classes]) -> list[Correction]:
     ]
 
 
-def _dense(model: Model, train: list[Pair], seed: int, score: Score) -> dict[str, Any]:
+def _dense(
+    model: Model, train: list[Pair], seed: int, score: Score, seconds: float
+) -> dict[str, Any]:
     began = time.perf_counter()
     corrections = _corrections(train, [p.truth for p in train])
-    options = TrainOptions(seconds=DENSE, seed=seed, device="cpu")
+    options = TrainOptions(seconds=seconds, seed=seed, device="cpu")
     trained = Verb(fine_tune(model, corrections, options)).finish()
     return {
         "strokes": 0,
@@ -295,6 +300,8 @@ def _dense(model: Model, train: list[Pair], seed: int, score: Score) -> dict[str
         "first_dice": None,
         "dice": score(lambda image: labels(trained.model, image)),
         "published": trained.published,
+        "steps": trained.steps,
+        "held_out": [trained.score_before, trained.score_after],
     }
 
 
@@ -386,6 +393,7 @@ def main() -> None:
     parser.add_argument("--strokes", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", default="nuclei")
+    parser.add_argument("--seconds", type=float, help="a round, or all of `dense`")
     parser.add_argument("--device", default="cpu", help="on which `improve` works")
     parser.add_argument("--out", type=Path, default=Path("annotation-results"))
     parser.add_argument("--sets", nargs="+", choices=SETS + UNSEEN, default=SETS)
@@ -400,7 +408,7 @@ def main() -> None:
     spare_cores()
     options = {"rounds": args.rounds, "strokes": args.strokes, "start": args.start}
     options |= {"device": args.device, "protocol": args.protocol}
-    options |= {"same_strokes": args.same_strokes}
+    options |= {"same_strokes": args.same_strokes, "seconds": args.seconds}
     if args.what == "all":
         every = args.sets, args.methods, args.seeds
         run_all(args.folder, args.out, *every, options)

@@ -237,14 +237,14 @@ def test_stop_keeps_the_best_so_far(window, when):
 def test_stop_leaves_no_model_that_is_worse_on_what_was_painted(window, monkeypatch):
     start(window)
     before = window.labels.copy()
-    monkeypatch.setattr(training, "judge", lambda *_: (0.9, 0.8))
+    monkeypatch.setattr(training, "judge", lambda *_: (0.9, 0.8, "right"))
     window.correct.form.seconds.setValue(600)
     window.click("Improve")
     window.until(lambda: window.correct.form.progress.bar.value() > 0)
     window.click("Stop")
     line = window.idle()
     assert line.startswith("bright stays in use")
-    assert "right on 80.0% of what was painted, the model before on 90.0%" in line
+    assert "right on 80.0% of what was painted, before on 90.0%" in line
     assert window.project.index.models == ()
     np.testing.assert_array_equal(window.labels > 0, before > 0)
 

@@ -86,7 +86,7 @@ def test_steps_are_drawn_when_the_training_is_over(curve):
     curve.finish()
     assert drawn(curve) == ([0.5, 1.0, 1.5, 2.0], [60, 75])
     assert "loss 0.5" in curve.legend.text()
-    assert "right on reviewed pixels 75.0 %" in curve.legend.text()
+    assert "score on reviewed pixels 75.0 %" in curve.legend.text()
 
 
 def test_redraws_at_most_five_times_a_second(curve):
@@ -107,11 +107,11 @@ def test_training_without_a_score_has_no_axis_for_it(curve):
     curve.add(1.0, 0.5)
     curve.finish()
     assert curve._plots[0]._item.getAxis("right")._tickLevels == []
-    assert "right on" not in curve.legend.text()
+    assert "score on" not in curve.legend.text()
     curve.add(2.0, 0.4, 0.9)
     curve.finish()
     assert curve._plots[0]._item.getAxis("right")._tickLevels is None
-    assert "right on reviewed pixels 90.0 %" in curve.legend.text()
+    assert "score on reviewed pixels 90.0 %" in curve.legend.text()
 
 
 def test_what_was_added_last_is_drawn_without_finish(curve, qtbot):

@@ -63,7 +63,7 @@ def test_rows_show_what_is_known_of_each_model(history):
     tip = history.table.item(1, 0).toolTip()
     assert "improved from 'nuclei'" in tip
     assert "2026-03-02" in tip
-    assert "right on 81.0 % of the reviewed pixels (nuclei: 75.0 %)" in tip
+    assert "score 81.0 % on the reviewed pixels (nuclei: 75.0 %)" in tip
     assert "Enter" in tip
     assert history.table.item(2, 0).toolTip().endswith("It is in use.")
     assert not history.hint.isVisible()

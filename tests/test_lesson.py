@@ -114,6 +114,22 @@ def test_train_says_it_in_words_too(folder, small, capsys) -> None:
     assert len(said.splitlines()) == 2
 
 
+def test_train_says_what_it_is_that_whole_labels_are_judged_by(
+    folder, small, capsys
+) -> None:
+    for name in ("a", "b"):
+        tifffile.imwrite(folder / "labels" / f"{name}.tif", squares(name)[1])
+    out = folder / "better.safetensors"
+    more = "--model", small, "--seconds", 3, "-o", out
+    code, said, _ = run(capsys, *words(folder, *more))
+    assert code == 0
+    assert said.startswith("better.safetensors: mean Dice of the classes ")
+    assert "no pixel of which was learned" in said
+    assert "mean Dice of the classes " in load(out).card["history"][-1]
+    assert main([*words(folder, *more), "--overwrite", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["measure"] == "Dice"
+
+
 def test_new_classes_and_channels_begin_from_the_parent(folder, capsys) -> None:
     for path in (folder / "images").iterdir():
         tifffile.imwrite(path, np.stack([tifffile.imread(path).astype("u1")] * 3, -1))
@@ -150,6 +166,9 @@ def test_card_of_the_model_as_it_was_is_the_card_as_it_was(folder, small) -> Non
     history = describe(replace(trained, published=True), corrections)["history"]
     assert history[0] == "a"
     assert history[1].endswith("right on 90.0% of them, before on 90.0%")
+    judged = Trained(model, True, 0.25, 0.75, "", 3, 1.0, "Dice")
+    history = describe(judged, corrections)["history"]
+    assert history[1].endswith("mean Dice of the classes 0.750, before 0.250")
 
 
 def test_same_seed_gives_the_same_file(folder, small) -> None:

@@ -13,10 +13,12 @@ import torch
 from napari_unet import course, training
 from napari_unet.corrections import FOREGROUND, IGNORE, Correction
 from napari_unet.errors import CorrectionError, MemoryBudgetError
-from napari_unet.examples import as_images, read_examples, set_apart
+from napari_unet.examples import as_images, read_examples
+from napari_unet.headfit import Fit
 from napari_unet.images import Image
 from napari_unet.inference import engine
 from napari_unet.inputs import model_input
+from napari_unet.losses import believe
 from napari_unet.model import Model, UNet, UNetSpec
 from napari_unet.options import SegmentOptions, TrainOptions
 from napari_unet.pixels import read_pixels
@@ -146,7 +148,8 @@ def test_scores_at_the_end_are_of_all_that_was_painted(end, monkeypatch) -> None
     examples = read_examples(model, corrections)
     for one, told in zip((model, trained.model), scores, strict=True):
         assert course.score(one.net, examples, 0) == pytest.approx(told, abs=1e-3)
-    assert training.judge(model, trained.model, corrections) == scores
+    assert training.judge(model, trained.model, corrections) == (*scores, "right")
+    assert trained.measure == "right"
 
 
 def test_first_answer_is_taken_back_if_it_is_worse_on_what_was_painted(
@@ -326,23 +329,13 @@ def test_views_copy_pixels_and_keep_targets_on_them() -> None:
     assert dark < images[targets.unsqueeze(1) == 0].mean()
 
 
-# --- what is held out, and long training ------------------------------------------
+# --- whole images, and long training ------------------------------------------
 
 
 def labelled(count: int = 5, shape=(64, 64)) -> list[Correction]:
     """Return small images of which every pixel is labelled."""
     pairs = [squares(seed, shape) for seed in range(count)]
     return [Correction(image, truth) for image, truth in pairs]
-
-
-def test_a_fifth_of_the_places_is_held_out_and_nothing_of_it_is_learned() -> None:
-    examples = read_examples(small_model(), labelled(10))
-    learn, held = set_apart(examples, 0)
-    assert len(held) == 2
-    for one, other in zip(examples, learn, strict=True):
-        out = any(h.image is one.image for h in held)
-        assert bool((other.target == IGNORE).all()) == out
-        assert float(other.weight.sum()) == (0 if out else float(one.weight.sum()))
 
 
 def test_labelled_pixels_of_a_class_weigh_alike_and_classes_by_their_root() -> None:
@@ -359,23 +352,6 @@ def test_labelled_pixels_of_a_class_weigh_alike_and_classes_by_their_root() -> N
         assert len(own.unique()) == 1
         sums[value], roots[value] = float(own.sum()), math.sqrt(len(own))
     assert sums[1] / sums[0] == pytest.approx(roots[1] / roots[0], rel=1e-4)
-
-
-def test_few_places_are_not_held_out() -> None:
-    image, truth = squares(1)
-    examples = read_examples(small_model(), [Correction(image, painted(truth))])
-    learn, held = set_apart(examples, 0)
-    assert not held
-    assert learn == examples
-
-
-def test_class_that_is_nowhere_else_is_not_held_out() -> None:
-    corrections = labelled()
-    for correction in corrections[1:]:
-        correction.target[:] = 0
-    for seed in range(10):
-        learn, _ = set_apart(read_examples(small_model(), corrections), seed)
-        assert any(piece.value == 1 for e in learn for piece in e.pieces)
 
 
 def test_slow_device_reads_less_before_its_first_answer() -> None:
@@ -397,14 +373,84 @@ def test_slow_device_learns_in_as_many_steps_as_it_has_time_for() -> None:
     assert training._lack((1, 0.0), (2, 1e-6), wanted=math.inf) == 1
 
 
-def test_whole_labels_are_judged_by_images_held_out() -> None:
-    steps, trained = train(small_model(), labelled(), seconds=3)
-    assert "held out" in trained.rule
+WHOLE = {"five images": (5, (64, 64)), "four": (4, (60, 60)), "one": (1, (90, 64))}
+
+
+@pytest.mark.parametrize(("count", "shape"), WHOLE.values(), ids=WHOLE)
+def test_whole_labels_are_judged_by_places_held_out(count, shape) -> None:
+    steps, trained = train(small_model(), labelled(count, shape), seconds=3)
+    assert "no pixel of which was learned" in trained.rule
+    assert trained.measure == "Dice"
+    assert trained.score_before <= 0.5  # of two classes, if it says the same everywhere
     assert trained.published
     assert trained.score_after > trained.score_before
     assert [s.score for s in steps] == sorted(s.score for s in steps)
     better = [s.model for s in steps if s.model is not None]
     assert better[-1].checksum() == trained.model.checksum()
+
+
+@pytest.mark.parametrize("seconds", [3, None])
+def test_labels_too_small_to_hold_some_out_are_all_learned(
+    seconds, monkeypatch
+) -> None:
+    monkeypatch.setattr(training, "_ALONE", 60)
+    truth = np.zeros((24, 24), np.uint8)
+    truth[6:18, 6:18] = 1
+    pixels = np.random.default_rng(0).normal(1000 - 250.0 * truth, 30)
+    correction = Correction(Image("tiny", pixels.astype(np.uint16), "YX"), truth)
+    model = small_model()
+    steps, trained = train(model, [correction], seconds=seconds)
+    assert "all was learned" in trained.rule
+    assert trained.measure == "Dice"
+    assert trained.published
+    assert trained.score_after > trained.score_before
+    assert trained.score_after > 0.8
+    assert steps[-1].fraction == 1
+    assert seconds or trained.steps == 60
+    scores = trained.score_before, trained.score_after
+    assert judge(model, trained.model, [correction]) == (*scores, "Dice")
+
+
+def test_whole_labels_of_what_is_no_background_teach_a_model_with_a_boundary() -> None:
+    corrections = labelled(4)
+    for correction in corrections:
+        correction.target[correction.target == 1] = FOREGROUND
+    model = small_model(classes=("background", "interior", "boundary"))
+    _, trained = train(model, corrections, seconds=3)
+    assert trained.score_before < 0.7 < trained.score_after
+
+
+def test_what_is_held_out_is_not_learned_from_the_model_so_far() -> None:
+    unlike = torch.nn.Conv2d(4, 2, 1)
+    nets = []
+    for head in (None, unlike):
+        teacher = small_model().net
+        if head is not None:
+            teacher.head = head
+        lesson = training._Lesson(small_model(), labelled(4), TrainOptions(), None)
+        lesson.teacher = teacher
+        belief = believe(torch.zeros(4, 2), *torch.zeros(2, 4), reviewed=1)
+        run = lesson._course(
+            small_model().net, lesson.learn, Fit(0, 0, 0, belief), dense=True
+        )
+        run.advance(1e-3)
+        nets.append(run.net.state_dict())
+    for name, tensor in nets[0].items():
+        torch.testing.assert_close(tensor, nets[1][name])
+
+
+def test_share_that_nobody_looked_at_counts_no_pixel_twice() -> None:
+    model = small_model(width=1, depth=1)
+    truth = np.zeros((2100, 60), np.uint8)  # cut in three, with context
+    truth[::50] = 1
+    image = Image("large", np.zeros((2100, 60), np.uint8), "YX")
+    for rows, unseen in ((2100, 0.0), (700, 2 / 3)):
+        target = np.full_like(truth, IGNORE)
+        target[:rows] = truth[:rows]
+        corrections = [Correction(image, target)]
+        lesson = training._Lesson(model, corrections, TrainOptions(), None)
+        assert lesson.is_dense
+        assert lesson.unseen == pytest.approx(unseen)
 
 
 @pytest.fixture

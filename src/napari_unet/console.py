@@ -98,10 +98,13 @@ def result_json(result: "Segmentation", output: Path) -> str:
 
 def lesson_text(lesson: "Lesson", output: Path) -> str:
     """Return what training came to, the rule that decided, and a line for each note."""
+    from .contest import told  # torch is loaded by then
+
     trained = lesson.trained
-    was, now = f"{trained.score_before:.1%}", f"{trained.score_after:.1%}"
     if trained.published:
-        line = f"{output.name}: right on {now} of what was reviewed, before on {was}"
+        scores = trained.score_after, trained.score_before
+        what = told(*scores, trained.measure, "what was reviewed")
+        line = f"{output.name}: {what}"
     else:
         line = f"{output.name}: nothing better was found; it is the model as it was"
     first = f"{line} · {trained.seconds:.1f} s"
@@ -115,6 +118,7 @@ def lesson_json(lesson: "Lesson", output: Path) -> str:
         "published": trained.published,
         "score_before": trained.score_before,
         "score_after": trained.score_after,
+        "measure": trained.measure,
         "rule": trained.rule,
         "steps": trained.steps,
         "seconds": round(trained.seconds, 3),

@@ -4,13 +4,29 @@ import copy
 import math
 import time
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 
 from .model import Model
 from .unet import UNet
 
-__all__ = ["Contest", "TrainStep", "Trained", "copied"]
+__all__ = ["Contest", "Measure", "TrainStep", "Trained", "copied", "told"]
+
+Measure = Literal["right", "Dice"]
+
+
+def told(now: float, before: float, measure: Measure, of: str) -> str:
+    """Return in words what two scores are: of a model, and of the one before.
+
+    Parameters
+    ----------
+    of
+        Which pixels it is right on, if that is what they are.
+    """
+    if measure == "Dice":
+        return f"mean Dice of the classes {now:.3f}, before {before:.3f}"
+    return f"right on {now:.1%} of {of}, before on {before:.1%}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +41,8 @@ class TrainStep:
     step, seconds, loss
         Steps done, seconds since the beginning, loss of the last step.
     score
-        Share of the pixels it is judged by (see `Trained.rule`) that the best model so
-        far is right about; not a number while it was not judged.
+        Of the best model so far, see `Trained.measure`; not a number while it was not
+        judged.
     model
         A better model than before, when there is a new one.
     """
@@ -50,12 +66,15 @@ class Trained:
     published
         Whether it is a new one.
     score_before, score_after
-        Share of the pixels they are judged by that each was right about, strokes being
-        balanced: of the model it began with, and of the champion.
+        Of the model it began with, and of the champion.
     rule
         A sentence: how the two were compared, and what was found.
     steps, seconds
         How long it took.
+    measure
+        What the scores are: ``"right"`` is the share of the reviewed pixels that a
+        model is right about, strokes being balanced; ``"Dice"`` the mean Dice of the
+        classes where whole images were labelled, see `heldout.mean_dice`.
     """
 
     model: Model
@@ -65,6 +84,7 @@ class Trained:
     rule: str
     steps: int
     seconds: float
+    measure: Measure = "right"
 
 
 class Contest:
@@ -114,7 +134,7 @@ class Contest:
         model = self.champion if new else None
         return TrainStep(fraction, self.steps, self.seconds, loss, self.best, model)
 
-    def end(self, rule: str) -> Trained:
+    def end(self, rule: str, measure: Measure = "right") -> Trained:
         """Return how it ended, by this rule."""
         return Trained(
             self.champion,
@@ -124,6 +144,7 @@ class Contest:
             rule,
             self.steps,
             self.seconds,
+            measure,
         )
 
 

@@ -16,6 +16,7 @@ from .corrections import IGNORE
 from .examples import Example
 from .folding import ready
 from .losses import Belief, distance, evenly, pixel_loss, right
+from .tiling import round_up
 from .unet import UNet
 from .views import Views
 
@@ -37,8 +38,15 @@ _CUT = 1 / 3
 class Course:
     """A net that learns from examples.
 
-    Where nearly all pixels were reviewed (`dense`), BatchNorm takes the statistics of
-    the new images. Else it keeps its own: those of a few strokes are not the images'.
+    Where images were labelled (`dense`), BatchNorm takes the statistics of the new
+    images, and weights are those of `examples.as_images`. Else it keeps its own: those
+    of a few strokes are not the images'; and strokes weigh as the belief says.
+
+    Parameters
+    ----------
+    unseen
+        How much the teacher counts, 0 to 1: the share of pixels that nobody looked at,
+        or all of it if that are nearly all.
 
     Attributes
     ----------
@@ -61,13 +69,15 @@ class Course:
         *,
         dense: bool,
         seed: int,
+        unseen: float,
     ) -> None:
         self.net, self.belief, self.dense = net, belief, dense
+        self.unseen = unseen
         self.mean = copy.deepcopy(net)
         self.device = next(net.parameters()).device
         self.teacher = ready(teacher, self.device, fast_dtype(self.device))
         self.seed = seed
-        self.views = Views(examples, _VIEW, seed)
+        self.views = Views(examples, self._side(examples), seed)
         self.learnt = list(net.requires_grad_(True).parameters())
         self.optimiser = torch.optim.AdamW(
             self.learnt, weight_decay=_DECAY, betas=(0.9, 0.99)
@@ -95,17 +105,38 @@ class Course:
         image, target, weight = (
             t.to(self.device) for t in self.views.batch(around, anywhere)
         )
-        with torch.no_grad():
-            before = self.teacher(image).float()
-            trust = self.belief.trust * evenly(before, target == IGNORE)
+        before, trust = self._taught(image, target)
         self.net.train(self.dense)
         logits = forward(self.net, image)
         self.net.eval()
         here = float(weight.sum())
         self.usual = 0.8 * self.usual + 0.2 * here if self.usual else here
-        weight = self.belief.weigh(before, target, weight) / max(self.usual, 1e-12)
-        told = (pixel_loss(logits, target) * weight).sum()
+        if not self.dense:
+            weight = self.belief.weigh(before, target, weight)
+        told = (pixel_loss(logits, target) * (weight / max(self.usual, 1e-12))).sum()
+        if not self.unseen:
+            return told
         return told + (distance(logits, before.softmax(1)) * trust).sum()
+
+    @torch.no_grad()
+    def _taught(self, image: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the teacher's logits, and how much each pixel of them counts.
+
+        Where somebody looked at all, it has nothing to say: what is held out is not
+        for the teacher.
+        """
+        if not self.unseen:
+            return image, torch.zeros_like(image[:, 0])
+        before = self.teacher(image).float()
+        trust = self.belief.trust * self.unseen
+        return before, trust * evenly(before, target == IGNORE)
+
+    def _side(self, examples: Sequence[Example]) -> int:
+        """Return the side of a view: no more of it is padding than there must be."""
+        if not self.dense:
+            return _VIEW
+        longest = max(max(e.target.shape) for e in examples)
+        return min(_VIEW, round_up(longest, self.net.spec.stride))
 
     @torch.no_grad()
     def _average(self) -> None:

@@ -24,12 +24,9 @@ __all__ = [
     "View",
     "as_images",
     "read_examples",
-    "set_apart",
 ]
 
 _SIDE = 1024  # pixels along the side of an example; a larger plane is cut
-_PLACE = 256  # side of a place; of five, one is held out
-_PLACES = 5
 
 View = tuple[Tensor, Tensor, Tensor]  # image (C, Y, X), target and weight (Y, X)
 
@@ -216,37 +213,3 @@ def as_images(examples: Sequence[Example]) -> list[Example]:
     each[IGNORE] = 0
     each /= (each * count).sum()
     return [replace(e, weight=each[e.target.long()]) for e in examples]
-
-
-def set_apart(
-    examples: Sequence[Example], seed: int
-) -> tuple[list[Example], list[Example]]:
-    """Return what to learn from, and a fifth of the places, held out to judge by.
-
-    A place is an example, or where there are fewer than five, a square of one. Nothing
-    is held out where there are fewer than five places that somebody looked at, or where
-    a class would be left of which nothing is known.
-    """
-    whole = len(examples) >= _PLACES
-    grids = [_places(e, None if whole else _PLACE) for e in examples]
-    seen = [(i, int(n)) for i, e in enumerate(examples) for n in _seen(grids[i], e)]
-    random = np.random.default_rng(seed)
-    chosen = random.permutation(len(seen))[: len(seen) // _PLACES]
-    out = {seen[number] for number in chosen}
-    masks = [np.isin(g, [n for j, n in out if j == i]) for i, g in enumerate(grids)]
-    pairs = list(zip(examples, masks, strict=True))
-    learn, held = [e.only(~m) for e, m in pairs], [e.only(m) for e, m in pairs]
-    known = [{p.value for e in part for p in e.pieces} for part in (examples, learn)]
-    if not chosen.size or known[0] != known[1]:
-        return list(examples), []
-    return learn, [e for e in held if e.pieces]
-
-
-def _places(example: Example, side: int | None) -> NDArray[np.intp]:
-    """Return the number (Y, X) of the square that every pixel lies in."""
-    y, x = np.indices(example.target.shape)
-    return np.zeros_like(y) if side is None else y // side * 2**16 + x // side
-
-
-def _seen(places: NDArray[np.intp], example: Example) -> NDArray[np.intp]:
-    return np.unique(places[example.target.numpy() != IGNORE])

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .contest import told
 from .corrections import FOREGROUND, IGNORE, Correction, read_folder
 from .errors import CorrectionError, OptionsError, OutputError
 from .model import BOUNDARY, Model, UNetSpec, load, save
@@ -265,9 +266,10 @@ def describe(trained: Trained, corrections: Sequence[Correction]) -> dict[str, o
     if trained.published:
         pixels = sum(int(c.reviewed.sum()) for c in corrections)
         day = dt.datetime.now(dt.UTC).date().isoformat()
+        scores = trained.score_after, trained.score_before
         step = (
-            f"{day}: {pixels} reviewed pixels of {len(corrections)} planes, right on "
-            f"{trained.score_after:.1%} of them, before on {trained.score_before:.1%}"
+            f"{day}: {pixels} reviewed pixels of {len(corrections)} planes, "
+            f"{told(*scores, trained.measure, 'them')}"
         )
         card["history"] = [*card.get("history", []), step]
     return card

@@ -8,18 +8,21 @@ is its teacher on all pixels that nobody looked at, and the more so the better i
 import math
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from .autocast import mean_weights
 from .checkpoint import read_checkpoint, task, write_checkpoint
-from .contest import Contest, Trained, TrainStep, copied
+from .contest import Contest, Measure, Trained, TrainStep, copied
 from .corrections import Correction
 from .course import Course, Pace, score
 from .errors import CorrectionError, MemoryBudgetError
-from .examples import Example, as_images, read_examples, set_apart
+from .examples import Example, as_images, read_examples
 from .headfit import Fit, fit_head, with_hypercolumn
+from .heldout import Place, mean_dice, places, set_apart
 from .model import Model, best_device
 from .options import TrainOptions
 from .unet import UNet
@@ -34,17 +37,22 @@ _FURTHER = 3.0  # how much larger the rate is then, at most
 _DENSE = 0.2  # share of reviewed pixels from which they are taken for the images'
 _DENSE_RATE = 1e-3
 _FIRST = 3.5  # seconds for the first answer, if someone waits
-_LEARNING = 0.85  # of the time; the rest is for judging what came of it
+_LEARNING = 0.85  # of the time at least; the rest is for judging what came of it
 _CHECK = 50  # steps between two looks at what was held out
+_ALONE = 500  # steps where nothing is held out that could say when to end
 
 _ALL = (
     "The new model had to be right on as much of all that was painted, or more: now "
     "{now:.1%}, before {was:.1%} (weighed: a pixel of a large stroke counts for less)."
 )
-_HELD = (
-    "One place of five was held out: the best model is right on {now:.1%} of what is "
-    "labelled there, the model before on {was:.1%} (weighed: a pixel of a common class "
-    "counts for less)."
+_DICE = (
+    "mean Dice of the labelled classes {now:.3f}, of the model before {was:.3f} (1 is "
+    "perfect; one class everywhere has at most 1 / the number of classes)."
+)
+_HELD = f"Judged by places held out, no pixel of which was learned: {_DICE}"
+_KNOWN = (
+    "Too little is labelled to hold some of it out: all was learned, and judged by the "
+    f"same: {_DICE}"
 )
 
 
@@ -90,8 +98,8 @@ def judge(
     after: Model,
     corrections: Sequence[Correction],
     options: TrainOptions | None = None,
-) -> tuple[float, float]:
-    """Return the scores of two models, as `Trained` has them at the end of a training.
+) -> tuple[float, float, Measure]:
+    """Return the scores of two models, and what they are, as `Trained` has them.
 
     Takes about two seconds on a slow processor.
 
@@ -105,7 +113,7 @@ def judge(
         device = next(lesson.teacher.parameters()).device
         nets = lesson.teacher, copied(after.net).to(device)
         was, now = (round(lesson.score(net), 4) for net in nets)
-    return was, now
+    return was, now, lesson.measure
 
 
 def warm_up() -> None:
@@ -140,6 +148,7 @@ class _Lesson:
         self.contest = Contest(model)
         self.model, self.corrections, self.options = model, corrections, options
         self.resume = resume
+        self.spare = (1 - _LEARNING) * (options.seconds or 0)  # seconds to judge in
         self.examples = read_examples(model, corrections, options.channel)
         pieces = [piece for e in self.examples for piece in e.pieces]
         if not pieces:
@@ -151,10 +160,12 @@ class _Lesson:
         self.strokes = len(pieces)
         self.reviewed = sum(len(piece.rows) for piece in pieces)
         pixels = sum(e.target.numel() for e in self.examples)
-        self.learn, self.held = self.examples, list[Example]()
-        if self.reviewed >= _DENSE * pixels:
-            self.learn, self.held = set_apart(as_images(self.examples), options.seed)
-        self.is_dense = bool(self.held)
+        self.is_dense = self.reviewed >= _DENSE * pixels
+        self.learn = self.examples
+        self.held, self.judged = list[Place](), list[Place]()
+        self.unseen = 1.0
+        if self.is_dense:
+            self._hold_out()
         self.seed = options.seed + self.reviewed  # each round looks elsewhere
         torch.manual_seed(self.seed)
         device, _ = best_device(options.device)
@@ -191,22 +202,34 @@ class _Lesson:
 
     # --- whole images -------------------------------------------------------------
 
+    def _hold_out(self) -> None:
+        images, spec = as_images(self.examples), replace(self.model.spec, hypercolumn=1)
+        self.learn, self.held = set_apart(images, spec, self.options.seed)
+        self.judged = self.held or places(images, spec)
+        seen = sum(np.count_nonzero(c.reviewed) for c in self.corrections)
+        self.unseen = 1 - seen / sum(c.target.size for c in self.corrections)
+
     def dense(self) -> Generator[TrainStep, None, Trained]:
         """Learn from images in which most is labelled; judged by what is held out."""
         contest = self.contest
         student, fit = self._fit(self.learn)
+        began = contest.seconds
         contest.begin(self.score(self.teacher))
         new = self._judge(student)
+        self.spare = min(self.spare, contest.seconds - began)  # for one look at the end
         yield contest.event(0.0, fit.loss, new=new)
         course = self._course(student, self.learn, fit, dense=True)
-        if self.options.seconds is None:
+        if self.held and self.options.seconds is None:
             yield from self._settle(course)
         else:
-            for fraction, loss in self._timed(course, _DENSE_RATE, math.inf):
-                look = course.step % _CHECK == 0 or fraction == 1
-                new = look and self._judge(course.mean)
+            limit = _ALONE if self.options.seconds is None else math.inf
+            for fraction, loss in self._timed(course, _DENSE_RATE, limit):
+                look = self.held and course.step % _CHECK == 0
+                new = bool(look or fraction == 1) and self._judge(course.mean)
                 yield contest.event(fraction, loss, new=new)
-        return contest.end(_HELD.format(now=contest.best, was=contest.before))
+        rule = _HELD if self.held else _KNOWN
+        said = rule.format(now=contest.best, was=contest.before)
+        return contest.end(said, self.measure)
 
     def _settle(self, course: Course) -> Iterator[TrainStep]:
         """Go on until what is held out gets no better, however small the steps."""
@@ -259,19 +282,28 @@ class _Lesson:
 
     # --- both ---------------------------------------------------------------------
 
+    @property
+    def measure(self) -> Measure:
+        """What a score is."""
+        return "Dice" if self.is_dense else "right"
+
     def score(self, net: UNet) -> float:
-        """Return the share that a net is right about of what was held out, or of all.
+        """Return a net's Dice where images were labelled, else what it is right on.
 
         It is the one ruler: what is told of two models at the end comes from here.
         """
-        judged = self.held if self.is_dense else self.examples
-        return score(net, judged, self.options.seed)
+        if self.is_dense:
+            return mean_dice(net, self.judged)
+        return score(net, self.examples, self.options.seed)
 
     def _course(
         self, net: UNet, examples: Sequence[Example], fit: Fit, *, dense: bool
     ) -> Course:
-        seed = self.options.seed
-        return Course(net, self.teacher, examples, fit.belief, dense=dense, seed=seed)
+        teacher, seed, unseen = self.teacher, self.options.seed, self.unseen
+        belief = fit.belief
+        return Course(
+            net, teacher, examples, belief, dense=dense, seed=seed, unseen=unseen
+        )
 
     def _fit(self, examples: Sequence[Example]) -> tuple[UNet, Fit]:
         student = with_hypercolumn(self.teacher)
@@ -308,7 +340,7 @@ class _Lesson:
         """Return how much of the steps or of the time is used up, 0 to 1."""
         limit, passed = self.options.seconds, 0.0
         if limit is not None:
-            passed = self.contest.seconds / max(_LEARNING * limit, 1e-9)
+            passed = self.contest.seconds / max(limit - self.spare, 1e-9)
         return min(1.0, max(steps, passed))
 
 

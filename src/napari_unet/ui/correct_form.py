@@ -248,5 +248,6 @@ def _why_not(desk: Desk, doing: str, busy: bool) -> str:
         return "Segment an image first, or start from labels or from nothing."
     return (
         "Learn from all that was painted. The new model is used only if it is right on "
-        "as much of that as the model in use, or more."
+        "as much of that as the model in use, or more; where most pixels are labelled, "
+        "if it is better on those that were held out."
     )

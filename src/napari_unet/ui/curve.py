@@ -46,7 +46,11 @@ _FALL = 0.01
 _TABS = (
     (
         "This training",
-        "Loss, and how much of the reviewed pixels is right, against seconds.",
+        (
+            "Loss and score against seconds. The score is the share of the reviewed "
+            "pixels that is right; where most pixels are labelled, the mean Dice of "
+            "the classes on labels that were held out."
+        ),
     ),
     (
         "When to stop",

@@ -34,8 +34,8 @@ class ModelRow:
     strokes
         How many reviewed pieces of one class there were to learn from.
     score, before
-        Share of the reviewed pixels that it was judged by, and that it and its parent
-        are right on, 0 to 1.
+        What it and its parent reached on the reviewed pixels, 0 to 1; see
+        `contest.Trained.measure`.
     parent
         Name of the model that was improved.
     """
@@ -139,7 +139,7 @@ def _tip(row: ModelRow, active: bool) -> str:
         parts.append(f"made on {local:%Y-%m-%d} at {local:%H:%M}")
     score = "never judged"
     if row.score is not None:
-        score = f"right on {100 * row.score:.1f} % of the reviewed pixels"
+        score = f"score {100 * row.score:.1f} % on the reviewed pixels"
     if row.before is not None:
         score += f" ({row.parent or 'the model before'}: {100 * row.before:.1f} %)"
     use = "It is in use." if active else "Double click or Enter uses it again."

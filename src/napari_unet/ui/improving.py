@@ -171,6 +171,7 @@ class _Lesson:
         last: "TrainStep | None",
     ) -> "Trained":
         """Return the best until now; it is judged like one whose training has ended."""
+        from napari_unet.contest import told
         from napari_unet.training import Trained, judge
 
         old = self.old
@@ -178,14 +179,13 @@ class _Lesson:
         if best is None or best.model is None:
             rule = "It was stopped before there was a better model."
             return Trained(old, False, 0.0, 0.0, rule, steps, seconds)
-        was, now = judge(old, best.model, corrections, self.request.options)
-        rule = (
-            "It was stopped; this is the best until then: right on "
-            f"{now:.1%} of what was painted, the model before on {was:.1%}."
-        )
+        options = self.request.options
+        was, now, measure = judge(old, best.model, corrections, options)
+        what = told(now, was, measure, "what was painted")
+        rule = f"It was stopped; this is the best until then: {what}."
         if now < was:  # a first answer is chosen by a part of what was painted
-            return Trained(old, False, was, was, rule, steps, seconds)
-        return Trained(best.model, True, was, now, rule, steps, seconds)
+            return Trained(old, False, was, was, rule, steps, seconds, measure)
+        return Trained(best.model, True, was, now, rule, steps, seconds, measure)
 
 
 def _again(view: Request, outcome: Outcome) -> Request:

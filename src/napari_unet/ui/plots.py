@@ -72,7 +72,7 @@ class TrainingPlot:
         text = f"{loss}━ loss{now}</font>"
         if scores is not None and len(scores):
             right = f"{scores[-1]:.1f} %"
-            text += f" &nbsp; {score}● right on reviewed pixels {right}</font>"
+            text += f" &nbsp; {score}● score on reviewed pixels {right}</font>"
         return text
 
     def recolour(self, widget: QWidget) -> None:
@@ -129,7 +129,7 @@ class ModelsPlot:
 
     def legend(self) -> str:
         """Return what is drawn, as rich text."""
-        score = f"<font color='{self._colours[1]}'>● % right on reviewed pixels</font>"
+        score = f"<font color='{self._colours[1]}'>● score on reviewed pixels, %</font>"
         return f"{score}, and how much each gained, against minutes of annotation"
 
     def recolour(self, widget: QWidget) -> None:
@@ -228,5 +228,5 @@ def _columns(pairs: Sequence[tuple[float, float]]) -> tuple[list[float], list[fl
 
 
 def _tip(x: float, y: float, data: "Point") -> str:
-    was = f"{data.parent} on {100 * data.before:.1f} %"
-    return f"{data.name}: right on {y:.1f} %, {was}, after {x:.1f} min of annotation"
+    was = f"{data.parent} {100 * data.before:.1f} %"
+    return f"{data.name}: score {y:.1f} %, {was}, after {x:.1f} min of annotation"
