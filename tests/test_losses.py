@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from napari_unet.corrections import FOREGROUND, IGNORE
-from napari_unet.losses import believe, distance, pixel_loss
+from napari_unet.losses import distance, evenly, pixel_loss
 
 
 def test_gradient_is_exactly_zero_where_nobody_looked() -> None:
@@ -51,64 +51,8 @@ def test_distance_from_the_teacher_is_zero_only_at_its_own_answer() -> None:
     assert (distance(logits + torch.randn_like(logits), p) > 0).all()
 
 
-# --- how far a model is to be believed --------------------------------------------
-
-
-def sure_of(wrong: float) -> tuple[torch.Tensor, ...]:
-    """Return logits, target and weight of 1000 pixels that a model calls 0 or 1.
-
-    Its margins go up to 12, and are `wrong` where it errs; people painted over ten of
-    its errors in each class.
-    """
-    margin = torch.linspace(0.1, 12, 1000)
-    missed = torch.arange(1000) < 40
-    margin[missed] = wrong
-    margin[::2] *= -1
-    logits = torch.stack([-margin / 2, margin / 2], 1)
-    target = torch.full((1000,), IGNORE, dtype=torch.uint8)
-    painted = missed & (torch.arange(1000) < 20)
-    target[painted] = 1 - logits.argmax(1)[painted].to(torch.uint8)
-    return logits, target, painted.float() / 20
-
-
-def test_wavering_errors_say_that_a_model_is_as_good_as_it_thinks() -> None:
-    found = believe(*sure_of(0.4), reviewed=0.02)
-    assert found.temperature == 1
-    assert float(found.wrong.sum()) < 0.08
-    assert found.agreement > 0.9
-
-
-def test_errors_that_it_was_sure_of_say_that_it_is_not() -> None:
-    modest = believe(*sure_of(0.4), reviewed=0.02)
-    found = believe(*sure_of(6.0), reviewed=0.02)
-    assert found.temperature > 5
-    assert found.agreement < 0.8 < modest.agreement
-    assert found.trust < modest.trust
-
-
-def test_where_all_was_reviewed_the_errors_are_counted() -> None:
-    logits, _, _ = sure_of(6.0)
-    truth = logits.argmax(1).to(torch.uint8)
-    truth[:100] = 1 - truth[:100]
-    found = believe(logits, truth, torch.full((1000,), 1e-3), reviewed=1.0)
-    assert found.wrong.tolist() == pytest.approx([0.05, 0.05])
-    assert found.agreement == pytest.approx(0.9)
-
-
-def test_painted_errors_weigh_as_much_as_those_they_stand_for() -> None:
-    logits, target, weight = sure_of(6.0)
-    weight = torch.where(logits.argmax(1) == 0, weight * 5, weight)
-    found = believe(logits, target, weight, reviewed=0.02)
-    seen = target != IGNORE
-    weighed = found.weigh(logits, target, weight)
-    for value in (0, 1):
-        total = float(weighed[seen & (target == value)].sum())
-        share = found.wrong[1 - value] / found.wrong.sum()
-        assert total == pytest.approx(float(share), rel=1e-4)
-
-
-def test_without_an_error_everything_weighs_what_it_weighed() -> None:
-    logits, target, weight = sure_of(6.0)
-    target[:20] = logits.argmax(1)[:20].to(torch.uint8)
-    found = believe(logits, target, weight, reviewed=0.02)
-    torch.testing.assert_close(found.weigh(logits, target, weight), weight)
+def test_a_rare_class_of_the_teacher_counts_as_much_as_a_common_one() -> None:
+    teacher = torch.tensor([[4.0, 0.0]] * 9 + [[0.0, 4.0]])
+    weights = evenly(teacher, torch.ones(10, dtype=torch.bool))
+    assert weights[:9].tolist() == pytest.approx([1 / 18] * 9)
+    assert weights[9].item() == pytest.approx(0.5)

@@ -14,15 +14,16 @@ from napari_unet import course, training
 from napari_unet.corrections import FOREGROUND, IGNORE, Correction
 from napari_unet.errors import CorrectionError, MemoryBudgetError
 from napari_unet.examples import as_images, read_examples
-from napari_unet.headfit import Fit
+from napari_unet.headfit import obey, with_hypercolumn
 from napari_unet.images import Image
 from napari_unet.inference import engine
 from napari_unet.inputs import model_input
-from napari_unet.losses import believe
 from napari_unet.model import Model, UNet, UNetSpec
 from napari_unet.options import SegmentOptions, TrainOptions
 from napari_unet.pixels import read_pixels
+from napari_unet.standing import standing
 from napari_unet.training import Trained, TrainStep, fine_tune, judge
+from napari_unet.transfer import new_model
 from napari_unet.verbs import Verb
 from napari_unet.views import Views
 
@@ -180,6 +181,34 @@ def test_second_round_begins_with_the_first_ones_model() -> None:
     told = (first.model, second.score_before), (second.model, second.score_after)
     for model, value in told:
         assert course.score(model.net, examples, 0) == pytest.approx(value, abs=0.005)
+
+
+def test_model_that_learned_from_more_strokes_is_trusted_more() -> None:
+    image, truth = squares(1)
+    corrections = [Correction(image, painted(truth))]
+    shipped = small_model()
+    new = new_model(shipped, ("background", "square"), name="new")
+    one = train(new, corrections, seconds=0)[1].model
+    found = [standing(m.card) for m in (new, one, shipped)]
+    assert found == pytest.approx([0, 5 / 13, 64 / 72])  # five strokes
+    assert standing({"strokes": "many"}) == standing({})
+
+
+def test_what_was_painted_is_obeyed_and_the_rest_stays() -> None:
+    image, truth = squares(1)
+    model = train(small_model(), [Correction(image, painted(truth))], seconds=None)[1]
+    net = with_hypercolumn(model.model.net)
+    target = painted(truth, 1)
+    rows, columns = np.nonzero((truth == 0) & (target == IGNORE))
+    target[rows[0] : rows[0] + 6, columns[0] : columns[0] + 12] = 1  # it is not
+    examples = read_examples(model.model, [Correction(image, target)])
+    torch.manual_seed(0)
+    before = share_right(replace(model.model, net=net), image, truth)
+    assert course.score(net, examples, 0) < 0.9
+    obey(net, examples, seed=0, seconds=60)
+    assert course.score(net, examples, 0) >= 0.95
+    after = share_right(replace(model.model, net=net), image, truth)
+    assert after > before - 0.1
 
 
 @pytest.mark.gpu
@@ -429,10 +458,8 @@ def test_what_is_held_out_is_not_learned_from_the_model_so_far() -> None:
             teacher.head = head
         lesson = training._Lesson(small_model(), labelled(4), TrainOptions(), None)
         lesson.teacher = teacher
-        belief = believe(torch.zeros(4, 2), *torch.zeros(2, 4), reviewed=1)
-        run = lesson._course(
-            small_model().net, lesson.learn, Fit(0, 0, 0, belief), dense=True
-        )
+        trust = lesson.standing * lesson.unseen
+        run = lesson._course(small_model().net, teacher, lesson.learn, trust)
         run.advance(1e-3)
         nets.append(run.net.state_dict())
     for name, tensor in nets[0].items():

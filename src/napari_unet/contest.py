@@ -94,6 +94,8 @@ class Contest:
     ----------
     model, champion
         The one it began with, which is never changed, and the best so far.
+    card
+        Of a champion that is not the model it began with.
     before, best
         Their scores; not a number before they are judged.
     steps
@@ -103,6 +105,7 @@ class Contest:
     def __init__(self, model: Model) -> None:
         self.began = time.perf_counter()
         self.model = self.champion = model
+        self.card = model.card
         self.before = self.best = math.nan
         self.steps = 0
 
@@ -123,7 +126,7 @@ class Contest:
     def promote(self, net: UNet, reached: float = math.nan) -> None:
         """Make a copy of `net` the champion."""
         own = copied(net, torch.contiguous_format).cpu().requires_grad_(False)
-        self.champion, self.best = replace(self.model, net=own), reached
+        self.champion, self.best = replace(self.model, net=own, card=self.card), reached
 
     def withdraw(self) -> None:
         """Make the model it began with the champion again."""

@@ -8,14 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .autocast import fast_dtype, forward
 from .corrections import IGNORE
 from .examples import Example
 from .folding import ready
-from .losses import Belief, distance, evenly, pixel_loss, right
+from .losses import distance, evenly, pixel_loss, right
+from .pixels import plain_windows
 from .tiling import round_up
 from .unet import UNet
 from .views import Views
@@ -23,11 +26,11 @@ from .views import Views
 __all__ = ["Course", "Pace", "score"]
 
 _VIEW = 160  # pixels along the side of what a step is shown
-_AROUND, _ANYWHERE = 2, 2  # views in a step: with a stroke, and from all over
-_MORE = 4  # views more from all over where nearly all was reviewed
+# Views in a step: with a stroke, and from all over; of a slow device, fewer.
+_SPARSE = (3, 1), (1, 1)
+_DENSE = (2, 6), (1, 3)  # where nearly all was reviewed
 _DECAY = 1e-3  # of weights
 _EMA = 0.99
-_JUDGED = 6  # batches of four views that a score is made of
 _PATIENCE, _CUTS = (
     8,
     3,
@@ -40,13 +43,14 @@ class Course:
 
     Where images were labelled (`dense`), BatchNorm takes the statistics of the new
     images, and weights are those of `examples.as_images`. Else it keeps its own: those
-    of a few strokes are not the images'; and strokes weigh as the belief says.
+    of a few strokes are not the images'.
 
     Parameters
     ----------
-    unseen
-        How much the teacher counts, 0 to 1: the share of pixels that nobody looked at,
-        or all of it if that are nearly all.
+    teacher
+        What it says of pixels that nobody looked at is learned, too.
+    trust
+        How much that counts, next to 1 for what people said; 0: nothing.
 
     Attributes
     ----------
@@ -65,14 +69,12 @@ class Course:
         net: UNet,
         teacher: UNet,
         examples: Sequence[Example],
-        belief: Belief,
+        trust: float,
         *,
         dense: bool,
         seed: int,
-        unseen: float,
     ) -> None:
-        self.net, self.belief, self.dense = net, belief, dense
-        self.unseen = unseen
+        self.net, self.trust, self.dense = net, trust, dense
         self.mean = copy.deepcopy(net)
         self.device = next(net.parameters()).device
         self.teacher = ready(teacher, self.device, fast_dtype(self.device))
@@ -100,36 +102,22 @@ class Course:
         return loss.item()
 
     def _loss(self) -> Tensor:
-        part = 2 if self.hasty else 1
-        around, anywhere = _AROUND // part, (_ANYWHERE + _MORE * self.dense) // part
+        around, anywhere = (_DENSE if self.dense else _SPARSE)[self.hasty]
         image, target, weight = (
             t.to(self.device) for t in self.views.batch(around, anywhere)
         )
-        before, trust = self._taught(image, target)
         self.net.train(self.dense)
         logits = forward(self.net, image)
         self.net.eval()
         here = float(weight.sum())
         self.usual = 0.8 * self.usual + 0.2 * here if self.usual else here
-        if not self.dense:
-            weight = self.belief.weigh(before, target, weight)
         told = (pixel_loss(logits, target) * (weight / max(self.usual, 1e-12))).sum()
-        if not self.unseen:
+        if not self.trust:
             return told
-        return told + (distance(logits, before.softmax(1)) * trust).sum()
-
-    @torch.no_grad()
-    def _taught(self, image: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the teacher's logits, and how much each pixel of them counts.
-
-        Where somebody looked at all, it has nothing to say: what is held out is not
-        for the teacher.
-        """
-        if not self.unseen:
-            return image, torch.zeros_like(image[:, 0])
-        before = self.teacher(image).float()
-        trust = self.belief.trust * self.unseen
-        return before, trust * evenly(before, target == IGNORE)
+        with torch.no_grad():
+            taught = self.teacher(image).float().softmax(1)
+            trust = self.trust * evenly(taught, target == IGNORE)
+        return told + (distance(logits, taught) * trust).sum()
 
     def _side(self, examples: Sequence[Example]) -> int:
         """Return the side of a view: no more of it is padding than there must be."""
@@ -221,12 +209,17 @@ def _numbers(net: nn.Module) -> list[Tensor]:
 
 @torch.no_grad()
 def score(net: UNet, examples: Sequence[Example], seed: int) -> float:
-    """Return the weighted share of reviewed pixels that a net is right about."""
-    device = next(net.parameters()).device
-    views = Views(examples, _VIEW, seed)
+    """Return the weighted share of reviewed pixels that a net is right about.
+
+    Where there is much to look at, only windows around some strokes are.
+    """
+    device, stride = next(net.parameters()).device, net.spec.stride
     good = total = 0.0
-    for _ in range(_JUDGED):
-        image, target, weight = (t.to(device) for t in views.batch(4, 0))
-        good += float((weight * right(forward(net, image), target)).sum())
+    for image, target, weight in plain_windows(examples, np.random.default_rng(seed)):
+        height, width = target.shape
+        lack = (0, -width % stride, 0, -height % stride)
+        whole = F.pad(image[None].to(device), lack, mode="replicate")
+        found = forward(net, whole)[0, :, :height, :width].cpu()
+        good += float((weight * right(found[None], target[None])[0]).sum())
         total += float(weight.sum())
     return good / max(total, 1e-12)

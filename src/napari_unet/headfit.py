@@ -1,9 +1,9 @@
 """The first answer: a new head for the features that a net has already.
 
 Nothing else changes, so the features are computed once, only at some pixels, and the
-fit takes seconds. Pixels that nobody looked at keep what the model said of them:
-without that, a few strokes, all of them drawn on mistakes, would tip the balance of
-classes.
+fit takes seconds. Pixels that nobody looked at keep what the model said of them, the
+more so the more it has learned from strokes. After the whole net has learned, the head
+alone is fitted once more, until what people said is followed.
 """
 
 import copy
@@ -21,15 +21,22 @@ from .contest import copied
 from .corrections import IGNORE
 from .examples import Example
 from .hypercolumn import Hypercolumn
-from .losses import Belief, believe, distance, evenly, pixel_loss, right
+from .losses import distance, evenly, pixel_loss, right
 from .pixels import Pixels, read_pixels
+from .standing import kept
 from .unet import UNet
 
-__all__ = ["Fit", "fit_head", "with_hypercolumn"]
+__all__ = ["OBEYED", "Fit", "fit_head", "obey", "with_hypercolumn"]
+
+OBEYED = 0.95  # share of the reviewed pixels that a model has to be right about
 
 _HIDDEN = 32
 _STEPS = 100
 _RATE, _AGAIN = 1e-2, 3e-3  # of a new head, and of one that was fitted before
+_TRUST, _TRUST_MORE = 0.03, 2.0  # in what the net said; of one that is to be trusted
+_OBEYING, _SOME = 200, 4000  # steps at most until strokes are followed; pixels in each
+_LOOK = 10  # steps between two looks at how many are
+_GOAL = 0.98  # of the pixels that are read, so that it is `OBEYED` of all
 _DECAY = 1e-3
 _DROPOUT = 0.2
 _READING = 0.55  # of the time at most; the rest is for fitting
@@ -46,19 +53,11 @@ class Fit:
         Of the last step.
     before, after
         Which share of the reviewed pixels the net was, and is, right about.
-    belief
-        How far the net was right before.
     """
 
     loss: float
     before: float
     after: float
-    belief: Belief
-
-    @property
-    def keep(self) -> float:
-        """Which share of the weights stays as it was: what is good is moved little."""
-        return self.belief.agreement
 
 
 def with_hypercolumn(net: UNet) -> UNet:
@@ -74,12 +73,18 @@ def with_hypercolumn(net: UNet) -> UNet:
 
 
 def fit_head(
-    net: UNet, examples: Sequence[Example], seed: int, seconds: float | None = None
+    net: UNet,
+    examples: Sequence[Example],
+    seed: int,
+    standing: float,
+    seconds: float | None = None,
 ) -> Fit:
     """Fit the hypercolumn of `net` to the examples; nothing else of it is changed.
 
     Parameters
     ----------
+    standing
+        How far the net stays what it was, 0 to 1; see `standing.standing`.
     seconds
         How long that may take, about; None: as long as it takes.
     """
@@ -92,24 +97,23 @@ def fit_head(
             head.standardise(
                 [c.mean(0) for c in pixels.columns], [c.std(0) for c in pixels.columns]
             )
-        standard = zip(pixels.columns, head.mean, head.gain, strict=True)
-        features = torch.cat([(c - m) * g for c, m, g in standard], 1)
+        features = _standard(head, pixels)
         was = _logits(head, features, pixels)
-    belief = believe(was, pixels.target, pixels.weight, pixels.reviewed)
+    trust = _TRUST + _TRUST_MORE * standing
     left = math.inf if seconds is None else seconds - (time.perf_counter() - began)
     rate = _RATE if new else _AGAIN
-    loss = _descend(head, features, pixels, (was, belief), rate, left)
-    fit = Fit(loss, _score(was, pixels), 0.0, belief)
+    loss = _descend(head, features, pixels, (was, trust), rate, left)
     with torch.no_grad():
-        mean_weights(head, old, fit.keep)
-        return replace(fit, after=_score(_logits(head, features, pixels), pixels))
+        mean_weights(head, old, kept(standing))
+        after = _score(_logits(head, features, pixels), pixels)
+    return Fit(loss, _score(was, pixels), after)
 
 
 def _descend(
     head: Hypercolumn,
     features: Tensor,
     pixels: Pixels,
-    teacher: tuple[Tensor, Belief],
+    teacher: tuple[Tensor, float],
     rate: float,
     seconds: float,
 ) -> float:
@@ -117,11 +121,9 @@ def _descend(
 
     Where `seconds` are too few for steps on all pixels, each is on some of them.
     """
-    logits, belief = teacher
-    before = logits.softmax(1)
-    trust = belief.trust * evenly(before, pixels.target == IGNORE)
-    weight = belief.weigh(logits, pixels.target, pixels.weight)
-    told = pixels.target, pixels.first, weight, before, trust
+    before = teacher[0].softmax(1)
+    trust = teacher[1] * evenly(before, pixels.target == IGNORE)
+    told = pixels.target, pixels.first, pixels.weight, before, trust
     order = torch.randperm(len(features))  # so that any part of them is like the rest
     features, target, first, weight, before, trust = (
         tensor[order] for tensor in (features, *told)
@@ -137,8 +139,8 @@ def _descend(
         seen = F.dropout(torch.ones_like(features[0]), _DROPOUT)
         logits = first[some] + _second(head, features[some], seen)
         said = (pixel_loss(logits, target[some]) * weight[some]).sum()
-        kept = (distance(logits, before[some]) * trust[some]).sum()
-        loss = (said + kept) / share
+        held = (distance(logits, before[some]) * trust[some]).sum()
+        loss = (said + held) / share
         optimiser.zero_grad()
         torch.autograd.backward(loss)
         optimiser.step()
@@ -146,6 +148,49 @@ def _descend(
             taken = time.perf_counter() - began
             share = min(1.0, max(_LEAST, seconds / _STEPS / taken))
     return loss.item()
+
+
+def obey(net: UNet, examples: Sequence[Example], seed: int, seconds: float) -> None:
+    """Fit the hypercolumn until what people said is followed; nothing else changes.
+
+    All other pixels keep what the net says of them: it is its own teacher there. Ends
+    as soon as nearly all reviewed pixels are right.
+
+    Parameters
+    ----------
+    seconds
+        How long that may take, about.
+    """
+    began = time.perf_counter()
+    pixels = read_pixels(net, examples, seed, seconds * _READING, altered=False)
+    head = net.hypercolumn.requires_grad_(True)
+    with torch.no_grad():
+        features = _standard(head, pixels)
+        before = _logits(head, features, pixels).softmax(1)
+    trust = evenly(before, pixels.target == IGNORE)
+    every = torch.ones_like(features[0])
+    optimiser = torch.optim.AdamW(head.parameters(), weight_decay=_DECAY)
+    for step in range(_OBEYING):
+        if step % _LOOK == 0:
+            with torch.no_grad():
+                good = _score(_logits(head, features, pixels), pixels)
+            if good >= _GOAL or time.perf_counter() - began > seconds:
+                break
+        for group in optimiser.param_groups:
+            group["lr"] = _AGAIN * (0.5 + 0.5 * math.cos(math.pi * step / _OBEYING))
+        some = torch.randint(len(features), (_SOME,), device=features.device)
+        logits = pixels.first[some] + _second(head, features[some], every)
+        loss = (pixel_loss(logits, pixels.target[some]) * pixels.weight[some]).sum()
+        loss = loss + (distance(logits, before[some]) * trust[some]).sum()
+        optimiser.zero_grad()
+        torch.autograd.backward(loss * (len(features) / _SOME))
+        optimiser.step()
+
+
+def _standard(head: Hypercolumn, pixels: Pixels) -> Tensor:
+    """Return the standardised features (P, F) of all levels."""
+    levels = zip(pixels.columns, head.mean, head.gain, strict=True)
+    return torch.cat([(column - mean) * gain for column, mean, gain in levels], 1)
 
 
 def _part(count: int, share: float, step: int) -> slice:

@@ -17,7 +17,7 @@ from .tiling import Box
 from .unet import UNet
 from .views import altered_view
 
-__all__ = ["Pixels", "read_pixels"]
+__all__ = ["Pixels", "plain_windows", "read_pixels"]
 
 _REVIEWED, _OTHER = 4000, 4000  # pixels that are read, and as many of altered images
 _MOST = 1_500_000  # pixels that are computed for them at most
@@ -40,28 +40,31 @@ class Pixels:
         (P,): how much each counts, all together 1.
     first
         (P, K): the logits of the first head.
-    reviewed
-        Share of the examples' pixels that somebody looked at.
     """
 
     columns: list[Tensor]
     target: Tensor
     weight: Tensor
     first: Tensor
-    reviewed: float
 
 
 @torch.no_grad()
 def read_pixels(
-    net: UNet, examples: Sequence[Example], seed: int, seconds: float | None = None
+    net: UNet,
+    examples: Sequence[Example],
+    seed: int,
+    seconds: float | None = None,
+    *,
+    altered: bool = True,
 ) -> Pixels:
     """Compute the features of a net with a hypercolumn at pixels of the examples.
 
-    Half of them are those of altered images: turned, and brighter or darker. What is
-    learned from one image must leave alone what looks different.
-
     Parameters
     ----------
+    altered
+        Whether half of them are those of altered images: turned, and brighter or
+        darker. What is learned from one image must leave alone what looks different.
+        Else four times as many reviewed pixels are read.
     seconds
         How long that may take, about: where the device is slow, fewer pixels are
         computed. None: as long as it takes.
@@ -74,26 +77,25 @@ def read_pixels(
     if seconds is not None:
         speed = _speed(backbone, net, examples[0].image.to(device))
         share = min(1.0, speed * seconds / (_MOST + _ALTERED))
-    plain = list(_windows(examples, strokes, random, int(share * _MOST)))
-    near = _spread(strokes, random, int(share * _ALTERED))
-    altered = [altered_view(window, random) for window in near]
+    plain = list(plain_windows(examples, random, int(share * _MOST)))
+    near = _spread(strokes, random, int(share * _ALTERED)) if altered else ()
+    turned = [altered_view(window, random) for window in near]
+    reviewed = _REVIEWED if altered else 4 * _REVIEWED
     parts = []
-    for windows in (plain, altered):
+    for windows in filter(None, (plain, turned)):
         seen = sum(int((t != IGNORE).sum()) for _, t, _ in windows)
         for image, target, weight in windows:
             at = _choose(
-                target, _REVIEWED / max(seen, 1), _OTHER // len(windows), random
+                target, reviewed / max(seen, 1), _OTHER // len(windows), random
             )
             columns, first = _read(backbone, net, image.to(device), at)
             parts.append((columns, target[at].to(device), weight[at].to(device), first))
     weight = torch.cat([p[2] for p in parts])
-    total = sum(e.target.numel() for e in examples)
     return Pixels(
         [torch.cat(level) for level in zip(*(p[0] for p in parts), strict=True)],
         torch.cat([p[1] for p in parts]),
         weight / weight.sum().clamp_min(1e-12),
         torch.cat([p[3] for p in parts]),
-        sum(len(piece.rows) for _, piece in strokes) / total,
     )
 
 
@@ -107,13 +109,17 @@ def _speed(backbone: UNet, net: UNet, image: Tensor) -> float:
     return part[0].numel() / (time.perf_counter() - began)
 
 
-def _windows(
-    examples: Sequence[Example],
-    strokes: Sequence[tuple[Example, Piece]],
-    random: np.random.Generator,
-    most: int,
+def plain_windows(
+    examples: Sequence[Example], random: np.random.Generator, most: int = _MOST
 ) -> Iterator[View]:
-    """Yield image, target and weight of what is computed: all, or around strokes."""
+    """Yield image, target and weight of what is computed: all, or around strokes.
+
+    Parameters
+    ----------
+    most
+        Pixels in all windows, about.
+    """
+    strokes = [(e, piece) for e in examples for piece in e.pieces]
     if sum(e.target.numel() for e in examples) <= most:
         yield from ((e.image, e.target, e.weight) for e in examples)
         return

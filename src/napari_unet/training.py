@@ -21,29 +21,36 @@ from .corrections import Correction
 from .course import Course, Pace, score
 from .errors import CorrectionError, MemoryBudgetError
 from .examples import Example, as_images, read_examples
-from .headfit import Fit, fit_head, with_hypercolumn
+from .headfit import OBEYED, Fit, fit_head, obey, with_hypercolumn
 from .heldout import Place, mean_dice, places, set_apart
 from .model import Model, best_device
 from .options import TrainOptions
+from .standing import STROKES, kept, standing
 from .unet import UNet
 
 __all__ = ["TrainStep", "Trained", "fine_tune", "judge", "warm_up"]
 
 _STEPS, _EACH = 40, 500  # steps at most, and one more for so many reviewed pixels
-_RATE, _MANY = 3e-4, 32  # learning rate; strokes for which it is not too high
+_RATE, _MANY = 1e-3, 32  # learning rate; strokes for which it is not too high
+_TRUST = 1.0  # in the first answer, where nobody looked, next to 1 for strokes
 _WARM = 5  # steps until the rate is reached
 _HASTE = 1.25  # how many times too few steps there is time for, so that they shrink
-_FURTHER = 3.0  # how much larger the rate is then, at most
+_FURTHER = 1.5  # how much larger the rate is then, at most
 _DENSE = 0.2  # share of reviewed pixels from which they are taken for the images'
 _DENSE_RATE = 1e-3
 _FIRST = 3.5  # seconds for the first answer, if someone waits
-_LEARNING = 0.85  # of the time at least; the rest is for judging what came of it
+_LEARNING = 0.75  # of the time at least; then strokes are obeyed, and it is judged
+_OBEYING, _OBEYING_LEAST = 60.0, 1.0  # seconds until they are; and if there is no time
 _CHECK = 50  # steps between two looks at what was held out
 _ALONE = 500  # steps where nothing is held out that could say when to end
 
 _ALL = (
     "The new model had to be right on as much of all that was painted, or more: now "
     "{now:.1%}, before {was:.1%} (weighed: a pixel of a large stroke counts for less)."
+)
+_LESS = (
+    "Not all of it could be followed in that time: strokes that contradict each other "
+    "cannot be; if none do, click Improve again."
 )
 _DICE = (
     "mean Dice of the labelled classes {now:.3f}, of the model before {was:.3f} (1 is "
@@ -158,6 +165,8 @@ class _Lesson:
                 "something else."
             )
         self.strokes = len(pieces)
+        self.standing = standing(model.card)
+        self.contest.card = {**model.card, STROKES: self.strokes}
         self.reviewed = sum(len(piece.rows) for piece in pieces)
         pixels = sum(e.target.numel() for e in self.examples)
         self.is_dense = self.reviewed >= _DENSE * pixels
@@ -177,11 +186,11 @@ class _Lesson:
         """Learn from strokes: few of all pixels, and most of them drawn on mistakes."""
         contest = self.contest
         student, fit = self._fit(self.examples)
-        first = copied(student)
+        first = copied(student)  # the teacher of the whole net
         if fit.after >= fit.before:
             contest.promote(first)
         yield contest.event(0.0, fit.loss, new=contest.won)
-        course = self._course(student, self.examples, fit, dense=False)
+        course = self._course(student, first, self.examples, _TRUST)
         rate = _RATE * min(1.0, self.strokes / _MANY)
         limit = _STEPS + self.reviewed // _EACH
         for fraction, loss in self._timed(course, rate, limit):
@@ -189,7 +198,8 @@ class _Lesson:
         was = self.score(self.teacher)
         contest.begin(was)
         if course.step:
-            mean_weights(course.mean, first, fit.keep)
+            mean_weights(course.mean, first, kept(self.standing))
+            obey(course.mean, self.examples, self.seed, self._left())
         nets = (course.mean, first) if course.step else (first,)
         now = 0.0
         for net in nets:
@@ -198,7 +208,14 @@ class _Lesson:
                 break
         else:
             contest.withdraw()
-        return contest.end(_ALL.format(now=now, was=was))
+        said = _ALL.format(now=now, was=was)
+        return contest.end(f"{said} {_LESS}" if now < OBEYED else said)
+
+    def _left(self) -> float:
+        """Return the seconds that are left until strokes have to be followed."""
+        if self.options.seconds is None:
+            return _OBEYING
+        return max(_OBEYING_LEAST, self.options.seconds - self.contest.seconds - 1)
 
     # --- whole images -------------------------------------------------------------
 
@@ -218,7 +235,9 @@ class _Lesson:
         new = self._judge(student)
         self.spare = min(self.spare, contest.seconds - began)  # for one look at the end
         yield contest.event(0.0, fit.loss, new=new)
-        course = self._course(student, self.learn, fit, dense=True)
+        course = self._course(
+            student, self.teacher, self.learn, self.standing * self.unseen
+        )
         if self.held and self.options.seconds is None:
             yield from self._settle(course)
         else:
@@ -297,18 +316,15 @@ class _Lesson:
         return score(net, self.examples, self.options.seed)
 
     def _course(
-        self, net: UNet, examples: Sequence[Example], fit: Fit, *, dense: bool
+        self, net: UNet, teacher: UNet, examples: Sequence[Example], trust: float
     ) -> Course:
-        teacher, seed, unseen = self.teacher, self.options.seed, self.unseen
-        belief = fit.belief
-        return Course(
-            net, teacher, examples, belief, dense=dense, seed=seed, unseen=unseen
-        )
+        seed, dense = self.options.seed, self.is_dense
+        return Course(net, teacher, examples, trust, dense=dense, seed=seed)
 
     def _fit(self, examples: Sequence[Example]) -> tuple[UNet, Fit]:
         student = with_hypercolumn(self.teacher)
         wait = None if self.options.seconds is None else _FIRST
-        return student, fit_head(student, examples, self.seed, wait)
+        return student, fit_head(student, examples, self.seed, self.standing, wait)
 
     def _advance(self, course: Course, rate: float) -> float:
         loss = course.advance(rate * min(1.0, (course.step + 1) / _WARM))
