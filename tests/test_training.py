@@ -453,6 +453,15 @@ def test_share_that_nobody_looked_at_counts_no_pixel_twice() -> None:
         assert lesson.unseen == pytest.approx(unseen)
 
 
+def test_what_takes_longer_to_judge_is_judged_more_rarely(monkeypatch) -> None:
+    def check() -> int:
+        return training._Lesson(small_model(), labelled(), TrainOptions(), None).check
+
+    assert check() == 50
+    monkeypatch.setattr(training, "_LOOK", 64 * 64 // 3)  # one image is held out
+    assert check() == 150
+
+
 @pytest.fixture
 def _hasty(monkeypatch) -> None:
     """Let long training look at the held-out part often, and give up soon."""

@@ -39,6 +39,7 @@ _DENSE_RATE = 1e-3
 _FIRST = 3.5  # seconds for the first answer, if someone waits
 _LEARNING = 0.85  # of the time at least; the rest is for judging what came of it
 _CHECK = 50  # steps between two looks at what was held out
+_LOOK = 2**20  # pixels that a look computes; of n times as many, it comes n times later
 _ALONE = 500  # steps where nothing is held out that could say when to end
 
 _ALL = (
@@ -216,7 +217,8 @@ class _Lesson:
         began = contest.seconds
         contest.begin(self.score(self.teacher))
         new = self._judge(student)
-        self.spare = min(self.spare, contest.seconds - began)  # for one look at the end
+        took = contest.seconds - began  # for two looks; the last may come after another
+        self.spare = min(self.spare, 2 * took)
         yield contest.event(0.0, fit.loss, new=new)
         course = self._course(student, self.learn, fit, dense=True)
         if self.held and self.options.seconds is None:
@@ -224,12 +226,18 @@ class _Lesson:
         else:
             limit = _ALONE if self.options.seconds is None else math.inf
             for fraction, loss in self._timed(course, _DENSE_RATE, limit):
-                look = self.held and course.step % _CHECK == 0
+                look = self.held and course.step % self.check == 0
                 new = bool(look or fraction == 1) and self._judge(course.mean)
                 yield contest.event(fraction, loss, new=new)
         rule = _HELD if self.held else _KNOWN
         said = rule.format(now=contest.best, was=contest.before)
         return contest.end(said, self.measure)
+
+    @property
+    def check(self) -> int:
+        """How many steps lie between two looks: the longer a look takes, the more."""
+        pixels = sum(place.target.numel() for place in self.held)
+        return _CHECK * max(1, round(pixels / _LOOK))
 
     def _settle(self, course: Course) -> Iterator[TrainStep]:
         """Go on until what is held out gets no better, however small the steps."""
@@ -237,7 +245,7 @@ class _Lesson:
         while not pace.over:
             loss = self._advance(course, pace.rate)
             new = False
-            if course.step % _CHECK == 0:
+            if course.step % self.check == 0:
                 new = self._judge(course.mean)
                 pace.look(better=new)
                 self._remember(course, pace)
