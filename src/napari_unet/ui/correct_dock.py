@@ -17,12 +17,13 @@ from .kinship import source_of, use
 from .layers import looked_at
 from .learning import Learning
 from .result import Result
-from .said import begun_line
+from .said import begun_line, nowhere_line
 from .segmenting import Request
 from .session import session_of
 from .shown import model_rows, score_points
 from .tabs import join_tabs
 from .task import Task
+from .tour import go_to
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -45,6 +46,7 @@ class CorrectDock(QWidget):
         self.learning = Learning(viewer, self._session, *parts)
         self.glasses = Glasses(viewer, *parts, self.learning)
         self._placed = False
+        self._guide = ""  # what was said of the place that the camera was sent to
         self._arrange()
         self._connect()
         self._on_subject()
@@ -76,6 +78,7 @@ class CorrectDock(QWidget):
         form.right.clicked.connect(self._on_right)
         form.withdraw.clicked.connect(self._on_withdraw)
         form.classes.chosen.connect(self._on_class)
+        form.lacking.wanted.connect(self._on_where)
         form.classes.renamed.connect(self._on_names)
         form.classes.added.connect(self._on_names)
         desk.changed.connect(self._on_reviewed)
@@ -146,6 +149,19 @@ class CorrectDock(QWidget):
         result.layer.mode = "paint"
         self._viewer.layers.selection.active = result.layer
 
+    def _on_where(self, value: int) -> None:
+        """Go where a class is best painted, with its brush."""
+        desk, name = self.desk, self.desk.names[value]
+        place = desk.place_of(value)
+        self._on_class(value)
+        self.form.classes.select(value)
+        if place is None or desk.result is None:
+            self._guide = nowhere_line(name)
+        else:
+            go_to(self._viewer, desk.result.layer, place)
+            self._guide = f"Paint a little of it here, if this is {name}."
+        self.form.progress.say(self._guide)
+
     def _on_right(self) -> None:
         correcting = self.desk.correcting
         view = looked_at(self._viewer, self.desk.image_layer)
@@ -172,6 +188,8 @@ class CorrectDock(QWidget):
 
     def _on_reviewed(self) -> None:
         self.task.forgive()
+        if self._guide and self.form.progress.line.text() == self._guide:
+            self.form.progress.say("")
         self.form.classes.set_rows(self.desk.rows())
         self._show_state()
 

@@ -11,10 +11,13 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 from napari_unet.errors import CorrectionError, UNetError
 from napari_unet.imagereviews import Count, ImageReviews
 from napari_unet.images import Image
+from napari_unet.places import Place
 from napari_unet.project import Project, project_place
 from napari_unet.projectfile import ModelRecord
+from napari_unet.tiling import whole
 
 from .classes import ClassRow
+from .collection import Collection
 from .correcting import Correcting
 from .kinship import kind_of, name_of
 from .layers import as_image, file_of, looked_at
@@ -25,6 +28,7 @@ from .session import Session
 from .settings import read_settings
 from .shown import class_rows
 from .subjects import Subject
+from .tour import typical
 from .viewing import view_request
 
 __all__ = ["Desk"]
@@ -63,6 +67,7 @@ class Desk(QObject):
         self._shown: set[Path] = set()  # projects that this session has a part in
         self._earlier = False
         self._counts: dict[int, Count] = {}  # of what was reviewed earlier
+        self._collection: Collection | None = None
 
     @property
     def result(self) -> Result | None:
@@ -128,7 +133,7 @@ class Desk(QObject):
         """Save what is on the desk, and leave it."""
         correcting, self.correcting = self.correcting, None
         self.project = None
-        self.names, self._counts = _FIRST, {}
+        self.names, self._counts, self._collection = _FIRST, {}, None
         if correcting is None:
             return
         try:
@@ -246,9 +251,45 @@ class Desk(QObject):
     def rows(self) -> list[ClassRow]:
         """Return what the table of classes shows."""
         counts = self._counts
-        if self.correcting is not None:
-            counts = self.correcting.reviews.counts()
+        if self.correcting is not None and self._collection is not None:
+            counts = self._collection.counts()
         return class_rows(self.names, counts, objects=self.objects)
+
+    def lacking(self) -> list[ClassRow]:
+        """Return the classes of which the model in use has seen no stroke yet.
+
+        There are none before the first stroke, nor once the model has learned here.
+        """
+        if self.correcting is None or self.learned:
+            return []
+        rules = self.correcting.canvas.rules  # the table may have more classes by now
+        known = len(_OBJECTS if self.objects else rules.classes)
+        lacking = [row for row in self.rows()[:known] if not row.pixels]
+        return lacking if len(lacking) < known else []
+
+    def place_of(self, value: int) -> Place | None:
+        """Return a good place for a stroke of a class; None if the labels have none.
+
+        What is in view comes first: elsewhere nothing may have been segmented yet.
+        """
+        result = self.result
+        if result is None or result.array is None:
+            return None
+        seen = looked_at(self._viewer, self.image_layer)
+        everywhere = whole(result.array.shape)
+        boxes = [box for box in (seen.box, everywhere) if box is not None]
+        return typical(result.array, seen.plane, boxes, value, objects=self.objects)
+
+    @property
+    def said_classes(self) -> int:
+        """How many classes of the net were painted: it cannot learn from one alone."""
+        counts = None if self._collection is None else self._collection.counts()
+        return len(counts or ())
+
+    @property
+    def learned(self) -> bool:
+        """Whether the model in use has learned from strokes of this project."""
+        return self.record is not None and self.record.score is not None
 
     @property
     def objects(self) -> bool:
@@ -293,6 +334,7 @@ class Desk(QObject):
             folder = project_place(file, str(subject.image.name))
             self._folders[subject.image] = folder
         self.project = self._session.open_project(folder)
+        self._collection = Collection(self._session, self.project)
         project, index = self.project, self.project.index
         if not any(r.source() is subject.image for r in self._session.shown()):
             self._shown.discard(folder)  # its labels were closed: they are from before
@@ -301,4 +343,5 @@ class Desk(QObject):
         if subject.result is None and index.classes:
             self.names = _OBJECTS if self.objects else index.classes
         if self._earlier:
-            self._counts = self.reviews().counts()
+            self.reviews()  # which may have another name now
+            self._counts = self._collection.counts()

@@ -1,6 +1,6 @@
-"""Next uncertain: one place after the other, the camera goes there."""
+"""Where the camera goes: uncertain places, one after the other, and typical ones."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -8,16 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.imagereviews import ImageReviews
+from napari_unet.middles import middle_of
+from napari_unet.places import Place
+from napari_unet.tiling import Box
 
 from .segmenting import Request, load_model
 
 if TYPE_CHECKING:
-    from napari_unet.places import Place
     from napari_unet.uncertainty import Scanned
 
-__all__ = ["Tour", "go_to", "looking", "seeing"]
+__all__ = ["Tour", "go_to", "looking", "seeing", "typical"]
 
 _ACROSS = 12  # radii of a place that are in view when the camera is there
+_NEAR, _FAR = 8, 40  # pixels: least and greatest radius of a typical place
 
 
 @dataclass(slots=True)
@@ -33,16 +36,16 @@ class Tour:
     """
 
     model: str = ""
-    waiting: list["Place"] = field(default_factory=list)
-    visited: list["Place"] = field(default_factory=list)
+    waiting: list[Place] = field(default_factory=list)
+    visited: list[Place] = field(default_factory=list)
 
-    def begin(self, model: str, places: list["Place"]) -> None:
+    def begin(self, model: str, places: list[Place]) -> None:
         """Take the places that were found."""
         if model != self.model:
             self.visited = []
         self.model, self.waiting = model, list(places)
 
-    def next(self, model: str, reviews: ImageReviews) -> "Place | None":
+    def next(self, model: str, reviews: ImageReviews) -> Place | None:
         """Return the next place that nobody reviewed since; None if there is none."""
         while model == self.model and self.waiting:
             place = self.waiting.pop(0)
@@ -54,8 +57,8 @@ class Tour:
 
 
 def looking(
-    view: Request, reviews: ImageReviews, visited: list["Place"]
-) -> Generator["Scanned", None, list["Place"]]:
+    view: Request, reviews: ImageReviews, visited: list[Place]
+) -> Generator["Scanned", None, list[Place]]:
     """Look for uncertain places in the thread, those near the view first."""
     from napari_unet.threads import spare_cores
     from napari_unet.uncertainty import find_uncertain
@@ -91,7 +94,32 @@ def seeing(view: Request) -> Generator[None, None, NDArray[np.float32]]:
     return 1 - margin(model, view.image, view.options, view.plane, box)
 
 
-def go_to(viewer: Any, layer: Any, place: "Place") -> None:
+def typical(
+    labels: Any,
+    plane: tuple[int, ...],
+    boxes: Sequence[Box],
+    value: int,
+    *,
+    objects: bool,
+) -> Place | None:
+    """Return where labels show most of a class, in the first box that has any.
+
+    Parameters
+    ----------
+    objects
+        Whether the labels are numbers of objects, of which `value` 1 means any.
+    """
+    for y, x in boxes:
+        part = np.asarray(labels[(*plane, y, x)])
+        found = middle_of(part > 0 if objects and value else part == value)
+        if found is not None:
+            row, column, radius = found
+            near = min(max(radius // 3, _NEAR), _FAR)
+            return Place(plane, y.start + row, x.start + column, near, 0.0, "")
+    return None
+
+
+def go_to(viewer: Any, layer: Any, place: Place) -> None:
     """Bring a place of a labels layer into the middle of the canvas."""
     point = np.asarray(layer.data_to_world((*place.plane, place.y, place.x)))
     step = np.asarray(viewer.dims.point)
