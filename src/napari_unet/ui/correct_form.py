@@ -19,6 +19,8 @@ from .classes import ClassTable
 from .curve import Curve
 from .desk import Desk
 from .history import History
+from .image_list import ImageList
+from .invitation import Invitation
 from .lacking import Lacking, listed
 from .progress import Progress
 from .session import Session
@@ -41,6 +43,8 @@ class CorrectForm(QWidget):
         self.subject = SubjectChooser(viewer, session)
         self.place = QLabel()
         self.open = QPushButton("Open...")
+        self.invitation = Invitation()
+        self.images = ImageList()
         self.offer = QLabel()
         self.go_on = QPushButton("Go on")
         self.from_labels = QPushButton("Start from labels")
@@ -93,6 +97,8 @@ class CorrectForm(QWidget):
         for button in (self.go_on, self.from_labels, self.from_nothing):
             button.setEnabled(idle and not busy and desk.project is not None)
         self.open.setEnabled(idle and subject is not None)
+        self.invitation.follow(desk, idle=idle and not busy)
+        self.images.setEnabled(idle)
         new &= subject is not None and not large
         self.new_classes.setEnabled(idle and new)
         self.classes.set_editable(not large, _TOO_LARGE if large else "")
@@ -183,6 +189,8 @@ class CorrectForm(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(fields)
+        layout.addWidget(self.invitation)
+        layout.addWidget(self.images)
         layout.addWidget(self.offer)
         layout.addWidget(_row(self.go_on, self.from_labels, self.from_nothing))
         layout.addWidget(self.zero)

@@ -17,7 +17,7 @@ from .segmenting import Request, load_model
 if TYPE_CHECKING:
     from napari_unet.uncertainty import Scanned
 
-__all__ = ["Tour", "go_to", "looking", "seeing", "typical"]
+__all__ = ["Stop", "Tour", "go_to", "looking", "seeing", "show_all_of", "typical"]
 
 _ACROSS = 12  # radii of a place that are in view when the camera is there
 _NEAR, _FAR = 8, 40  # pixels: least and greatest radius of a typical place
@@ -56,15 +56,50 @@ class Tour:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """An image in which uncertain places are looked for.
+
+    Attributes
+    ----------
+    layer
+        The image layer.
+    visited
+        Places that need not be told again.
+    """
+
+    layer: Any
+    view: Request
+    reviews: ImageReviews
+    visited: tuple[Place, ...] = ()
+
+
 def looking(
-    view: Request, reviews: ImageReviews, visited: list[Place]
-) -> Generator["Scanned", None, list[Place]]:
-    """Look for uncertain places in the thread, those near the view first."""
+    stops: Sequence[Stop],
+) -> Generator["Scanned", None, tuple[Stop, list[Place]]]:
+    """Look for uncertain places in the thread, in one image after the other.
+
+    Returns
+    -------
+    stop, places
+        The first image that has any, and those; else the last image, and none.
+    """
     from napari_unet.threads import spare_cores
-    from napari_unet.uncertainty import find_uncertain
 
     spare_cores()
-    centre = None
+    places: list[Place] = []
+    for stop in stops:
+        places = yield from _scanning(stop)
+        if places:
+            return stop, places
+    return stops[-1], []
+
+
+def _scanning(stop: Stop) -> Generator["Scanned", None, list[Place]]:
+    """Look for uncertain places in an image, those near the view first."""
+    from napari_unet.uncertainty import find_uncertain
+
+    view, centre = stop.view, None
     if view.view is not None:
         y, x = view.view
         centre = ((y.start + y.stop) // 2, (x.start + x.stop) // 2)
@@ -74,8 +109,8 @@ def looking(
             view.image,
             view.options,
             start=view.plane,
-            reviewed=reviews.reviewed,
-            found=visited,
+            reviewed=stop.reviews.reviewed,
+            found=stop.visited,
             centre=centre,
         )
     )
@@ -120,13 +155,32 @@ def typical(
 
 
 def go_to(viewer: Any, layer: Any, place: Place) -> None:
-    """Bring a place of a labels layer into the middle of the canvas."""
-    point = np.asarray(layer.data_to_world((*place.plane, place.y, place.x)))
+    """Bring a place of an image or labels layer into the middle of the canvas."""
+    at = (*place.plane, place.y, place.x)
+    lead = (0,) * (layer.ndim - len(at))  # the channels of an image
+    point = np.asarray(layer.data_to_world((*lead, *at)))
     step = np.asarray(viewer.dims.point)
     step[-len(point) :] = point
     viewer.dims.point = tuple(step)
-    camera = viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
-    camera.center = (0.0, *point[-2:])
     across = _ACROSS * place.radius * float(np.abs(np.asarray(layer.scale))[-1])
+    _aim(viewer, point[-2:], across)
+
+
+def show_all_of(viewer: Any, layer: Any) -> None:
+    """Bring a layer into view, unless the middle of the canvas shows it already."""
+    low, high = np.asarray(layer.extent.world)[:, -2:]
+    centre = np.asarray(_camera(viewer).center)[-2:]
+    if not ((low <= centre) & (centre <= high)).all():
+        _aim(viewer, (low + high) / 2, float((high - low).max()))
+
+
+def _aim(viewer: Any, middle: Any, across: float) -> None:
+    """Show a square of the world, `across` wide, around a point (y, x)."""
+    camera = _camera(viewer)
+    camera.center = (0.0, *middle)
     side = min(viewer._canvas_size) if hasattr(viewer, "_canvas_size") else 600
     camera.zoom = min(max(side / max(across, 1e-9), 1e-6), 1e6)
+
+
+def _camera(viewer: Any) -> Any:
+    return viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
