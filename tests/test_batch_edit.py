@@ -100,6 +100,7 @@ def test_improve_writes_into_the_file_and_keeps_what_was_painted(hand, edited):
     window = hand.window
     window.viewer.reset_view()
     window.paint(9, (300, 300), (300, 400), size=20)
+    window.erase((350, 300), (350, 400), size=20)
     assert " in use" in window.do("Improve") or " stays" in window.line
     labels = window.labels
     assert (labels[300, 300:400] > 0).all()
@@ -129,6 +130,7 @@ def test_channel_that_was_segmented_is_the_one_that_is_corrected(hand, tmp_path)
     assert window.layer is labels
     window.paint(9, (40, 20), (40, 40))
     assert (window.target() == 1).any()
+    window.erase((30, 20), (30, 40))
     assert " in use" in window.do("Improve") or " stays" in window.line
 
 

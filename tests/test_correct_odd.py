@@ -44,7 +44,7 @@ def test_improve_without_corrections_says_what_to_paint(window):
 
 
 @pytest.mark.parametrize(
-    ("mode", "name"), [("erase", "background"), ("paint", "object")]
+    ("mode", "name"), [("erase", "object"), ("paint", "background")]
 )
 def test_improve_with_one_class_says_which_is_missing(window, mode, name):
     window.use("bright" if mode == "erase" else "plain")
@@ -53,8 +53,8 @@ def test_improve_with_one_class_says_which_is_missing(window, mode, name):
     window.take(mode, 1)
     window.drag((30, 20), (30, 40))
     line = window.do("Improve")
-    assert "All that was painted so far is" in line
-    assert "another class" in line
+    assert f"waits for a stroke of {name}" in line
+    assert f"as {name} yet" in window.correct.form.lacking.line.text()
     assert window.button("Improve").isEnabled()
 
 

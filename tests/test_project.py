@@ -20,7 +20,7 @@ from napari_unet.errors import CorrectionError, OutputError
 from napari_unet.images import Image, open_image
 from napari_unet.options import SegmentOptions
 from napari_unet.project import Project, project_place
-from napari_unet.projectfile import SEEN
+from napari_unet.projectfile import SEEN, holds_work, lists, projects_beside
 from napari_unet.safefile import pack, unpack
 
 BOX = slice(250, 262), slice(10, 20)  # over the border of two blocks
@@ -183,6 +183,46 @@ def test_one_project_keeps_many_images_and_planes(tmp_path, image) -> None:
     assert found["stack"].place == ((1, 3), (0, 0))
     assert (found["stack"].target == 2).all()
     assert found["stack"].target.shape == (60, 70)
+
+
+def test_image_moves_to_another_project_with_what_was_painted(saved, tmp_path) -> None:
+    image = write_image(tmp_path / "data", "b.tif", seed=1)
+    folder = tmp_path / "data" / "b.unet"
+    own, joint = Project.open(folder), Project.open(saved)
+    paint(own, own.add_image(image))
+    own.flush()
+    said = own.read(own.add_image(image), (), BOX)
+    assert holds_work(folder)
+    assert not lists(saved, image.source)
+    joint.take_over(own, image)
+    assert not holds_work(folder)
+    assert Project.open(folder).corrections() == []
+    assert lists(saved, image.source)
+    again = Project.open(saved)
+    assert {c.source for c in again.corrections()} == {"cells", "b"}
+    for part, other in zip(
+        said, again.read(again.add_image(image), (), BOX), strict=True
+    ):
+        np.testing.assert_array_equal(part, other)
+
+
+def test_image_that_joins_unpainted_is_listed(saved, tmp_path) -> None:
+    image = write_image(tmp_path / "data", "b.tif", seed=1)
+    own = Project.open(tmp_path / "data" / "b.unet")
+    Project.open(saved).take_over(own, image)
+    assert lists(saved, image.source)
+    assert not own.folder.exists()
+
+
+@pytest.mark.parametrize("index", [None, b"{", b'{"version": 99}'])
+def test_project_that_cannot_be_read_lists_nothing(tmp_path, index) -> None:
+    folder = tmp_path / "cells.unet"
+    folder.mkdir()
+    if index is not None:
+        (folder / "project.json").write_bytes(index)
+    assert not lists(folder, tmp_path / "cells.tif")
+    assert not holds_work(folder)
+    assert projects_beside(tmp_path / "cells.tif") == [folder]
 
 
 def test_colours_come_back_without_alpha(tmp_path) -> None:

@@ -16,8 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+
 from .blocks import Pixels
-from .corrections import Correction
+from .corrections import IGNORE, Correction
 from .errors import CorrectionError, OutputError
 from .imagerecord import ImageRecord, check_shape, now, same_image, slug, unique
 from .images import Image
@@ -37,7 +39,7 @@ from .projectfile import (
 )
 from .reviews import Reviews
 from .safefile import read_whole, set_aside, sweep, write_whole
-from .tiling import Box
+from .tiling import Box, cut, whole
 
 __all__ = ["Project", "project_place"]
 
@@ -148,6 +150,31 @@ class Project:
         """Return plane and box of the blocks of an image that hold reviewed pixels."""
         places = self._reviews.blocks.places()
         return [(place.plane, place.box) for place in places if place.image == key]
+
+    def take_over(self, other: "Project", image: Image) -> None:
+        """Take what was said about an image out of another project, into this one.
+
+        The pixels are written here before they are removed there.
+
+        Raises
+        ------
+        UNetError
+            If the image cannot be read, or the disk does not take it.
+        """
+        theirs, ours = other.add_image(image), self.add_image(image)
+        found = [
+            (plane, cut(box, whole(image.label_shape)))
+            for plane, box in other.reviewed(theirs)
+        ]
+        for plane, box in found:
+            self.write(ours, plane, box, other.read(theirs, plane, box))
+        self.update()  # though nothing was painted: the image belongs here now
+        self.flush()
+        for plane, box in found:
+            target, shown = other.read(theirs, plane, box)
+            nothing = np.full_like(target, IGNORE), np.zeros_like(shown)
+            other.write(theirs, plane, box, nothing)
+        other.flush()
 
     def corrections(self) -> list[Correction]:
         """Return what was said about all images; see `Reviews.corrections`."""

@@ -32,9 +32,12 @@ __all__ = [
     "complete",
     "encode",
     "find_models",
+    "holds_work",
     "is_project",
+    "lists",
     "merge",
     "project_place",
+    "projects_beside",
     "read_index",
     "seen_as",
 ]
@@ -260,6 +263,32 @@ def is_project(folder: Path) -> bool:
     """
     names = _names(folder)
     return bool(names) and _ours(folder, names)
+
+
+def holds_work(folder: Path) -> bool:
+    """Return whether something was painted or learned in a folder."""
+    works = ("corrections/*/*.npz", "models/*.safetensors")
+    try:
+        return any(next(folder.glob(work), None) is not None for work in works)
+    except OSError:  # who opens it is told
+        return False
+
+
+def lists(folder: Path, file: Path) -> bool:
+    """Return whether the project in a folder has the image of a file."""
+    try:
+        images = read_index(folder / INDEX).images
+    except (OSError, CorrectionError, *DAMAGE):
+        return False
+    return str(file.resolve()) in {record.path for record in images}
+
+
+def projects_beside(file: Path) -> list[Path]:
+    """Return the folders of projects that lie beside an image, in order of names."""
+    try:
+        return sorted(file.resolve().parent.glob("*.unet"))
+    except OSError:
+        return []
 
 
 def check_folder(folder: Path) -> None:

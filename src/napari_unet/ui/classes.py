@@ -35,7 +35,10 @@ _HEADERS = (
         "Colour of the class on the layer, made for colour-blind eyes too.",
     ),
     ("Class", "Name of the class. Double click, F2 or Enter to change it."),
-    ("Reviewed px", "Pixels that you painted, or said are right."),
+    (
+        "Reviewed px",
+        "Pixels that you painted, or said are right, in all images of the project.",
+    ),
     ("Pieces", "Reviewed areas that hang together; one stroke can leave many."),
 )
 _IN_VIEW = 6  # rows

@@ -19,6 +19,9 @@ from .classes import ClassTable
 from .curve import Curve
 from .desk import Desk
 from .history import History
+from .image_list import ImageList
+from .invitation import Invitation
+from .lacking import Lacking, listed
 from .progress import Progress
 from .session import Session
 from .subjects import SubjectChooser
@@ -40,6 +43,8 @@ class CorrectForm(QWidget):
         self.subject = SubjectChooser(viewer, session)
         self.place = QLabel()
         self.open = QPushButton("Open...")
+        self.invitation = Invitation()
+        self.images = ImageList()
         self.offer = QLabel()
         self.go_on = QPushButton("Go on")
         self.from_labels = QPushButton("Start from labels")
@@ -56,6 +61,7 @@ class CorrectForm(QWidget):
         self.seconds = QSpinBox()
         self.improve = QPushButton("Improve")
         self.stop = QPushButton("Stop")
+        self.lacking = Lacking()
         self.progress = Progress()
         self.curve, self.history = Curve(), History()
         self.undo = QPushButton("Undo improvement")
@@ -91,6 +97,8 @@ class CorrectForm(QWidget):
         for button in (self.go_on, self.from_labels, self.from_nothing):
             button.setEnabled(idle and not busy and desk.project is not None)
         self.open.setEnabled(idle and subject is not None)
+        self.invitation.follow(desk, idle=idle and not busy)
+        self.images.setEnabled(idle)
         new &= subject is not None and not large
         self.new_classes.setEnabled(idle and new)
         self.classes.set_editable(not large, _TOO_LARGE if large else "")
@@ -108,6 +116,9 @@ class CorrectForm(QWidget):
         ready = not doing and desk.correcting is not None and not busy
         self.improve.setEnabled(ready)
         self.improve.setToolTip(_why_not(desk, doing, busy))
+        lacking = desk.lacking()
+        possible = bool(lacking) and desk.said_classes > 1
+        self.lacking.follow(lacking, possible=possible, idle=ready)
         self.stop.setEnabled(bool(doing) and not stopping)
         self.stop.setToolTip("End now; the best model so far is kept.")
         improved = record is not None and record.score is not None
@@ -178,6 +189,8 @@ class CorrectForm(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(fields)
+        layout.addWidget(self.invitation)
+        layout.addWidget(self.images)
         layout.addWidget(self.offer)
         layout.addWidget(_row(self.go_on, self.from_labels, self.from_nothing))
         layout.addWidget(self.zero)
@@ -188,6 +201,7 @@ class CorrectForm(QWidget):
             _row(self.show_reviewed, self.show_uncertain, self.show_changed)
         )
         layout.addWidget(_row(self.improve, self.seconds, self.stop, stretch=0))
+        layout.addWidget(self.lacking)
         layout.addWidget(self.progress)
         layout.addWidget(self.curve)
         layout.addWidget(self.history)
@@ -222,9 +236,10 @@ def _next_step(desk: Desk) -> str | None:
         own = "name your own classes here and make a new model for them"
         return f"{begin}, or {own}."
     if desk.correcting is not None and not any(row.pixels for row in desk.rows()):
+        names = listed([row.name for row in desk.rows()], "and")
         return (
             "Click a class in the table to take the brush, and paint over what is "
-            "wrong; then click Improve."
+            f"wrong: at least one stroke of each class ({names}). Then click Improve."
         )
     return None
 

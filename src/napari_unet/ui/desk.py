@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
@@ -11,11 +11,15 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 from napari_unet.errors import CorrectionError, UNetError
 from napari_unet.imagereviews import Count, ImageReviews
 from napari_unet.images import Image
-from napari_unet.project import Project, project_place
+from napari_unet.places import Place
+from napari_unet.project import Project
 from napari_unet.projectfile import ModelRecord
+from napari_unet.tiling import whole
 
 from .classes import ClassRow
+from .collection import Collection
 from .correcting import Correcting
+from .homes import Homes
 from .kinship import kind_of, name_of
 from .layers import as_image, file_of, looked_at
 from .palette import class_colours
@@ -25,6 +29,7 @@ from .session import Session
 from .settings import read_settings
 from .shown import class_rows
 from .subjects import Subject
+from .tour import Stop, typical
 from .viewing import view_request
 
 __all__ = ["Desk"]
@@ -45,6 +50,10 @@ class Desk(QObject):
         subject cannot be corrected.
     names
         The classes in the table.
+    collection
+        The images of the project; None if there is none.
+    other
+        The project in use, which this image may join; None if there is no such.
     """
 
     changed = Signal()
@@ -54,15 +63,17 @@ class Desk(QObject):
     def __init__(self, viewer: Any, session: Session, parent: QObject) -> None:
         super().__init__(parent)
         self._viewer, self._session = viewer, session
-        self._folders: WeakKeyDictionary[Any, Path] = WeakKeyDictionary()
+        self._homes = Homes(viewer, session)
         self._names: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
         self.subject: Subject | None = None
         self.project: Project | None = None
         self.correcting: Correcting | None = None
         self.names: tuple[str, ...] = _FIRST
-        self._shown: set[Path] = set()  # projects that this session has a part in
+        self._shown: WeakSet[Any] = WeakSet()  # images this session had a part in
         self._earlier = False
         self._counts: dict[int, Count] = {}  # of what was reviewed earlier
+        self.collection: Collection | None = None
+        self.other: Project | None = None
 
     @property
     def result(self) -> Result | None:
@@ -75,19 +86,37 @@ class Desk(QObject):
         return None if self.subject is None else self.subject.image
 
     @property
+    def title(self) -> str:
+        """What people call the image: its file, or its layer."""
+        layer = self.image_layer
+        file = None if layer is None else file_of(self._viewer, layer)
+        return file.name if file is not None else "" if layer is None else layer.name
+
+    @property
     def known_as(self) -> str:
         """How the project calls the model in use."""
         return "" if self.project is None else name_of(self.project, self.model)
 
     @property
     def model(self) -> str:
-        """Name or file of the model in use."""
-        if self.result is not None:
-            return self.result.model
+        """Name or file of the model in use; that of the project for all its images."""
         project = self.project
-        if project is not None and project.index.active:
-            return str(project.model_file(project.index.active))
+        active = "" if project is None else project.index.active
+        if self.result is not None and not self.behind:
+            return self.result.model
+        if project is not None and active:
+            return str(project.model_file(active))
         return read_settings().model
+
+    @property
+    def behind(self) -> bool:
+        """Whether another image of the project has led to a newer model since."""
+        result, project = self.result, self.project
+        if self.correcting is None or result is None or project is None:
+            return False
+        active = project.index.active
+        several = len(project.index.images) > 1
+        return several and active not in ("", name_of(project, result.model))
 
     def take(self, subject: Subject | None) -> None:
         """Put another subject on the desk; what was there is saved."""
@@ -117,18 +146,45 @@ class Desk(QObject):
         subject = self.subject
         if subject is None:
             return
-        before = self._folders.get(subject.image)
-        self._folders[subject.image] = folder
+        before = self._session.folders.get(subject.image)
+        self._homes.settle(subject.image, folder)
         self.take(subject)
         if self.project is None and before is not None:
-            self._folders[subject.image] = before
+            self._homes.settle(subject.image, before)
             self.take(subject)
+
+    def join(self) -> None:
+        """Keep the corrections of this image in the project in use from now on.
+
+        Raises
+        ------
+        UNetError
+            If the image cannot be read, or the disk does not take it.
+        """
+        subject, own, other = self.subject, self.project, self.other
+        if subject is None or own is None or other is None:
+            return
+        image = self.image()
+        self.clear()
+        try:
+            other.take_over(own, image)
+            self._homes.settle(subject.image, other.folder)
+        finally:
+            self.take(subject)
+        if self.correcting is not None and not self.behind:
+            self.went_on()
+
+    def stay(self) -> None:
+        """Let this image have a project of its own."""
+        if self.subject is not None:
+            self._homes.settle(self.subject.image)
+        self.other = None
 
     def clear(self) -> None:
         """Save what is on the desk, and leave it."""
         correcting, self.correcting = self.correcting, None
-        self.project = None
-        self.names, self._counts = _FIRST, {}
+        self.project = self.other = None
+        self.names, self._counts, self.collection = _FIRST, {}, None
         if correcting is None:
             return
         try:
@@ -157,6 +213,7 @@ class Desk(QObject):
         correcting.changed.connect(self._on_reviewed)
         correcting.said.connect(self.said)
         self.correcting = correcting
+        self._session.keys[self.image_layer] = correcting.key
         self.names = result.rules.classes
         if result.rules.kind == "objects":
             self.names = _OBJECTS
@@ -186,7 +243,9 @@ class Desk(QObject):
         ImageError
             If its layer cannot be segmented.
         """
-        layer = self.image_layer
+        return self._image_of(self.image_layer)
+
+    def _image_of(self, layer: Any) -> Image:
         if layer is None or layer not in self._viewer.layers:
             raise UNetError("The image was closed. Open it again to go on.")
         image = as_image(layer, file_of(self._viewer, layer))
@@ -216,7 +275,9 @@ class Desk(QObject):
         if self.correcting is not None:
             return self.correcting.reviews
         project = self.open_project()
-        return self._session.reviews_of(project, project.add_image(self.image()))
+        key = project.add_image(self.image())
+        self._session.keys[self.image_layer] = key
+        return self._session.reviews_of(project, key)
 
     def view(self, model: str, result: Result | None = None) -> Request:
         """Return the request to segment what is in view, into a result or a new one.
@@ -236,6 +297,28 @@ class Desk(QObject):
         )
         return replace(request, models=self._session.models)
 
+    def stops(self) -> list[Stop]:
+        """Return where uncertain places are looked for: in this image, then others.
+
+        Raises
+        ------
+        UNetError
+            If one of the images cannot be read.
+        """
+        model, layer, images = self.model, self.image_layer, self.collection
+        found = [Stop(layer, self.view(model), self.reviews())]
+        if images is None:
+            return found
+        for other in (x for x in images.layers() if x is not layer):
+            reviews = images.reviews(self._session.keys[other])
+            seen, last = looked_at(self._viewer, other), images.result_on(other, model)
+            image = self._image_of(other)
+            view = view_request(image, model, reviews, seen, into=None, last=last)
+            found.append(
+                Stop(other, replace(view, models=self._session.models), reviews)
+            )
+        return found
+
     def hide_others(self, result: Result) -> None:
         """Hide the other results of the image: two on top of each other confuse."""
         for other in self._session.results:
@@ -246,9 +329,45 @@ class Desk(QObject):
     def rows(self) -> list[ClassRow]:
         """Return what the table of classes shows."""
         counts = self._counts
-        if self.correcting is not None:
-            counts = self.correcting.reviews.counts()
+        if self.correcting is not None and self.collection is not None:
+            counts = self.collection.counts()
         return class_rows(self.names, counts, objects=self.objects)
+
+    def lacking(self) -> list[ClassRow]:
+        """Return the classes of which the model in use has seen no stroke yet.
+
+        There are none before the first stroke, nor once the model has learned here.
+        """
+        if self.correcting is None or self.learned:
+            return []
+        rules = self.correcting.canvas.rules  # the table may have more classes by now
+        known = len(_OBJECTS if self.objects else rules.classes)
+        lacking = [row for row in self.rows()[:known] if not row.pixels]
+        return lacking if len(lacking) < known else []
+
+    def place_of(self, value: int) -> Place | None:
+        """Return a good place for a stroke of a class; None if the labels have none.
+
+        What is in view comes first: elsewhere nothing may have been segmented yet.
+        """
+        result = self.result
+        if result is None or result.array is None:
+            return None
+        seen = looked_at(self._viewer, self.image_layer)
+        everywhere = whole(result.array.shape)
+        boxes = [box for box in (seen.box, everywhere) if box is not None]
+        return typical(result.array, seen.plane, boxes, value, objects=self.objects)
+
+    @property
+    def said_classes(self) -> int:
+        """How many classes of the net were painted: it cannot learn from one alone."""
+        counts = None if self.collection is None else self.collection.counts()
+        return len(counts or ())
+
+    @property
+    def learned(self) -> bool:
+        """Whether the model in use has learned from strokes of this project."""
+        return self.record is not None and self.record.score is not None
 
     @property
     def objects(self) -> bool:
@@ -260,9 +379,15 @@ class Desk(QObject):
 
     @property
     def found(self) -> str:
-        """What was reviewed of this image in an earlier session; empty if nothing."""
+        """What the labels do not show, and one can go on with; empty if nothing."""
         project = self.project
-        if project is None or not self._earlier:
+        if project is None:
+            return ""
+        if self.behind and self.result is not None:
+            old = name_of(project, self.result.model)
+            new, where = project.index.active, project.folder.name
+            return f"These labels are of {Path(old).stem}; {new} is in use in {where}."
+        if not self._earlier:
             return ""
         active = project.index.active
         model = f" and the model {active}" if active else ""
@@ -272,7 +397,9 @@ class Desk(QObject):
         """Note that the corrections from an earlier session are shown now."""
         self._earlier = False
         if self.project is not None:
-            self._shown.add(self.project.folder)
+            self._shown.add(self.image_layer)
+            self._homes.settle(self.image_layer)
+            self._homes.used(self.project)
 
     @property
     def record(self) -> ModelRecord | None:
@@ -283,22 +410,26 @@ class Desk(QObject):
         return next((m for m in models if m.name == self.known_as), None)
 
     def _on_reviewed(self) -> None:
-        if self.project is not None and not self._earlier:
-            self._shown.add(self.project.folder)
+        if self.project is None or self._earlier:
+            return
+        self._shown.add(self.image_layer)
+        if self.other is None:  # else nobody has decided yet where it belongs
+            self._homes.settle(self.image_layer)
+            self._homes.used(self.project)
 
     def _open(self, subject: Subject) -> None:
-        folder = self._folders.get(subject.image)
-        if folder is None:  # it stays there, whatever the layer is called later
-            file = file_of(self._viewer, subject.image)
-            folder = project_place(file, str(subject.image.name))
-            self._folders[subject.image] = folder
+        folder = self._homes.folder(subject.image)
         self.project = self._session.open_project(folder)
+        self.collection = Collection(self._viewer, self._session, self.project)
         project, index = self.project, self.project.index
         if not any(r.source() is subject.image for r in self._session.shown()):
-            self._shown.discard(folder)  # its labels were closed: they are from before
+            self._shown.discard(subject.image)  # closed: they are from before
         known = index.models or any(project.reviewed(i.key) for i in index.images)
-        self._earlier = bool(known) and folder not in self._shown
+        self._earlier = bool(known) and subject.image not in self._shown
         if subject.result is None and index.classes:
             self.names = _OBJECTS if self.objects else index.classes
         if self._earlier:
-            self._counts = self.reviews().counts()
+            self.reviews()  # which may have another name now
+            self._counts = self.collection.counts()
+        rules = None if subject.result is None else subject.result.rules
+        self.other = self._homes.other(subject.image, self.image(), project, rules)

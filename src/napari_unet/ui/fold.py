@@ -36,13 +36,18 @@ class Fold(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.title)
         layout.addWidget(self._body)
-        self._changed = False
+        self._name, self._changed = "Advanced", False
         self.title.toggled.connect(self._draw)
         self._draw()
 
     def expand(self) -> None:
         """Unfold the fields."""
         self.title.setChecked(True)
+
+    def name_it(self, name: str) -> None:
+        """Let the title say this."""
+        self._name = name
+        self._draw()
 
     def mark(self, changed: bool) -> None:
         """Say in the title whether any of the fields is set."""
@@ -51,5 +56,6 @@ class Fold(QWidget):
 
     def _draw(self) -> None:
         arrow = "▾" if self.title.isChecked() else "▸"
-        self.title.setText(f"{arrow}  Advanced{' (changed)' if self._changed else ''}")
+        changed = " (changed)" if self._changed else ""
+        self.title.setText(f"{arrow}  {self._name}{changed}")
         self._body.setVisible(self.title.isChecked())

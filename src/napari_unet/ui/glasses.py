@@ -1,9 +1,12 @@
 """What the dock U-Net: Correct lets one see: overlays, and the next uncertain place."""
 
+from dataclasses import replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
+from napari_unet.places import Place
 from napari_unet.tiling import whole
 
 from .correct_form import CorrectForm
@@ -11,7 +14,7 @@ from .desk import Desk
 from .learning import Learning
 from .overlays import Overlays
 from .task import Task
-from .tour import Tour, go_to, looking, seeing
+from .tour import Stop, Tour, go_to, looking, seeing
 
 __all__ = ["KEY", "Glasses"]
 
@@ -19,7 +22,15 @@ KEY = "N"  # goes to the next uncertain place
 
 
 class Glasses(QObject):
-    """Overlays that are there while their box is ticked, and the tour of places."""
+    """Overlays that are there while their box is ticked, and the tour of places.
+
+    Attributes
+    ----------
+    left
+        The next uncertain place is in another image: its layer, and the place.
+    """
+
+    left = Signal(object, object)
 
     def __init__(
         self, viewer: Any, form: CorrectForm, desk: Desk, task: Task, learning: Learning
@@ -27,7 +38,8 @@ class Glasses(QObject):
         super().__init__(form)
         self._viewer, self._form = viewer, form
         self._desk, self._task, self._learning = desk, task, learning
-        self._overlays, self._tour = Overlays(viewer), Tour()
+        self._overlays = Overlays(viewer)
+        self._tours: WeakKeyDictionary[Any, Tour] = WeakKeyDictionary()  # by image
         self._asked = ""  # the model that was asked how sure it is
         form.show_reviewed.toggled.connect(self._show_reviewed)
         form.show_changed.toggled.connect(self._show_changed)
@@ -86,37 +98,46 @@ class Glasses(QObject):
         desk, correcting = self._desk, self._desk.correcting
         if correcting is None or self._task.doing:
             return
-        reviews = correcting.reviews
-        place = self._tour.next(desk.model, reviews)
+        place = self._tour(desk.image_layer).next(desk.model, correcting.reviews)
         if place is not None:
             self._go(place)
             return
-        view = self._task.attempt(lambda: desk.view(desk.model))
-        visited = self._tour.visited if self._tour.model == desk.model else []
-        if view is not None:
+        stops = self._task.attempt(desk.stops)
+        if stops is not None:
+            stops = [replace(stop, visited=self._visited(stop)) for stop in stops]
             self._task.start(
-                "Looking for uncertain places",
-                lambda: looking(view, reviews, visited),
-                self._on_places,
+                "Looking for uncertain places", lambda: looking(stops), self._on_places
             )
 
-    def _on_places(self, places: list[Any]) -> None:
-        correcting = self._desk.correcting
-        self._tour.begin(self._desk.model, places)
-        if correcting is None:
-            return
-        place = self._tour.next(self._desk.model, correcting.reviews)
+    def _tour(self, layer: Any) -> Tour:
+        return self._tours.setdefault(layer, Tour())
+
+    def _visited(self, stop: Stop) -> tuple[Place, ...]:
+        tour = self._tour(stop.layer)
+        return tuple(tour.visited) if tour.model == stop.view.model else ()
+
+    def _on_places(self, found: tuple[Stop, list[Place]]) -> None:
+        stop, places = found
+        tour = self._tour(stop.layer)
+        tour.begin(stop.view.model, places)
+        place = tour.next(stop.view.model, stop.reviews)
         if place is None:
             self._form.progress.say("The model is sure of all that nobody reviewed.")
-        else:
+        elif stop.layer is self._desk.image_layer:
             self._go(place)
+        elif stop.layer in self._viewer.layers:
+            self.left.emit(stop.layer, place)
 
-    def _go(self, place: Any) -> None:
+    def _go(self, place: Place) -> None:
         result = self._desk.result
         if result is not None and result.layer is not None:
             go_to(self._viewer, result.layer, place)
-            left = len(self._tour.waiting)
-            self._form.progress.say(f"{place.reason} ({left} more; key {KEY})")
+            self.tell(place)
+
+    def tell(self, place: Place) -> None:
+        """Say what is uncertain about a place."""
+        left = len(self._tour(self._desk.image_layer).waiting)
+        self._form.progress.say(f"{place.reason} ({left} more; key {KEY})")
 
     def _show_reviewed(self, wanted: bool) -> None:
         correcting, layer = self._desk.correcting, self._desk.image_layer

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unet.errors import CorrectionError
+from napari_unet.images import Image
 from napari_unet.options import Output
 from napari_unet.painting import Rules
 from napari_unet.project import Project
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "agree",
+    "fits",
     "free_name",
     "keep",
     "kind_of",
@@ -128,6 +130,23 @@ def agree(project: Project, rules: Rules) -> bool:
         f"{project.folder.name} holds corrections of {_listed(kind, index.classes)}; "
         f"here it is {_listed(rules.kind, rules.classes)}. Correct a result of the "
         "kind that it holds, or choose another project with 'Open...'."
+    )
+
+
+def fits(project: Project, image: Image, rules: Rules | None) -> bool:
+    """Return whether an image, with labels that mean `rules`, can join a project.
+
+    It has as many channels as one of the project's images, and the same classes.
+    """
+    index = project.index
+    channels = {
+        (r.rgb, r.shape[r.axes.index("C")] if "C" in r.axes else 1)
+        for r in index.images
+    }
+    if (image.rgb, image.channels) not in channels:
+        return False
+    return rules is None or (
+        kind_of(project) in (None, rules.kind) and index.classes in ((), rules.classes)
     )
 
 

@@ -19,6 +19,7 @@ from .desk import Desk
 from .filler import Filler
 from .improving import Improved, ImproveRequest, Learned, improving, warm_up
 from .kinship import source_of
+from .lacking import listed
 from .result import Result
 from .said import improved_line
 from .saving import whole_name
@@ -55,7 +56,8 @@ class Learning(QObject):
         self.compared_by = ""
         self.learnt_in: Project | None = None
         self._warm = False
-        form.improve.clicked.connect(self._on_improve)
+        form.improve.clicked.connect(self._on_asked)
+        form.lacking.anyway.clicked.connect(self._on_improve)
         form.stop.clicked.connect(task.stop)
         form.undo.clicked.connect(self._on_undo)
         form.history.wanted.connect(self._use)
@@ -67,6 +69,17 @@ class Learning(QObject):
         if not self._warm:
             self._warm = True
             threading.Thread(target=warm_up, name="napari-unet warm-up").start()
+
+    def _on_asked(self) -> None:
+        """Improve, unless the model would see nothing of a class."""
+        lacking = self._desk.lacking()
+        if lacking:
+            names = listed([row.name for row in lacking], "and")
+            self._form.progress.say(
+                f"Improve waits for a stroke of {names}: see above."
+            )
+        else:
+            self._on_improve()
 
     def _on_improve(self) -> None:
         desk = self._desk

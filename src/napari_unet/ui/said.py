@@ -11,7 +11,7 @@ from .improving import Improved
 if TYPE_CHECKING:
     from napari_unet.comparison import Compared
 
-__all__ = ["begun_line", "improved_line"]
+__all__ = ["begun_line", "closed_line", "improved_line", "nowhere_line"]
 
 
 def begun_line(begun: Begun, project: Project | None) -> str:
@@ -20,10 +20,27 @@ def begun_line(begun: Begun, project: Project | None) -> str:
     if begun.rules.kind == "objects":
         what = "the brush adds to an object, M begins a new one, the eraser removes"
     else:
-        what = "choose a class in the table, and paint over what is wrong"
+        what = (
+            "choose a class in the table, and paint over what is wrong, each class at "
+            "least once"
+        )
     where = "" if project is None else f" Strokes are kept in {project.folder.name}."
     note = f"{begun.note} " if begun.note else ""
     return f"{note}{name} is in use. To correct: {what}; then click Improve.{where}"
+
+
+def closed_line(name: str, path: str) -> str:
+    """Return why an image of the project cannot be opened, and what to do."""
+    why = f"is not at {path} any more" if path else "has no file that is known"
+    return f"{name} {why}. Open it with File > Open; its strokes are found again."
+
+
+def nowhere_line(name: str) -> str:
+    """Return what to do about a class that the labels do not have."""
+    return (
+        f"The labels of this plane have no {name}. Paint some that you see; if there "
+        "is none in your images, click 'Improve anyway'."
+    )
 
 
 def improved_line(improved: Improved) -> str:

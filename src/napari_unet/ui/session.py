@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 from napari_unet.imagereviews import ImageReviews
 from napari_unet.project import Project
@@ -41,6 +41,12 @@ class Session:
         The model that was used last; empty before.
     copies
         Files of models that were saved, and may be chosen.
+    folders, keys
+        By image layer: the folder of its project, and how that calls the image.
+    recent
+        The project that was painted in last; None before.
+    undecided
+        Image layers that nobody has chosen a project for.
     """
 
     jobs: list[Job] = field(default_factory=list)
@@ -57,6 +63,10 @@ class Session:
     choosers: list[ModelChooser] = field(default_factory=list)
     in_use: str = ""
     copies: list[str] = field(default_factory=list)
+    folders: WeakKeyDictionary[Any, Path] = field(default_factory=WeakKeyDictionary)
+    keys: WeakKeyDictionary[Any, str] = field(default_factory=WeakKeyDictionary)
+    recent: Path | None = None
+    undecided: WeakSet[Any] = field(default_factory=WeakSet)
 
     def start(self, job: Job) -> None:
         """Start `job` and remember it until it ends."""

@@ -1,6 +1,6 @@
-"""Next uncertain: one place after the other, the camera goes there."""
+"""Where the camera goes: uncertain places, one after the other, and typical ones."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -8,16 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.imagereviews import ImageReviews
+from napari_unet.middles import middle_of
+from napari_unet.places import Place
+from napari_unet.tiling import Box
 
 from .segmenting import Request, load_model
 
 if TYPE_CHECKING:
-    from napari_unet.places import Place
     from napari_unet.uncertainty import Scanned
 
-__all__ = ["Tour", "go_to", "looking", "seeing"]
+__all__ = ["Stop", "Tour", "go_to", "looking", "seeing", "show_all_of", "typical"]
 
 _ACROSS = 12  # radii of a place that are in view when the camera is there
+_NEAR, _FAR = 8, 40  # pixels: least and greatest radius of a typical place
 
 
 @dataclass(slots=True)
@@ -33,16 +36,16 @@ class Tour:
     """
 
     model: str = ""
-    waiting: list["Place"] = field(default_factory=list)
-    visited: list["Place"] = field(default_factory=list)
+    waiting: list[Place] = field(default_factory=list)
+    visited: list[Place] = field(default_factory=list)
 
-    def begin(self, model: str, places: list["Place"]) -> None:
+    def begin(self, model: str, places: list[Place]) -> None:
         """Take the places that were found."""
         if model != self.model:
             self.visited = []
         self.model, self.waiting = model, list(places)
 
-    def next(self, model: str, reviews: ImageReviews) -> "Place | None":
+    def next(self, model: str, reviews: ImageReviews) -> Place | None:
         """Return the next place that nobody reviewed since; None if there is none."""
         while model == self.model and self.waiting:
             place = self.waiting.pop(0)
@@ -53,15 +56,50 @@ class Tour:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """An image in which uncertain places are looked for.
+
+    Attributes
+    ----------
+    layer
+        The image layer.
+    visited
+        Places that need not be told again.
+    """
+
+    layer: Any
+    view: Request
+    reviews: ImageReviews
+    visited: tuple[Place, ...] = ()
+
+
 def looking(
-    view: Request, reviews: ImageReviews, visited: list["Place"]
-) -> Generator["Scanned", None, list["Place"]]:
-    """Look for uncertain places in the thread, those near the view first."""
+    stops: Sequence[Stop],
+) -> Generator["Scanned", None, tuple[Stop, list[Place]]]:
+    """Look for uncertain places in the thread, in one image after the other.
+
+    Returns
+    -------
+    stop, places
+        The first image that has any, and those; else the last image, and none.
+    """
     from napari_unet.threads import spare_cores
-    from napari_unet.uncertainty import find_uncertain
 
     spare_cores()
-    centre = None
+    places: list[Place] = []
+    for stop in stops:
+        places = yield from _scanning(stop)
+        if places:
+            return stop, places
+    return stops[-1], []
+
+
+def _scanning(stop: Stop) -> Generator["Scanned", None, list[Place]]:
+    """Look for uncertain places in an image, those near the view first."""
+    from napari_unet.uncertainty import find_uncertain
+
+    view, centre = stop.view, None
     if view.view is not None:
         y, x = view.view
         centre = ((y.start + y.stop) // 2, (x.start + x.stop) // 2)
@@ -71,8 +109,8 @@ def looking(
             view.image,
             view.options,
             start=view.plane,
-            reviewed=reviews.reviewed,
-            found=visited,
+            reviewed=stop.reviews.reviewed,
+            found=stop.visited,
             centre=centre,
         )
     )
@@ -91,14 +129,58 @@ def seeing(view: Request) -> Generator[None, None, NDArray[np.float32]]:
     return 1 - margin(model, view.image, view.options, view.plane, box)
 
 
-def go_to(viewer: Any, layer: Any, place: "Place") -> None:
-    """Bring a place of a labels layer into the middle of the canvas."""
-    point = np.asarray(layer.data_to_world((*place.plane, place.y, place.x)))
+def typical(
+    labels: Any,
+    plane: tuple[int, ...],
+    boxes: Sequence[Box],
+    value: int,
+    *,
+    objects: bool,
+) -> Place | None:
+    """Return where labels show most of a class, in the first box that has any.
+
+    Parameters
+    ----------
+    objects
+        Whether the labels are numbers of objects, of which `value` 1 means any.
+    """
+    for y, x in boxes:
+        part = np.asarray(labels[(*plane, y, x)])
+        found = middle_of(part > 0 if objects and value else part == value)
+        if found is not None:
+            row, column, radius = found
+            near = min(max(radius // 3, _NEAR), _FAR)
+            return Place(plane, y.start + row, x.start + column, near, 0.0, "")
+    return None
+
+
+def go_to(viewer: Any, layer: Any, place: Place) -> None:
+    """Bring a place of an image or labels layer into the middle of the canvas."""
+    at = (*place.plane, place.y, place.x)
+    lead = (0,) * (layer.ndim - len(at))  # the channels of an image
+    point = np.asarray(layer.data_to_world((*lead, *at)))
     step = np.asarray(viewer.dims.point)
     step[-len(point) :] = point
     viewer.dims.point = tuple(step)
-    camera = viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
-    camera.center = (0.0, *point[-2:])
     across = _ACROSS * place.radius * float(np.abs(np.asarray(layer.scale))[-1])
+    _aim(viewer, point[-2:], across)
+
+
+def show_all_of(viewer: Any, layer: Any) -> None:
+    """Bring a layer into view, unless the middle of the canvas shows it already."""
+    low, high = np.asarray(layer.extent.world)[:, -2:]
+    centre = np.asarray(_camera(viewer).center)[-2:]
+    if not ((low <= centre) & (centre <= high)).all():
+        _aim(viewer, (low + high) / 2, float((high - low).max()))
+
+
+def _aim(viewer: Any, middle: Any, across: float) -> None:
+    """Show a square of the world, `across` wide, around a point (y, x)."""
+    camera = _camera(viewer)
+    camera.center = (0.0, *middle)
     side = min(viewer._canvas_size) if hasattr(viewer, "_canvas_size") else 600
     camera.zoom = min(max(side / max(across, 1e-9), 1e-6), 1e6)
+
+
+def _camera(viewer: Any) -> Any:
+    return viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera

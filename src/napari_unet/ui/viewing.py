@@ -61,7 +61,8 @@ def _options(
     if last is not None and last.options is not None:
         return replace(last.options, output=kind)
     settings = read_settings()
-    known = reviews.project.index.settings.get(SEEN, {}).get(reviews.key)
+    seen = reviews.project.index.settings.get(SEEN, {})
+    known = seen.get(reviews.key, next(iter(seen.values()), None))  # as other images
     if not isinstance(known, dict):
         known = {"diameter": settings.diameter or None}
     return SegmentOptions(
