@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from napari_unet import course, training
 from napari_unet.corrections import FOREGROUND, IGNORE, Correction
@@ -451,6 +452,31 @@ def test_share_that_nobody_looked_at_counts_no_pixel_twice() -> None:
         lesson = training._Lesson(model, corrections, TrainOptions(), None)
         assert lesson.is_dense
         assert lesson.unseen == pytest.approx(unseen)
+
+
+def statistics(net: UNet) -> torch.Tensor:
+    means = (m.running_mean for m in net.modules() if isinstance(m, nn.BatchNorm2d))
+    return torch.cat(list(means))
+
+
+def test_model_that_is_nearly_right_moves_little() -> None:
+    model = small_model()
+    found = []
+    for _ in range(2):
+        lesson = training._Lesson(model, labelled(), TrainOptions(device="cpu"), None)
+        job = lesson.dense()
+        next(job)
+        next(job)
+        learning = job.gi_frame.f_locals["course"].net
+        moved = statistics(learning) - statistics(model.net)
+        found.append((lesson.contest.before, lesson.rate, bool(moved.any())))
+        model = train(model, labelled(), seconds=4)[1].model
+    (poor, fast, changed), (good, slow, kept) = found
+    assert poor < 0.7 < 0.9 < good
+    assert fast == 1e-3
+    assert slow == pytest.approx(max(4 * (1 - good), 0.1) * 1e-3)
+    assert changed
+    assert not kept
 
 
 def test_what_takes_longer_to_judge_is_judged_more_rarely(monkeypatch) -> None:

@@ -38,9 +38,10 @@ _CUT = 1 / 3
 class Course:
     """A net that learns from examples.
 
-    Where images were labelled (`dense`), BatchNorm takes the statistics of the new
-    images, and weights are those of `examples.as_images`. Else it keeps its own: those
-    of a few strokes are not the images'; and strokes weigh as the belief says.
+    Where images were labelled (`dense`), weights are those of `examples.as_images`, and
+    BatchNorm takes the statistics of the new images, unless the net is `frozen`. Else
+    it keeps its own: those of a few strokes are not the images'; and strokes weigh as
+    the belief says.
 
     Parameters
     ----------
@@ -58,6 +59,9 @@ class Course:
         Steps done.
     hasty
         Whether steps are made of half as many views: the device is slow.
+    frozen
+        Whether BatchNorm keeps its statistics though images were labelled: the net is
+        nearly right, and has seen more kinds of images than these.
     """
 
     def __init__(
@@ -83,7 +87,7 @@ class Course:
             self.learnt, weight_decay=_DECAY, betas=(0.9, 0.99)
         )
         self.step = 0
-        self.hasty = False
+        self.hasty = self.frozen = False
         self.usual = 0.0  # weight of the reviewed pixels in a step
 
     def advance(self, rate: float) -> float:
@@ -106,7 +110,7 @@ class Course:
             t.to(self.device) for t in self.views.batch(around, anywhere)
         )
         before, trust = self._taught(image, target)
-        self.net.train(self.dense)
+        self.net.train(self.dense and not self.frozen)
         logits = forward(self.net, image)
         self.net.eval()
         here = float(weight.sum())

@@ -35,7 +35,9 @@ _WARM = 5  # steps until the rate is reached
 _HASTE = 1.25  # how many times too few steps there is time for, so that they shrink
 _FURTHER = 3.0  # how much larger the rate is then, at most
 _DENSE = 0.2  # share of reviewed pixels from which they are taken for the images'
-_DENSE_RATE = 1e-3
+_DENSE_RATE, _FAR = 1e-3, 0.25  # learning rate; how far from right it is meant for
+_LEAST = 0.1  # of that rate, for a model that is nearly right
+_NEAR = 0.125  # how far from right a model is whose statistics are kept
 _FIRST = 3.5  # seconds for the first answer, if someone waits
 _LEARNING = 0.85  # of the time at least; the rest is for judging what came of it
 _CHECK = 50  # steps between two looks at what was held out
@@ -164,7 +166,7 @@ class _Lesson:
         self.is_dense = self.reviewed >= _DENSE * pixels
         self.learn = self.examples
         self.held, self.judged = list[Place](), list[Place]()
-        self.unseen = 1.0
+        self.unseen, self.rate = 1.0, _DENSE_RATE
         if self.is_dense:
             self._hold_out()
         self.seed = options.seed + self.reviewed  # each round looks elsewhere
@@ -216,16 +218,18 @@ class _Lesson:
         student, fit = self._fit(self.learn)
         began = contest.seconds
         contest.begin(self.score(self.teacher))
+        self.rate *= min(1.0, max(_LEAST, (1 - contest.before) / _FAR))
         new = self._judge(student)
         took = contest.seconds - began  # for two looks; the last may come after another
         self.spare = min(self.spare, 2 * took)
         yield contest.event(0.0, fit.loss, new=new)
         course = self._course(student, self.learn, fit, dense=True)
+        course.frozen = 1 - contest.before < _NEAR
         if self.held and self.options.seconds is None:
             yield from self._settle(course)
         else:
             limit = _ALONE if self.options.seconds is None else math.inf
-            for fraction, loss in self._timed(course, _DENSE_RATE, limit):
+            for fraction, loss in self._timed(course, self.rate, limit):
                 look = self.held and course.step % self.check == 0
                 new = bool(look or fraction == 1) and self._judge(course.mean)
                 yield contest.event(fraction, loss, new=new)
@@ -241,7 +245,7 @@ class _Lesson:
 
     def _settle(self, course: Course) -> Iterator[TrainStep]:
         """Go on until what is held out gets no better, however small the steps."""
-        pace = self._recall(course) or Pace(_DENSE_RATE)
+        pace = self._recall(course) or Pace(self.rate)
         while not pace.over:
             loss = self._advance(course, pace.rate)
             new = False
@@ -283,7 +287,7 @@ class _Lesson:
             net = copied(course.mean)
             net.load_state_dict(best)
             self._judge(net)
-        return Pace(_DENSE_RATE, numbers["stale"], numbers["cuts"])
+        return Pace(self.rate, numbers["stale"], numbers["cuts"])
 
     def _task(self) -> str:
         return task(self.model, self.corrections, self.options)
