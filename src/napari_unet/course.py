@@ -27,7 +27,7 @@ __all__ = ["Course", "Pace", "score"]
 
 _VIEW = 160  # pixels along the side of what a step is shown
 # Views in a step: with a stroke, and from all over; of a slow device, fewer.
-_SPARSE = (3, 1), (1, 1)
+_SPARSE = (2, 2), (1, 1)
 _DENSE = (2, 6), (1, 3)  # where nearly all was reviewed
 _DECAY = 1e-3  # of weights
 _EMA = 0.99

@@ -36,10 +36,12 @@ _RATE, _AGAIN = 1e-2, 3e-3  # of a new head, and of one that was fitted before
 _TRUST, _TRUST_MORE = 0.03, 2.0  # in what the net said; of one that is to be trusted
 _OBEYING, _SOME = 200, 4000  # steps at most until strokes are followed; pixels in each
 _LOOK = 10  # steps between two looks at how many are
+_HOLD = 5.0  # of all else meanwhile, next to 1 for strokes
 _GOAL = 0.98  # of the pixels that are read, so that it is `OBEYED` of all
 _DECAY = 1e-3
 _DROPOUT = 0.2
 _READING = 0.55  # of the time at most; the rest is for fitting
+_READING_ALL = 0.7  # where no stroke may be left out
 _LEAST = 0.1  # share of the pixels that a step is on at least
 
 
@@ -162,12 +164,12 @@ def obey(net: UNet, examples: Sequence[Example], seed: int, seconds: float) -> N
         How long that may take, about.
     """
     began = time.perf_counter()
-    pixels = read_pixels(net, examples, seed, seconds * _READING, altered=False)
+    pixels = read_pixels(net, examples, seed, seconds * _READING_ALL, altered=False)
     head = net.hypercolumn.requires_grad_(True)
     with torch.no_grad():
         features = _standard(head, pixels)
         before = _logits(head, features, pixels).softmax(1)
-    trust = evenly(before, pixels.target == IGNORE)
+    trust = _HOLD * evenly(before, pixels.target == IGNORE)
     every = torch.ones_like(features[0])
     optimiser = torch.optim.AdamW(head.parameters(), weight_decay=_DECAY)
     for step in range(_OBEYING):

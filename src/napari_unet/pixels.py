@@ -22,7 +22,9 @@ __all__ = ["Pixels", "plain_windows", "read_pixels"]
 _REVIEWED, _OTHER = 4000, 4000  # pixels that are read, and as many of altered images
 _MOST = 1_500_000  # pixels that are computed for them at most
 _ALTERED = 1_000_000  # and of altered images
+_EVERY = 4_500_000  # where no stroke may be left out
 _WINDOW = 384  # side of the windows that are chosen where there are more
+_NARROW = 256  # and of those around every stroke
 _TRIAL = 256  # side of what is computed to learn how fast that is
 
 
@@ -64,7 +66,8 @@ def read_pixels(
     altered
         Whether half of them are those of altered images: turned, and brighter or
         darker. What is learned from one image must leave alone what looks different.
-        Else four times as many reviewed pixels are read.
+        Else four times as many reviewed pixels are read, twice as many others, and
+        no stroke is left out if there is time.
     seconds
         How long that may take, about: where the device is slow, fewer pixels are
         computed. None: as long as it takes.
@@ -74,19 +77,22 @@ def read_pixels(
     backbone = ready(net, device, fast_dtype(device))
     strokes = [(e, piece) for e in examples for piece in e.pieces]
     share = 1.0
+    most, side = (_MOST, _WINDOW) if altered else (_EVERY, _NARROW)
     if seconds is not None:
         speed = _speed(backbone, net, examples[0].image.to(device))
-        share = min(1.0, speed * seconds / (_MOST + _ALTERED))
-    plain = list(plain_windows(examples, random, int(share * _MOST)))
+        share = min(1.0, speed * seconds / (most + _ALTERED * altered))
+    plain = list(plain_windows(examples, random, int(share * most), side))
     near = _spread(strokes, random, int(share * _ALTERED)) if altered else ()
     turned = [altered_view(window, random) for window in near]
-    reviewed = _REVIEWED if altered else 4 * _REVIEWED
+    reviewed, others = _REVIEWED, _OTHER
+    if not altered:
+        reviewed, others = 4 * reviewed, 2 * others
     parts = []
     for windows in filter(None, (plain, turned)):
         seen = sum(int((t != IGNORE).sum()) for _, t, _ in windows)
         for image, target, weight in windows:
             at = _choose(
-                target, reviewed / max(seen, 1), _OTHER // len(windows), random
+                target, reviewed / max(seen, 1), others // len(windows), random
             )
             columns, first = _read(backbone, net, image.to(device), at)
             parts.append((columns, target[at].to(device), weight[at].to(device), first))
@@ -110,7 +116,10 @@ def _speed(backbone: UNet, net: UNet, image: Tensor) -> float:
 
 
 def plain_windows(
-    examples: Sequence[Example], random: np.random.Generator, most: int = _MOST
+    examples: Sequence[Example],
+    random: np.random.Generator,
+    most: int = _MOST,
+    side: int = _WINDOW,
 ) -> Iterator[View]:
     """Yield image, target and weight of what is computed: all, or around strokes.
 
@@ -118,6 +127,8 @@ def plain_windows(
     ----------
     most
         Pixels in all windows, about.
+    side
+        Of a window, in pixels.
     """
     strokes = [(e, piece) for e in examples for piece in e.pieces]
     if sum(e.target.numel() for e in examples) <= most:
@@ -129,9 +140,9 @@ def plain_windows(
         y, x = piece.somewhere(random)
         if any(example is other and _inside(y, x, box) for other, box in taken):
             continue
-        taken.append((example, _box(example, y, x)))
+        taken.append((example, _box(example, y, x, side)))
         yield example.cut(taken[-1][1])
-        if len(taken) * _WINDOW**2 >= most:
+        if len(taken) * side**2 >= most:
             return
 
 
@@ -149,14 +160,14 @@ def _spread(
             yield view
 
 
-def _box(example: Example, y: int, x: int) -> Box:
+def _box(example: Example, y: int, x: int, side: int = _WINDOW) -> Box:
     height, width = example.target.shape
-    return _around(y, height), _around(x, width)
+    return _around(y, height, side), _around(x, width, side)
 
 
-def _around(at: int, length: int) -> slice:
-    start = min(max(at - _WINDOW // 2, 0), max(length - _WINDOW, 0))
-    return slice(start, min(start + _WINDOW, length))
+def _around(at: int, length: int, side: int) -> slice:
+    start = min(max(at - side // 2, 0), max(length - side, 0))
+    return slice(start, min(start + side, length))
 
 
 def _inside(y: int, x: int, box: Box) -> bool:
