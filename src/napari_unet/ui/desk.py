@@ -118,7 +118,9 @@ class Desk(QObject):
 
     def take(self, subject: Subject | None) -> None:
         """Put another subject on the desk; what was there is saved."""
-        before = self.collection  # what was counted is known still
+        # What was counted is known still; a bare image's project is read anew, which
+        # tells what is odd about it once more.
+        before = None if self.correcting is None else self.collection
         self.clear()
         self.subject = subject
         if subject is None:
