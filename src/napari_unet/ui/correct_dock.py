@@ -7,27 +7,25 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QScrollArea, QVBoxLayout, QWidget
 
-from napari_unet.places import Place
-from napari_unet.project import Project
-
+from .asking import place_of
 from .beginning import Begun, from_labels, going_on, new_classes
 from .correct_form import CorrectForm
 from .desk import Desk
 from .filler import Filler
+from .gathering import Gathering
 from .glasses import Glasses
 from .job import Verb
 from .kinship import source_of, use
-from .layers import add_layers, looked_at
+from .layers import looked_at
 from .learning import Learning
-from .opening import opening
 from .result import Result
-from .said import begun_line, closed_line, nowhere_line
+from .said import begun_line, nowhere_line
 from .segmenting import Request
 from .session import session_of
 from .shown import model_rows, score_points
 from .tabs import join_tabs
 from .task import Task
-from .tour import go_to, show_all_of
+from .tour import go_to
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -49,6 +47,7 @@ class CorrectDock(QWidget):
         parts = self.form, self.desk, self.task
         self.learning = Learning(viewer, self._session, *parts)
         self.glasses = Glasses(viewer, *parts, self.learning)
+        self.gathering = Gathering(viewer, self._session, *parts, self.glasses)
         self._placed = False
         self._guide = ""  # what was said of the place that the camera was sent to
         self._arrange()
@@ -75,10 +74,8 @@ class CorrectDock(QWidget):
         form, desk, task = self.form, self.desk, self.task
         form.subject.changed.connect(self._on_subject)
         form.open.clicked.connect(self._on_open)
-        form.invitation.join.clicked.connect(self._on_join)
-        form.invitation.stay.clicked.connect(self._on_stay)
-        form.images.wanted.connect(self._on_image)
-        self.glasses.left.connect(self._on_left)
+        self.gathering.moved.connect(self._show_all)
+        self.gathering.wanted.connect(self._on_go_on)
         form.go_on.clicked.connect(self._on_go_on)
         form.from_labels.clicked.connect(self._on_from_labels)
         form.from_nothing.clicked.connect(lambda: self._make_model(empty=True))
@@ -93,8 +90,6 @@ class CorrectDock(QWidget):
         desk.said.connect(task.fail)
         desk.refused.connect(lambda why: form.progress.say(why, wrong=True))
         task.changed.connect(self._show_state)
-        for emitter in self._layer_events():
-            emitter.connect(self._show_images)
         self._session.on_start.append(self._show_state)
         self.learning.wanted.connect(self._segment_view)
         self._session.on_end.append(self._on_session)
@@ -103,16 +98,14 @@ class CorrectDock(QWidget):
     def _leaving(self) -> Callable[[], None]:
         """Return what lets go of the viewer when the dock is gone."""
         session, desk = self._session, self.desk
-        ended, began, listed = self._on_session, self._show_state, self._show_images
-        emitters = self._layer_events()
+        ended, began = self._on_session, self._show_state
 
         def leave() -> None:  # a method would be disconnected by then
             session.on_end.remove(ended)
             session.on_start.remove(began)
-            for emitter in emitters:
-                emitter.disconnect(listed)
             self.form.subject.forget()
             self.glasses.forget()
+            self.gathering.forget()
             desk.said.disconnect()  # nobody reads it any more
             desk.refused.disconnect()
             desk.clear()
@@ -120,10 +113,6 @@ class CorrectDock(QWidget):
             session.tell()  # another dock may want the result
 
         return leave
-
-    def _layer_events(self) -> tuple[Any, ...]:
-        events = self._viewer.layers.events
-        return events.inserted, events.removed
 
     # --- what is corrected ------------------------------------------------------------
 
@@ -151,67 +140,6 @@ class CorrectDock(QWidget):
             self.desk.move(Path(folder))
             self._show_all()
 
-    def _on_join(self) -> None:
-        """Put the image into the project in use, and go on with its model."""
-        desk = self.desk
-        self.task.attempt(desk.join)
-        self._show_all()
-        if desk.project is not None and desk.found:
-            self._on_go_on()
-
-    def _on_stay(self) -> None:
-        self.desk.stay()
-        self._show_state()
-
-    def _on_image(self, key: str) -> None:
-        """Go to another image of the project; open it first if need be."""
-        images = self.desk.collection
-        layer = None if images is None else images.layer_of(key)
-        if layer is not None:
-            self._show_image(layer)
-        elif images is not None:
-            self._open_image(key, images.project)
-
-    def _open_image(self, key: str, project: Project) -> None:
-        record = next(r for r in project.index.images if r.key == key)
-        path = Path(record.path)
-        if not record.path or not path.exists():
-            self.task.fail(closed_line(record.name, record.path))
-            return
-        self._session.recent = project.folder  # where the image is looked for first
-        self.task.start(
-            f"Opening {path.name}",
-            lambda: opening(path, None, "", bare=True),
-            lambda found: self._on_opened(found[0], path),
-        )
-
-    def _on_opened(self, found: list[Any], path: Path) -> None:
-        layers = add_layers(self._viewer, found, path)
-        self.form.progress.say("")
-        if layers:
-            self._show_image(layers[0])
-
-    def _show_image(self, layer: Any) -> None:
-        """Show an image of the project, with its labels, and hide the other images."""
-        desk, images = self.desk, self.desk.collection
-        result = None if images is None else images.result_on(layer, desk.model)
-        layers = [] if images is None else images.layers()
-        for other in {*layers, desk.image_layer, layer} - {None}:
-            other.visible = other is layer
-            for one in self._session.shown():
-                if one.source() is other and one.layer is not None:
-                    one.layer.visible = one is result
-        show_all_of(self._viewer, layer)
-        self._viewer.layers.selection.active = layer if result is None else result.layer
-
-    def _on_left(self, layer: Any, place: Place) -> None:
-        """Go to an uncertain place of another image, and show the model's labels."""
-        self._show_image(layer)
-        go_to(self._viewer, layer, place)
-        self.glasses.tell(place)
-        if self.desk.found:
-            QTimer.singleShot(0, self._on_go_on)  # once the search has ended
-
     def _on_names(self) -> None:
         self.desk.names = self.form.classes.names()
         self.desk.colour()
@@ -230,7 +158,7 @@ class CorrectDock(QWidget):
     def _on_where(self, value: int) -> None:
         """Go where a class is best painted, with its brush."""
         desk, name = self.desk, self.desk.names[value]
-        place = desk.place_of(value)
+        place = place_of(self._viewer, desk, value)
         self._on_class(value)
         self.form.classes.select(value)
         if place is None or desk.result is None:
@@ -269,7 +197,7 @@ class CorrectDock(QWidget):
         if self._guide and self.form.progress.line.text() == self._guide:
             self.form.progress.say("")
         self.form.classes.set_rows(self.desk.rows())
-        self._show_images()
+        self.gathering.show()
         self._show_state()
 
     # --- how it begins ----------------------------------------------------------------
@@ -361,7 +289,7 @@ class CorrectDock(QWidget):
         form, desk = self.form, self.desk
         form.show_place(None if desk.project is None else desk.project.folder)
         form.classes.set_rows(desk.rows())
-        self._show_images()
+        self.gathering.show()
         form.history.set_models(model_rows(desk.project), desk.known_as)
         if desk.project is not self.learning.learnt_in:
             form.curve.clear()
@@ -370,11 +298,6 @@ class CorrectDock(QWidget):
         if desk.correcting is not None:
             self.learning.warm_up()
         self._show_state()
-
-    def _show_images(self, event: Any = None) -> None:
-        images = self.desk.collection
-        rows = [] if images is None else images.rows(self.desk.image_layer)
-        self.form.images.set_rows(rows)
 
     def _show_state(self) -> None:
         """Let buttons follow the desk and the task; nobody else does."""

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from .asking import can_learn, lacking
 from .classes import ClassTable
 from .curve import Curve
 from .desk import Desk
@@ -116,9 +117,9 @@ class CorrectForm(QWidget):
         ready = not doing and desk.correcting is not None and not busy
         self.improve.setEnabled(ready)
         self.improve.setToolTip(_why_not(desk, doing, busy))
-        lacking = desk.lacking()
-        possible = bool(lacking) and desk.said_classes > 1
-        self.lacking.follow(lacking, possible=possible, idle=ready)
+        rows = lacking(desk)
+        possible = bool(rows) and can_learn(desk)
+        self.lacking.follow(rows, possible=possible, idle=ready)
         self.stop.setEnabled(bool(doing) and not stopping)
         self.stop.setToolTip("End now; the best model so far is kept.")
         improved = record is not None and record.score is not None

@@ -11,10 +11,8 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 from napari_unet.errors import CorrectionError, UNetError
 from napari_unet.imagereviews import Count, ImageReviews
 from napari_unet.images import Image
-from napari_unet.places import Place
 from napari_unet.project import Project
 from napari_unet.projectfile import ModelRecord
-from napari_unet.tiling import whole
 
 from .classes import ClassRow
 from .collection import Collection
@@ -29,12 +27,12 @@ from .session import Session
 from .settings import read_settings
 from .shown import class_rows
 from .subjects import Subject
-from .tour import Stop, typical
+from .tour import Stop
 from .viewing import view_request
 
-__all__ = ["Desk"]
+__all__ = ["OBJECTS", "Desk"]
 
-_OBJECTS = "background", "object"
+OBJECTS = "background", "object"  # what is painted where objects are
 _FIRST = "background", "foreground"  # classes of a model that nobody named yet
 
 
@@ -120,12 +118,15 @@ class Desk(QObject):
 
     def take(self, subject: Subject | None) -> None:
         """Put another subject on the desk; what was there is saved."""
+        # What was counted is known still; a bare image's project is read anew, which
+        # tells what is odd about it once more.
+        before = None if self.correcting is None else self.collection
         self.clear()
         self.subject = subject
         if subject is None:
             return
         try:
-            self._open(subject)
+            self._open(subject, before)
             self.bind()
         except UNetError as error:
             self.refused.emit(str(error))
@@ -216,7 +217,7 @@ class Desk(QObject):
         self._session.keys[self.image_layer] = correcting.key
         self.names = result.rules.classes
         if result.rules.kind == "objects":
-            self.names = _OBJECTS
+            self.names = OBJECTS
         else:
             self.colour()
 
@@ -333,37 +334,6 @@ class Desk(QObject):
             counts = self.collection.counts()
         return class_rows(self.names, counts, objects=self.objects)
 
-    def lacking(self) -> list[ClassRow]:
-        """Return the classes of which the model in use has seen no stroke yet.
-
-        There are none before the first stroke, nor once the model has learned here.
-        """
-        if self.correcting is None or self.learned:
-            return []
-        rules = self.correcting.canvas.rules  # the table may have more classes by now
-        known = len(_OBJECTS if self.objects else rules.classes)
-        lacking = [row for row in self.rows()[:known] if not row.pixels]
-        return lacking if len(lacking) < known else []
-
-    def place_of(self, value: int) -> Place | None:
-        """Return a good place for a stroke of a class; None if the labels have none.
-
-        What is in view comes first: elsewhere nothing may have been segmented yet.
-        """
-        result = self.result
-        if result is None or result.array is None:
-            return None
-        seen = looked_at(self._viewer, self.image_layer)
-        everywhere = whole(result.array.shape)
-        boxes = [box for box in (seen.box, everywhere) if box is not None]
-        return typical(result.array, seen.plane, boxes, value, objects=self.objects)
-
-    @property
-    def said_classes(self) -> int:
-        """How many classes of the net were painted: it cannot learn from one alone."""
-        counts = None if self.collection is None else self.collection.counts()
-        return len(counts or ())
-
     @property
     def learned(self) -> bool:
         """Whether the model in use has learned from strokes of this project."""
@@ -417,17 +387,19 @@ class Desk(QObject):
             self._homes.settle(self.image_layer)
             self._homes.used(self.project)
 
-    def _open(self, subject: Subject) -> None:
+    def _open(self, subject: Subject, before: Collection | None) -> None:
         folder = self._homes.folder(subject.image)
         self.project = self._session.open_project(folder)
-        self.collection = Collection(self._viewer, self._session, self.project)
         project, index = self.project, self.project.index
+        if before is None or before.project is not project:
+            before = Collection(self._viewer, self._session, project)
+        self.collection = before
         if not any(r.source() is subject.image for r in self._session.shown()):
             self._shown.discard(subject.image)  # closed: they are from before
         known = index.models or any(project.reviewed(i.key) for i in index.images)
         self._earlier = bool(known) and subject.image not in self._shown
         if subject.result is None and index.classes:
-            self.names = _OBJECTS if self.objects else index.classes
+            self.names = OBJECTS if self.objects else index.classes
         if self._earlier:
             self.reviews()  # which may have another name now
             self._counts = self.collection.counts()

@@ -13,6 +13,7 @@ from napari_unet.options import TrainOptions
 from napari_unet.project import Project
 from napari_unet.safefile import read_whole, write_whole
 
+from .asking import lacking
 from .correct_form import CorrectForm
 from .correcting import note_model
 from .desk import Desk
@@ -72,9 +73,9 @@ class Learning(QObject):
 
     def _on_asked(self) -> None:
         """Improve, unless the model would see nothing of a class."""
-        lacking = self._desk.lacking()
-        if lacking:
-            names = listed([row.name for row in lacking], "and")
+        rows = lacking(self._desk)
+        if rows:
+            names = listed([row.name for row in rows], "and")
             self._form.progress.say(
                 f"Improve waits for a stroke of {names}: see above."
             )
