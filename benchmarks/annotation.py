@@ -34,7 +34,7 @@ from skimage.feature import multiscale_basic_features
 from sklearn.ensemble import RandomForestClassifier
 from torch.nn import functional as F
 
-from napari_unet.corrections import IGNORE, Correction
+from napari_unet.corrections import FOREGROUND, IGNORE, Correction
 from napari_unet.examples import read_examples
 from napari_unet.images import Image
 from napari_unet.model import Model, load
@@ -74,7 +74,8 @@ Score = Callable[[Callable[[Image], Classes]], float]
 def labels(model: Model, image: Image, device: str = "cpu") -> Classes:
     """Return the classes that `model` finds, as the plugin finds them."""
     options = SegmentOptions(output="classes", device=device)
-    return np.asarray(Verb(segment(model, image, options)).finish().labels)
+    found = np.asarray(Verb(segment(model, image, options)).finish().labels)
+    return np.minimum(found, 1) if model.spec.boundary else found
 
 
 @dataclass
@@ -195,17 +196,21 @@ def run(
     device: str = "cpu",
     protocol: str = "classes",
     same_strokes: bool = False,
+    itself: bool = False,
     seconds: float | None = None,
 ) -> dict[str, Any]:
     """Let the annotator and one method work together; return what was reached.
 
     `device` is that of `improve`; the others are measured on the processor. A forest
     learns from the `same_strokes` beside it, if that is asked for. `seconds` is how
-    long `improve` learns in a round, or `dense` in all.
+    long `improve` learns in a round, or `dense` in all. `itself`: the start model is
+    improved, instead of a new one that begins with it.
     """
     train, test, classes = read(folder, seed)
     names = "background", *(f"class {i}" for i in range(1, classes))
-    model = new_model(load(start), names, channels=3 if train[0].image.rgb else 1)
+    model = load(start)
+    if not itself:
+        model = new_model(model, names, channels=3 if train[0].image.rgb else 1)
 
     def score(predict: Callable[[Image], Classes]) -> float:
         values = [dice(predict(p.image), p.truth, classes) for p in test]
@@ -234,17 +239,17 @@ def run(
         seen = learner.predict(pair.image)
         new, painting = draw(seen, pair.truth, target, strokes - shown, rng)
         done += shown + new
-        corrections = _corrections(train, targets)
+        corrections = _corrections(train, targets, FOREGROUND if itself else 1)
         began = time.perf_counter()
         result = learner.learn(corrections)
-        seconds = time.perf_counter() - began
+        taken = time.perf_counter() - began
         row = {
             "strokes": done,
             "pixels": sum(int(c.reviewed.sum()) for c in corrections),
         }
         row |= {
             "annotation_s": round(showing + painting, 2),
-            "compute_s": round(seconds - result.judging, 2),
+            "compute_s": round(taken - result.judging, 2),
         }
         row |= {"first_s": result.first_s, "first_dice": result.first_dice}
         row |= {"dice": score(learner.predict), "published": result.published}
@@ -276,9 +281,12 @@ def _on_annotated(
     }
 
 
-def _corrections(train: list[Pair], targets: list[Classes]) -> list[Correction]:
+def _corrections(
+    train: list[Pair], targets: list[Classes], one: int = 1
+) -> list[Correction]:
+    """Return what was painted; class 1 is written as `one`."""
     return [
-        Correction(pair.image, target.copy())
+        Correction(pair.image, np.where(target == 1, one, target).astype(np.uint8))
         for pair, target in zip(train, targets, strict=True)
         if (target != IGNORE).any()
     ]
@@ -403,12 +411,16 @@ def main() -> None:
         action="store_true",
         help="let a forest learn from the same strokes beside the method",
     )
+    parser.add_argument(
+        "--itself", action="store_true", help="improve --start, begin no new model"
+    )
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     spare_cores()
     options = {"rounds": args.rounds, "strokes": args.strokes, "start": args.start}
     options |= {"device": args.device, "protocol": args.protocol}
     options |= {"same_strokes": args.same_strokes, "seconds": args.seconds}
+    options |= {"itself": args.itself}
     if args.what == "all":
         every = args.sets, args.methods, args.seeds
         run_all(args.folder, args.out, *every, options)

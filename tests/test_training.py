@@ -22,7 +22,7 @@ from napari_unet.inputs import model_input
 from napari_unet.model import Model, UNet, UNetSpec
 from napari_unet.options import SegmentOptions, TrainOptions
 from napari_unet.pixels import read_pixels
-from napari_unet.standing import standing
+from napari_unet.standing import Standing, standing
 from napari_unet.training import Trained, TrainStep, fine_tune, judge
 from napari_unet.transfer import new_model
 from napari_unet.verbs import Verb
@@ -139,7 +139,7 @@ def test_scores_at_the_end_are_of_all_that_was_painted(end, monkeypatch) -> None
     monkeypatch.setattr(training, "_STEPS", 10)
     model = train(small_model(), corrections, seconds=None)[1].model
     if end == "worse":  # than its first answer, and than the model before
-        monkeypatch.setattr(training, "_RATE", 1e3)
+        monkeypatch.setattr(Standing, "rate", 1e3)
     limit = 1e-6 if end == "too late" else None
     steps, trained = train(model, corrections, seconds=limit)
     assert trained.published
@@ -190,8 +190,12 @@ def test_model_that_learned_from_more_strokes_is_trusted_more() -> None:
     shipped = small_model()
     new = new_model(shipped, ("background", "square"), name="new")
     one = train(new, corrections, seconds=0)[1].model
-    found = [standing(m.card) for m in (new, one, shipped)]
-    assert found == pytest.approx([0, 5 / 13, 64 / 72])  # five strokes
+    two = train(shipped, corrections, seconds=0)[1].model
+    found = [standing(m.card) for m in (new, one, shipped, two)]
+    shares = [0, 5 / 13, 64 / 72, 69 / 77]  # five strokes
+    assert [s.share for s in found] == pytest.approx(shares)
+    assert [s.proven for s in found] == [False, False, True, True]
+    assert found[0].kept < found[1].kept < found[2].kept < found[3].kept < 1
     assert standing({"strokes": "many"}) == standing({})
 
 
@@ -459,7 +463,7 @@ def test_what_is_held_out_is_not_learned_from_the_model_so_far() -> None:
             teacher.head = head
         lesson = training._Lesson(small_model(), labelled(4), TrainOptions(), None)
         lesson.teacher = teacher
-        trust = lesson.standing * lesson.unseen
+        trust = lesson.standing.share * lesson.unseen
         run = lesson._course(small_model().net, teacher, lesson.learn, trust)
         run.advance(1e-3)
         nets.append(run.net.state_dict())

@@ -34,6 +34,7 @@ def make_nets(folder: Path) -> Path:
     from nets import passing
 
     from napari_unet.model import Model, UNetSpec, save
+    from napari_unet.standing import NEW
 
     for name, channels, depth, classes in (
         ("bright", 1, 1, INTERIOR),
@@ -45,7 +46,8 @@ def make_nets(folder: Path) -> Path:
         with torch.no_grad():
             net.head.weight[1, 0] = 20
             net.head.bias[:] = torch.tensor([0.0, -10.0, -50.0])[: len(classes)]
-        save(Model(net, card={"diameter": 10.0}), folder / f"{name}.safetensors")
+        card = {"diameter": 10.0, NEW: True}  # nobody insists on what it says
+        save(Model(net, card=card), folder / f"{name}.safetensors")
     return folder
 
 

@@ -23,7 +23,7 @@ from .examples import Example
 from .hypercolumn import Hypercolumn
 from .losses import distance, evenly, pixel_loss, right
 from .pixels import Pixels, read_pixels
-from .standing import kept
+from .standing import Standing
 from .unet import UNet
 
 __all__ = ["OBEYED", "Fit", "fit_head", "obey", "with_hypercolumn"]
@@ -33,10 +33,8 @@ OBEYED = 0.95  # share of the reviewed pixels that a model has to be right about
 _HIDDEN = 32
 _STEPS = 100
 _RATE, _AGAIN = 1e-2, 3e-3  # of a new head, and of one that was fitted before
-_TRUST, _TRUST_MORE = 0.03, 2.0  # in what the net said; of one that is to be trusted
 _OBEYING, _SOME = 200, 4000  # steps at most until strokes are followed; pixels in each
 _LOOK = 10  # steps between two looks at how many are
-_HOLD = 1.0  # of all else meanwhile, next to 1 for strokes
 _GOAL = 0.98  # of the pixels that are read, so that it is `OBEYED` of all
 _DECAY = 1e-3
 _DROPOUT = 0.2
@@ -78,7 +76,7 @@ def fit_head(
     net: UNet,
     examples: Sequence[Example],
     seed: int,
-    standing: float,
+    standing: Standing,
     seconds: float | None = None,
 ) -> Fit:
     """Fit the hypercolumn of `net` to the examples; nothing else of it is changed.
@@ -86,7 +84,7 @@ def fit_head(
     Parameters
     ----------
     standing
-        How far the net stays what it was, 0 to 1; see `standing.standing`.
+        How far the net stays what it was.
     seconds
         How long that may take, about; None: as long as it takes.
     """
@@ -101,12 +99,12 @@ def fit_head(
             )
         features = _standard(head, pixels)
         was = _logits(head, features, pixels)
-    trust = _TRUST + _TRUST_MORE * standing
+    trust = standing.head_trust
     left = math.inf if seconds is None else seconds - (time.perf_counter() - began)
     rate = _RATE if new else _AGAIN
     loss = _descend(head, features, pixels, (was, trust), rate, left)
     with torch.no_grad():
-        mean_weights(head, old, kept(standing))
+        mean_weights(head, old, standing.kept)
         after = _score(_logits(head, features, pixels), pixels)
     return Fit(loss, _score(was, pixels), after)
 
@@ -164,12 +162,12 @@ def obey(net: UNet, examples: Sequence[Example], seed: int, seconds: float) -> N
         How long that may take, about.
     """
     began = time.perf_counter()
-    pixels = read_pixels(net, examples, seed, seconds * _READING_ALL, altered=False)
+    pixels = read_pixels(net, examples, seed, seconds * _READING_ALL, every=True)
     head = net.hypercolumn.requires_grad_(True)
     with torch.no_grad():
         features = _standard(head, pixels)
         before = _logits(head, features, pixels).softmax(1)
-    trust = _HOLD * evenly(before, pixels.target == IGNORE)
+    trust = evenly(before, pixels.target == IGNORE)
     every = torch.ones_like(features[0])
     optimiser = torch.optim.AdamW(head.parameters(), weight_decay=_DECAY)
     for step in range(_OBEYING):

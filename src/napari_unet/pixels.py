@@ -57,17 +57,18 @@ def read_pixels(
     seed: int,
     seconds: float | None = None,
     *,
-    altered: bool = True,
+    every: bool = False,
 ) -> Pixels:
     """Compute the features of a net with a hypercolumn at pixels of the examples.
 
+    Half of them are those of altered images: turned, and brighter or darker. What is
+    learned from one image must leave alone what looks different.
+
     Parameters
     ----------
-    altered
-        Whether half of them are those of altered images: turned, and brighter or
-        darker. What is learned from one image must leave alone what looks different.
-        Else four times as many reviewed pixels are read, twice as many others, and
-        no stroke is left out if there is time.
+    every
+        Leave out no stroke if there is time, read four times as many reviewed pixels,
+        and twice as many others.
     seconds
         How long that may take, about: where the device is slow, fewer pixels are
         computed. None: as long as it takes.
@@ -77,18 +78,18 @@ def read_pixels(
     backbone = ready(net, device, fast_dtype(device))
     strokes = [(e, piece) for e in examples for piece in e.pieces]
     share = 1.0
-    most, side = (_MOST, _WINDOW) if altered else (_EVERY, _NARROW)
+    most, side = (_EVERY, _NARROW) if every else (_MOST, _WINDOW)
     if seconds is not None:
         speed = _speed(backbone, net, examples[0].image.to(device))
-        share = min(1.0, speed * seconds / (most + _ALTERED * altered))
+        share = min(1.0, speed * seconds / (most + _ALTERED))
     plain = list(plain_windows(examples, random, int(share * most), side))
-    near = _spread(strokes, random, int(share * _ALTERED)) if altered else ()
-    turned = [altered_view(window, random) for window in near]
+    near = _spread(strokes, random, int(share * _ALTERED))
+    altered = [altered_view(window, random) for window in near]
     reviewed, others = _REVIEWED, _OTHER
-    if not altered:
+    if every:
         reviewed, others = 4 * reviewed, 2 * others
     parts = []
-    for windows in filter(None, (plain, turned)):
+    for windows in (plain, altered):
         seen = sum(int((t != IGNORE).sum()) for _, t, _ in windows)
         for image, target, weight in windows:
             at = _choose(

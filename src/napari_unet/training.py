@@ -25,14 +25,13 @@ from .headfit import OBEYED, Fit, fit_head, obey, with_hypercolumn
 from .heldout import Place, mean_dice, places, set_apart
 from .model import Model, best_device
 from .options import TrainOptions
-from .standing import STROKES, kept, standing
+from .standing import STROKES, standing
 from .unet import UNet
 
 __all__ = ["TrainStep", "Trained", "fine_tune", "judge", "warm_up"]
 
 _STEPS, _EACH = 40, 500  # steps at most, and one more for so many reviewed pixels
-_RATE, _MANY = 1e-3, 32  # learning rate; strokes for which it is not too high
-_TRUST = 1.0  # in the first answer, where nobody looked, next to 1 for strokes
+_MANY = 32  # strokes for which the learning rate is not too high
 _WARM = 5  # steps until the rate is reached
 _HASTE = 1.25  # how many times too few steps there is time for, so that they shrink
 _FURTHER = 1.5  # how much larger the rate is then, at most
@@ -54,6 +53,10 @@ _ALL = (
 _LESS = (
     "Not all of it could be followed in that time: strokes that contradict each other "
     "cannot be; if none do, click Improve again."
+)
+_CAREFUL = (
+    "A model that came with the program is changed with care; one that you begin with "
+    "'New model for my classes' (--new) follows every stroke."
 )
 _DICE = (
     "mean Dice of the labelled classes {now:.3f}, of the model before {was:.3f} (1 is "
@@ -193,16 +196,17 @@ class _Lesson:
         if fit.after >= fit.before:
             contest.promote(first)
         yield contest.event(0.0, fit.loss, new=contest.won)
-        course = self._course(student, first, self.examples, _TRUST)
-        rate = _RATE * min(1.0, self.strokes / _MANY)
+        course = self._course(student, first, self.examples, self.standing.net_trust)
+        rate = self.standing.rate * min(1.0, self.strokes / _MANY)
         limit = _STEPS + self.reviewed // _EACH
         for fraction, loss in self._timed(course, rate, limit):
             yield contest.event(fraction, loss)
         was = self.score(self.teacher)
         contest.begin(was)
         if course.step:
-            mean_weights(course.mean, first, kept(self.standing))
-            obey(course.mean, self.examples, self.seed, self._left())
+            mean_weights(course.mean, first, self.standing.kept)
+            if not self.standing.proven:  # it costs a good one more than it brings
+                obey(course.mean, self.examples, self.seed, self._left())
         nets = (course.mean, first) if course.step else (first,)
         now = 0.0
         for net in nets:
@@ -212,7 +216,8 @@ class _Lesson:
         else:
             contest.withdraw()
         said = _ALL.format(now=now, was=was)
-        return contest.end(f"{said} {_LESS}" if now < OBEYED else said)
+        less = _CAREFUL if self.standing.proven else _LESS
+        return contest.end(f"{said} {less}" if now < OBEYED else said)
 
     def _left(self) -> float:
         """Return the seconds that are left until strokes have to be followed."""
@@ -241,7 +246,7 @@ class _Lesson:
         self.spare = min(self.spare, 2 * took)
         yield contest.event(0.0, fit.loss, new=new)
         course = self._course(
-            student, self.teacher, self.learn, self.standing * self.unseen
+            student, self.teacher, self.learn, self.standing.share * self.unseen
         )
         course.frozen = 1 - contest.before < _NEAR
         if self.held and self.options.seconds is None:
