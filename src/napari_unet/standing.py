@@ -34,17 +34,17 @@ class Standing:
     @property
     def head_trust(self) -> float:
         """Weight of what it says where nobody looked, next to 1, in a first answer."""
-        return (0.03 + 2 * self.share) * (2 if self.proven else 1)
+        return (0.03 + 2 * self.share) * (4 if self.proven else 1)
 
     @property
     def net_trust(self) -> float:
         """Weight of the first answer where nobody looked, next to 1 for strokes."""
-        return 2.0 if self.proven else 1.0
+        return 4.0 if self.proven else 1.0
 
     @property
     def kept(self) -> float:
         """Share of the weights that stays as it was."""
-        return (0.5 if self.proven else 0.4) * self.share
+        return (0.9 if self.proven else 0.4) * self.share
 
     @property
     def rate(self) -> float:
