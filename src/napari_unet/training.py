@@ -34,7 +34,6 @@ _STEPS, _EACH = 40, 500  # steps at most, and one more for so many reviewed pixe
 _MANY = 32  # strokes for which the learning rate is not too high
 _WARM = 5  # steps until the rate is reached
 _HASTE = 1.25  # how many times too few steps there is time for, so that they shrink
-_FURTHER = 1.5  # how much larger the rate is then, at most
 _DENSE = 0.2  # share of reviewed pixels from which they are taken for the images'
 _DENSE_RATE, _FAR = 1e-3, 0.25  # learning rate; how far from right it is meant for
 _LEAST = 0.1  # of that rate, for a model that is nearly right
@@ -353,20 +352,18 @@ class _Lesson:
     ) -> Iterator[tuple[float, float]]:
         """Yield fraction and loss until time or steps are used up.
 
-        A device that is too slow for `limit` steps takes smaller ones, and each goes
-        the further.
+        A device that is too slow for `limit` steps takes smaller ones.
         """
-        fraction, further = self._fraction(course.step / limit), 1.0
+        fraction = self._fraction(course.step / limit)
         began: tuple[int, float] | None = None
         while fraction < 1:
             falling = 0.5 + 0.5 * math.cos(math.pi * fraction)
-            loss = self._advance(course, further * rate * falling)
+            loss = self._advance(course, rate * falling)
             fraction = self._fraction(course.step / limit)
             now = course.step, fraction
             lack = 1.0 if began is None else _lack(began, now, limit)
             began = began or now  # the first step is slower than the rest
             course.hasty |= lack > _HASTE
-            further = min(_FURTHER, max(1.0, lack))
             yield fraction, loss
 
     def _fraction(self, steps: float) -> float:
