@@ -45,6 +45,7 @@ def test_paint_improve_undo_redo_close_reopen_go_on(window):
     reviewed = window.target() != 255
     assert not reviewed[untouched].any()
 
+    window.correct.form.seconds.setValue(8)
     assert window.do("Improve anyway").startswith("v1 is in use")  # no background
     after = window.labels.copy()
     was, now = (dice(truth[untouched], a[untouched]) for a in (before, after))
@@ -79,6 +80,7 @@ def test_paint_improve_undo_redo_close_reopen_go_on(window):
 
 
 def test_first_answer_that_is_taken_back_leaves_the_view_as_it_was(window, monkeypatch):
+    window.use("fresh")
     window.file(two_kinds()[0])
     window.segmented()
     before = window.labels.copy()
@@ -92,9 +94,9 @@ def test_first_answer_that_is_taken_back_leaves_the_view_as_it_was(window, monke
     untouched = window.target() == 255
     window.until(lambda: not alike(window.labels[untouched], before[untouched]))
     line = window.idle()
-    assert "bright stays in use" in line
+    assert "fresh stays in use" in line
     assert "now 80.0%, before 90.0%" in line
-    assert window.layer.name == "cells [bright]"
+    assert window.layer.name == "cells [fresh]"
     assert alike(window.labels[untouched], before[untouched])
     assert not window.button("Undo improvement").isEnabled()
 

@@ -27,17 +27,19 @@ NO_BUTTON = Qt.MouseButton.NoButton
 def make_nets(folder: Path) -> Path:
     """Save nets of which every weight is known: "interior" where it is bright.
 
-    ``bright`` tells objects apart, ``plain`` has two classes only, ``pair`` looks at
-    the first of two channels, and ``deep`` has a large context and takes its time.
+    ``bright`` tells objects apart, ``fresh`` too, but is trusted less, ``plain`` has
+    two classes only, ``pair`` looks at the first of two channels, and ``deep`` has a
+    large context and takes its time.
     """
     import torch
     from nets import passing
 
     from napari_unet.model import Model, UNetSpec, save
-    from napari_unet.standing import NEW
+    from napari_unet.standing import NEW, STROKES
 
     for name, channels, depth, classes in (
         ("bright", 1, 1, INTERIOR),
+        ("fresh", 1, 1, INTERIOR),
         ("plain", 1, 1, ("background", "cell")),
         ("pair", 2, 1, INTERIOR),
         ("deep", 1, 4, INTERIOR),
@@ -46,7 +48,8 @@ def make_nets(folder: Path) -> Path:
         with torch.no_grad():
             net.head.weight[1, 0] = 20
             net.head.bias[:] = torch.tensor([0.0, -10.0, -50.0])[: len(classes)]
-        card = {"diameter": 10.0, NEW: True}  # nobody insists on what it says
+        card = {"diameter": 10.0, NEW: True}  # of few weights, so it must move
+        card |= {} if name == "fresh" else {STROKES: 64}
         save(Model(net, card=card), folder / f"{name}.safetensors")
     return folder
 

@@ -25,7 +25,7 @@ from .headfit import OBEYED, Fit, fit_head, obey, with_hypercolumn
 from .heldout import Place, mean_dice, places, set_apart
 from .model import Model, best_device
 from .options import TrainOptions
-from .standing import STROKES, standing
+from .standing import STROKES, Standing, standing
 from .unet import UNet
 
 __all__ = ["TrainStep", "Trained", "fine_tune", "judge", "warm_up"]
@@ -190,7 +190,7 @@ class _Lesson:
     def sparse(self) -> Generator[TrainStep, None, Trained]:
         """Learn from strokes: few of all pixels, and most of them drawn on mistakes."""
         contest = self.contest
-        student, fit = self._fit(self.examples)
+        student, fit = self._fit(self.examples, self.standing)
         first = copied(student)  # the teacher of the whole net
         if fit.after >= fit.before:
             contest.promote(first)
@@ -236,7 +236,8 @@ class _Lesson:
     def dense(self) -> Generator[TrainStep, None, Trained]:
         """Learn from images in which most is labelled; judged by what is held out."""
         contest = self.contest
-        student, fit = self._fit(self.learn)
+        usual = replace(self.standing, proven=False)  # what is held out tells how good
+        student, fit = self._fit(self.learn, usual)
         began = contest.seconds
         contest.begin(self.score(self.teacher))
         self.rate *= min(1.0, max(_LEAST, (1 - contest.before) / _FAR))
@@ -337,10 +338,10 @@ class _Lesson:
         seed, dense = self.options.seed, self.is_dense
         return Course(net, teacher, examples, trust, dense=dense, seed=seed)
 
-    def _fit(self, examples: Sequence[Example]) -> tuple[UNet, Fit]:
+    def _fit(self, examples: Sequence[Example], standing: Standing) -> tuple[UNet, Fit]:
         student = with_hypercolumn(self.teacher)
         wait = None if self.options.seconds is None else _FIRST
-        return student, fit_head(student, examples, self.seed, self.standing, wait)
+        return student, fit_head(student, examples, self.seed, standing, wait)
 
     def _advance(self, course: Course, rate: float) -> float:
         loss = course.advance(rate * min(1.0, (course.step + 1) / _WARM))
