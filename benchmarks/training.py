@@ -29,10 +29,10 @@ from torch.nn import functional as F
 
 from napari_unet.autocast import fast_dtype
 from napari_unet.corrections import IGNORE, Correction
-from napari_unet.headfit import with_hypercolumn
 from napari_unet.images import Image
 from napari_unet.model import Model, UNet, best_device, load
 from napari_unet.options import TrainOptions
+from napari_unet.readers import with_hypercolumn
 from napari_unet.threads import spare_cores
 from napari_unet.training import TrainStep, fine_tune
 

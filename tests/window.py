@@ -35,7 +35,7 @@ def make_nets(folder: Path) -> Path:
     from nets import passing
 
     from napari_unet.model import Model, UNetSpec, save
-    from napari_unet.standing import NEW, STROKES
+    from napari_unet.standing import Standing, noted
 
     for name, channels, depth, classes in (
         ("bright", 1, 1, INTERIOR),
@@ -48,8 +48,8 @@ def make_nets(folder: Path) -> Path:
         with torch.no_grad():
             net.head.weight[1, 0] = 20
             net.head.bias[:] = torch.tensor([0.0, -10.0, -50.0])[: len(classes)]
-        card = {"diameter": 10.0, NEW: True}  # of few weights, so it must move
-        card |= {} if name == "fresh" else {STROKES: 64}
+        known = noted(Standing(), 1 if name == "fresh" else 64)  # of few weights
+        card = {"diameter": 10.0, **known}
         save(Model(net, card=card), folder / f"{name}.safetensors")
     return folder
 

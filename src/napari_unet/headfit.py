@@ -1,7 +1,8 @@
 """The first answer: a new head for the features that a net has already.
 
 Nothing else changes, so the features are computed once, only at some pixels, and the
-fit takes seconds. Pixels that nobody looked at keep what the model said of them, the
+fit takes seconds. Two readers are fitted, one of all features and one of plain filters
+(see `readers`). Pixels that nobody looked at keep what the model said of them, the
 more so the more it has learned from strokes. After the whole net has learned, the head
 alone is fitted once more, until what people said is followed.
 """
@@ -14,33 +15,42 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from .autocast import mean_weights
-from .contest import copied
-from .corrections import IGNORE
+from .corrections import FOREGROUND, IGNORE
 from .examples import Example
+from .fitting import AGAIN, NEW, Aim, descend, read
 from .hypercolumn import Hypercolumn
-from .losses import distance, evenly, pixel_loss, right
+from .losses import evenly, right
 from .pixels import Pixels, read_pixels
-from .standing import Standing
+from .readers import (
+    apart,
+    filter_reader,
+    filters_of,
+    joined,
+    widened,
+    with_hypercolumn,
+)
+from .stacking import filters_share
+from .standing import Standing, agrees
 from .unet import UNet
 
-__all__ = ["OBEYED", "Fit", "fit_head", "obey", "with_hypercolumn"]
+__all__ = ["OBEYED", "Fit", "fit_head", "obey"]
 
 OBEYED = 0.95  # share of the reviewed pixels that a model has to be right about
 
-_HIDDEN = 32
-_STEPS = 100
-_RATE, _AGAIN = 1e-2, 3e-3  # of a new head, and of one that was fitted before
+_READING = 0.45  # of the time at most; the rest is for fitting
+_READING_ALL = 0.7  # where no stroke may be left out
+_FILTERS, _FINDING_OUT = 0.1, 0.35  # of the time, for what follows the first fit
+_HASTE = 0.1  # of the time that each fit has at least
+_FREE = Standing().head_trust
+_FITTED = (
+    0.9  # share of the reviewed pixels that a fit is right on by which one can judge
+)
 _OBEYING, _SOME = 200, 4000  # steps at most until strokes are followed; pixels in each
 _LOOK = 10  # steps between two looks at how many are
-_GOAL = 0.98  # of the pixels that are read, so that it is `OBEYED` of all
-_DECAY = 1e-3
-_DROPOUT = 0.2
-_READING = 0.55  # of the time at most; the rest is for fitting
-_READING_ALL = 0.7  # where no stroke may be left out
-_LEAST = 0.1  # share of the pixels that a step is on at least
+_GOAL = 0.98  # of the pixels that are read
+_ENOUGH, _TENTHS = 0.96, 10  # of them, so that it is `OBEYED` of all; how finely
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,142 +59,232 @@ class Fit:
 
     Attributes
     ----------
+    net
+        The net with its reader of all features.
+    reader, share
+        The reader of filters, which says what it says times `share`.
+    standing
+        How far the model before was trusted.
+    agreement
+        How far it agrees with `net` where nobody looked, as in `standing.agrees`; it
+        means something where it was not trusted.
     loss
         Of the last step.
     before, after
-        Which share of the reviewed pixels the net was, and is, right about.
+        On which share of the reviewed pixels the model before is right, and `answer`.
     """
 
+    net: UNet
+    reader: Hypercolumn
+    share: float
+    standing: Standing
+    agreement: float
     loss: float
     before: float
     after: float
 
+    @property
+    def answer(self) -> UNet:
+        """The net with both readers: a first answer."""
+        return self.beside(self.net)
 
-def with_hypercolumn(net: UNet) -> UNet:
-    """Return a copy of `net` with a hypercolumn: its own, or one that changes nothing.
-
-    The seed of new random weights is PyTorch's.
-    """
-    if net.spec.hypercolumn:
-        return copied(net)
-    student = UNet(replace(net.spec, hypercolumn=_HIDDEN))
-    student.load_state_dict(net.state_dict(), strict=False)
-    return copied(student).to(next(net.parameters()).device)
+    def beside(self, net: UNet) -> UNet:
+        """Return a net with the reader of filters beside its own."""
+        return joined(net, self.reader, self.share)
 
 
 def fit_head(
-    net: UNet,
+    before: UNet,
     examples: Sequence[Example],
     seed: int,
-    standing: Standing,
+    known: Standing | None,
     seconds: float | None = None,
+    *,
+    free: bool = False,
 ) -> Fit:
-    """Fit the hypercolumn of `net` to the examples; nothing else of it is changed.
+    """Fit a second head to the examples; nothing else of the net is changed.
 
     Parameters
     ----------
-    standing
-        How far the net stays what it was.
+    before
+        The net so far, of which a copy is fitted.
+    known
+        How far it is to be trusted; None: that is found out, by an answer that is
+        fitted without it first.
     seconds
         How long that may take, about; None: as long as it takes.
+    free
+        Trust it in nothing, and fit no reader of filters: images are labelled.
     """
-    head, began = net.hypercolumn.requires_grad_(True), time.perf_counter()
-    pixels = read_pixels(net, examples, seed, seconds and seconds * _READING)
-    old = copy.deepcopy(head)
-    new = not bool(head.out.weight.any())
-    with torch.no_grad():
-        if new:
-            head.standardise(
-                [c.mean(0) for c in pixels.columns], [c.std(0) for c in pixels.columns]
-            )
-        features = _standard(head, pixels)
-        was = _logits(head, features, pixels)
-    trust = standing.head_trust
-    left = math.inf if seconds is None else seconds - (time.perf_counter() - began)
-    rate = _RATE if new else _AGAIN
-    loss = _descend(head, features, pixels, (was, trust), rate, left)
-    with torch.no_grad():
-        mean_weights(head, old, standing.kept)
-        after = _score(_logits(head, features, pixels), pixels)
-    return Fit(loss, _score(was, pixels), after)
+    work = _Work(before, examples, seed, known, seconds)
+    standing = Standing() if free or known is None else known
+    loss = work.fit(standing)
+    agreement = work.agreement()
+    if known is None and not free:
+        standing = work.standing(agreement)
+        if standing.proven:
+            loss = work.fit(standing)
+    mean_weights(work.head, work.old, standing.kept)
+    share = 0.0 if free else standing.mixed(sum(len(e.pieces) for e in examples))
+    reader = work.fit_filters(share) if share else filter_reader(work.head)
+    fit = Fit(work.net, reader, share, standing, agreement, loss, work.right(before), 0)
+    return replace(fit, after=work.right(fit.answer))
 
 
-def _descend(
-    head: Hypercolumn,
-    features: Tensor,
-    pixels: Pixels,
-    teacher: tuple[Tensor, float],
-    rate: float,
-    seconds: float,
-) -> float:
-    """Fit the head to standardised features (P, F) of all levels.
+class _Work:
+    """A head, and the features that it is fitted to.
 
-    Where `seconds` are too few for steps on all pixels, each is on some of them.
+    Attributes
+    ----------
+    net, head
+        What is fitted.
+    old
+        The head as it was.
     """
-    before = teacher[0].softmax(1)
-    trust = teacher[1] * evenly(before, pixels.target == IGNORE)
-    told = pixels.target, pixels.first, pixels.weight, before, trust
-    order = torch.randperm(len(features))  # so that any part of them is like the rest
-    features, target, first, weight, before, trust = (
-        tensor[order] for tensor in (features, *told)
-    )
-    optimiser = torch.optim.AdamW(head.parameters(), weight_decay=_DECAY)
-    loss, share = torch.zeros(()), 1.0
-    for step in range(_STEPS):
-        began = time.perf_counter()
-        for group in optimiser.param_groups:
-            group["lr"] = rate * (0.5 + 0.5 * math.cos(math.pi * step / _STEPS))
-        some = _part(len(features), share, step)
-        # All pixels lose the same features: one mask is cheaper than one for each.
-        seen = F.dropout(torch.ones_like(features[0]), _DROPOUT)
-        logits = first[some] + _second(head, features[some], seen)
-        said = (pixel_loss(logits, target[some]) * weight[some]).sum()
-        held = (distance(logits, before[some]) * trust[some]).sum()
-        loss = (said + held) / share
-        optimiser.zero_grad()
-        torch.autograd.backward(loss)
-        optimiser.step()
-        if step == 1:  # the first one is slower than the rest
-            taken = time.perf_counter() - began
-            share = min(1.0, max(_LEAST, seconds / _STEPS / taken))
-    return loss.item()
+
+    def __init__(
+        self,
+        before: UNet,
+        examples: Sequence[Example],
+        seed: int,
+        known: Standing | None,
+        seconds: float | None,
+    ) -> None:
+        self.began, self.seconds = time.perf_counter(), seconds
+        self.spare = _FINDING_OUT if known is None else _FILTERS
+        own = apart(before, known.mixed(known.strokes)) if known else before
+        self.net = with_hypercolumn(own)
+        self.head = self.net.hypercolumn.requires_grad_(True)
+        reading = seconds and seconds * _READING
+        self.pixels = read_pixels(self.net, examples, seed, reading)
+        self.rate = AGAIN if bool(self.head.out.weight.any()) else NEW
+        with torch.no_grad():
+            if self.rate == NEW:
+                columns = self.pixels.columns
+                spread = [c.mean(0) for c in columns], [c.std(0) for c in columns]
+                self.head.standardise(*spread)
+            self.features = _standard(self.head, self.pixels)
+            nearly_right = known is not None and known.proven
+            self.was = self.said(self.net if nearly_right else before)
+        self.old = copy.deepcopy(self.head)
+
+    def left(self, spare: float = 0.0) -> float:
+        """Return the seconds that are left for a fit if some of all are spared."""
+        if self.seconds is None:
+            return math.inf
+        spent = time.perf_counter() - self.began
+        return max(self.seconds * (1 - spare) - spent, self.seconds * _HASTE)
+
+    def fit(self, standing: Standing) -> float:
+        """Fit the head from where it was; return the last step's loss."""
+        self.head.load_state_dict(self.old.state_dict())
+        aim, seconds = self.aim(standing.head_trust), self.left(self.spare)
+        return descend(self.head, self.features, aim, self.rate, seconds)
+
+    def fit_filters(self, share: float) -> Hypercolumn:
+        """Return a new reader of filters, which trusts nothing but strokes."""
+        reader = filter_reader(self.head)
+        filters, aim = filters_of(self.head, self.features), self.aim(_FREE)
+        descend(reader, filters, aim, NEW, self.left())
+        with torch.no_grad():
+            reader.out.weight.mul_(share)
+        return reader
+
+    def standing(self, agreement: float) -> Standing:
+        """Return how far the model before is to be trusted, and filters beside it."""
+        if agrees(agreement) and self.right(self.net) >= _FITTED:
+            return Standing(proven=True)
+        share = filters_share(self.old, self.features, self.aim(_FREE))
+        return Standing(filters=share)
+
+    def aim(self, trust: float) -> Aim:
+        """Return what a fit shall reach that trusts the model before so far."""
+        pixels, before = self.pixels, self.was.softmax(1)
+        kept = trust * evenly(before, pixels.target == IGNORE)
+        return Aim(pixels.target, pixels.weight, pixels.first, before, kept)
+
+    @torch.no_grad()
+    def said(self, net: UNet) -> Tensor:
+        """Return the logits (P, K) of a net with the same features."""
+        found = self.pixels.first
+        if net.spec.hypercolumn:
+            found = found + read(net.hypercolumn, self.features)
+        return found
+
+    def right(self, net: UNet) -> float:
+        """Return on which share of the reviewed pixels a net is right."""
+        return _score(self.said(net), self.pixels)
+
+    def agreement(self) -> float:
+        """Return the least Dice of a class between the answers before and now.
+
+        Of classes that were painted, of background, and of all others together.
+        """
+        pixels = self.pixels
+        elsewhere = pixels.target == IGNORE
+        was, now = (
+            logits.argmax(1)[elsewhere] for logits in (self.was, self.said(self.net))
+        )
+        pairs = [(was == 0, now == 0), (was > 0, now > 0)]
+        painted = torch.unique(pixels.target[~elsewhere]).tolist()
+        pairs += [(was == v, now == v) for v in painted if v not in (0, FOREGROUND)]
+        return min(_dice(a, b) for a, b in pairs)
 
 
-def obey(net: UNet, examples: Sequence[Example], seed: int, seconds: float) -> None:
-    """Fit the hypercolumn until what people said is followed; nothing else changes.
+def obey(
+    fit: Fit, net: UNet, examples: Sequence[Example], seed: int, seconds: float
+) -> UNet:
+    """Return a net with a reader beside it that makes it follow what people said.
 
-    All other pixels keep what the net says of them: it is its own teacher there. Ends
-    as soon as nearly all reviewed pixels are right.
+    The reader of filters may read all features now. It is fitted until nearly all
+    reviewed pixels are right, and keeps what the net says of all others; then it moves
+    back to what it was as far as `OBEYED` allows. The next lesson begins without it:
+    strokes that could only be obeyed leave no trace in the net.
 
     Parameters
     ----------
+    net
+        What became of the fit's one.
     seconds
         How long that may take, about.
     """
     began = time.perf_counter()
     pixels = read_pixels(net, examples, seed, seconds * _READING_ALL, every=True)
-    head = net.hypercolumn.requires_grad_(True)
+    reader = widened(fit.reader, net.hypercolumn)
     with torch.no_grad():
-        features = _standard(head, pixels)
-        before = _logits(head, features, pixels).softmax(1)
-    trust = evenly(before, pixels.target == IGNORE)
-    every = torch.ones_like(features[0])
-    optimiser = torch.optim.AdamW(head.parameters(), weight_decay=_DECAY)
+        features = _standard(net.hypercolumn, pixels)
+        first = pixels.first + (1 - fit.share) * read(net.hypercolumn, features)
+        before = (first + read(reader, features)).softmax(1)
+    kept = fit.standing.net_trust * evenly(before, pixels.target == IGNORE)
+    aim = Aim(pixels.target, pixels.weight, first, before, kept)
+    old = copy.deepcopy(reader)
+    optimiser = torch.optim.Adam(p for p in reader.parameters() if p.requires_grad)
     for step in range(_OBEYING):
         if step % _LOOK == 0:
-            with torch.no_grad():
-                good = _score(_logits(head, features, pixels), pixels)
-            if good >= _GOAL or time.perf_counter() - began > seconds:
+            late = time.perf_counter() - began > seconds
+            if late or _right(reader, features, aim) >= _GOAL:
                 break
         for group in optimiser.param_groups:
-            group["lr"] = _AGAIN * (0.5 + 0.5 * math.cos(math.pi * step / _OBEYING))
+            group["lr"] = AGAIN * (0.5 + 0.5 * math.cos(math.pi * step / _OBEYING))
         some = torch.randint(len(features), (_SOME,), device=features.device)
-        logits = pixels.first[some] + _second(head, features[some], every)
-        loss = (pixel_loss(logits, pixels.target[some]) * pixels.weight[some]).sum()
-        loss = loss + (distance(logits, before[some]) * trust[some]).sum()
+        loss = aim.part(some).loss(read(reader, features[some]))
         optimiser.zero_grad()
         torch.autograd.backward(loss * (len(features) / _SOME))
         optimiser.step()
+    _move_back(reader, old, features, aim)
+    return joined(net, reader, fit.share)
+
+
+def _move_back(
+    reader: Hypercolumn, old: Hypercolumn, features: Tensor, aim: Aim
+) -> None:
+    """Move a reader back to what it was as far as strokes are still followed."""
+    new = copy.deepcopy(reader)
+    for tenths in range(_TENTHS + 1):
+        reader.load_state_dict(new.state_dict())
+        mean_weights(reader, old, 1 - tenths / _TENTHS)
+        if _right(reader, features, aim) >= _ENOUGH:
+            return
 
 
 def _standard(head: Hypercolumn, pixels: Pixels) -> Tensor:
@@ -193,24 +293,14 @@ def _standard(head: Hypercolumn, pixels: Pixels) -> Tensor:
     return torch.cat([(column - mean) * gain for column, mean, gain in levels], 1)
 
 
-def _part(count: int, share: float, step: int) -> slice:
-    """Return which of so many pixels a step is on: the next ones, or all."""
-    size = max(1, round(share * count))
-    start = step * size % (count - size + 1)
-    return slice(start, start + size)
+@torch.no_grad()
+def _right(reader: Hypercolumn, features: Tensor, aim: Aim) -> float:
+    return _score(aim.first + read(reader, features), aim)
 
 
-def _logits(head: Hypercolumn, features: Tensor, pixels: Pixels) -> Tensor:
-    """Return the logits (P, K) of both heads."""
-    return pixels.first + _second(head, features, torch.ones_like(features[0]))
+def _score(logits: Tensor, told: Pixels | Aim) -> float:
+    return float((right(logits, told.target) * told.weight).sum())
 
 
-def _second(head: Hypercolumn, features: Tensor, seen: Tensor) -> Tensor:
-    """Return the logits (P, K) of the second head; `seen` (F,) weighs the features."""
-    weight = torch.cat(list(head.read), 1) * seen
-    found: Tensor = head.classify(features @ weight.T + head.bias)
-    return found
-
-
-def _score(logits: Tensor, pixels: Pixels) -> float:
-    return float((right(logits, pixels.target) * pixels.weight).sum())
+def _dice(a: Tensor, b: Tensor) -> float:
+    return 2 * float((a & b).sum()) / max(1.0, float(a.sum() + b.sum()))

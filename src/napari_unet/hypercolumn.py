@@ -89,13 +89,19 @@ class Hypercolumn(nn.Module):
         Channels between the convolutions.
     classes
         Number of classes, K.
+
+    Attributes
+    ----------
+    filters
+        How many of the features of every level are local filters: the first ones.
     """
 
     def __init__(
         self, features: list[int], channels: int, hidden: int, classes: int
     ) -> None:
         super().__init__()
-        sizes = [n + channels * (4 if i else 5) for i, n in enumerate(features)]
+        self.filters = [channels * (4 if i else 5) for i in range(len(features))]
+        sizes = [n + k for n, k in zip(features, self.filters, strict=True)]
         for level, n in enumerate(sizes):
             self.register_buffer(f"mean{level}", torch.zeros(n))
             self.register_buffer(f"gain{level}", torch.ones(n))

@@ -1,19 +1,31 @@
-"""How far a model is to be trusted: by what it has learned from.
+"""How far a model is to be trusted: by what it agrees with, and has learned from.
 
-Strokes show mistakes only, so how good a model is cannot be read from them. How often
-it has learned from strokes already can.
+Strokes show mistakes only, so how good a model is cannot be read from how it does on
+them. A first answer that was fitted to them without the model can be compared with it
+everywhere else: where the two agree, both are right, as a rule.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["NEW", "STROKES", "Standing", "standing"]
+__all__ = [
+    "FILTERS",
+    "NEARLY_RIGHT",
+    "STROKES",
+    "Standing",
+    "agrees",
+    "noted",
+    "standing",
+]
 
 STROKES = "strokes"  # in a card: how many the model has learned from
-NEW = "new classes"  # in a card: whether it was begun for other classes
-_SHIPPED = 64  # strokes that a model is worth that learned from whole images
+NEARLY_RIGHT = "nearly right"  # in a card: whether it was, at its first lesson
+FILTERS = "filters"  # in a card: how much they counted then, 0 to 1
+_AGREES = 0.73  # Dice of every class of two answers, of which a good model has more
+_KNOWN = 64  # strokes that a model is worth that was nearly right from the beginning
 _HALF = 8  # strokes that make a model half trusted
+_SHARE = 0.25  # of the filters, when a net has learned from many strokes
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +34,27 @@ class Standing:
 
     Attributes
     ----------
-    share
-        0 to 1: not at all, or wholly.
+    strokes
+        How many it has learned from.
     proven
-        Whether it began with whole images of the same classes, as a shipped model has.
+        Whether it was nearly right already when it learned for the first time.
+    filters
+        Share of a reader of plain filters in its first answer then, 0 to below 1.
     """
 
-    share: float
-    proven: bool
+    strokes: int = 0
+    proven: bool = False
+    filters: float = 0.0
+
+    @property
+    def share(self) -> float:
+        """How far it is trusted, 0 to 1.
+
+        One that has learned from n strokes is n / (n + 8); one that was nearly right
+        before it learned from any, as if it had learned from 64 more.
+        """
+        known = self.strokes + _KNOWN * self.proven
+        return known / (known + _HALF)
 
     @property
     def head_trust(self) -> float:
@@ -43,23 +68,59 @@ class Standing:
 
     @property
     def kept(self) -> float:
-        """Share of the weights that stays as it was."""
+        """Share of a head's weights that stays as it was in a first answer."""
         return (0.9 if self.proven else 0.4) * self.share
+
+    @property
+    def steadied(self) -> float:
+        """How far the whole net, when it has learned, moves back to a first answer."""
+        return 0.9 * self.share if self.proven else 0.5
 
     @property
     def rate(self) -> float:
         """The learning rate of the whole net."""
         return 3e-4 if self.proven else 1e-3
 
+    def mixed(self, strokes: int) -> float:
+        """Return the share of the filters' reader in a model of so many strokes.
 
-def standing(card: Mapping[str, Any]) -> Standing:
+        It moves to a quarter as the net learns what the filters cannot tell it.
+        """
+        if self.proven or not strokes:
+            return 0.0
+        return _SHARE + (self.filters - _SHARE) * min(1.0, _HALF / strokes)
+
+
+def agrees(agreement: float) -> bool:
+    """Return whether a model is nearly right that agrees so far with another answer.
+
+    Parameters
+    ----------
+    agreement
+        The least Dice of a class between what it says and a first answer that was
+        fitted to strokes without it, where nobody painted.
+    """
+    return agreement >= _AGREES
+
+
+def standing(card: Mapping[str, Any]) -> Standing | None:
     """Return how far the model with this card is to be trusted.
 
-    A model that was just made for new classes is not, one that has learned from n
-    strokes n / (n + 8). Any other is a shipped one, or began as one: 64 strokes more.
+    None for one that has not learned from strokes yet: it is to be found out.
     """
-    proven = not card.get(NEW)
-    known = card.get(STROKES, 0)
-    count = known if isinstance(known, int) and known > 0 else 0
-    count += _SHIPPED * proven
-    return Standing(count / (count + _HALF), proven)
+    proven, known = card.get(NEARLY_RIGHT), card.get(STROKES)
+    if not isinstance(proven, bool) or not isinstance(known, int) or known < 1:
+        return None
+    share = card.get(FILTERS)
+    if not isinstance(share, int | float) or not 0 <= share < 1:
+        share = _SHARE
+    return Standing(known, proven, share)
+
+
+def noted(standing: Standing, strokes: int) -> dict[str, Any]:
+    """Return what the card of a model says that learned from so many strokes."""
+    return {
+        STROKES: strokes,
+        NEARLY_RIGHT: standing.proven,
+        FILTERS: round(standing.filters, 3),
+    }

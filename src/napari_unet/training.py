@@ -6,6 +6,7 @@ is its teacher on all pixels that nobody looked at, and the more so the better i
 """
 
 import math
+import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,11 +22,11 @@ from .corrections import Correction
 from .course import Course, Pace, score
 from .errors import CorrectionError, MemoryBudgetError
 from .examples import Example, as_images, read_examples
-from .headfit import OBEYED, Fit, fit_head, obey, with_hypercolumn
+from .headfit import OBEYED, Fit, fit_head, obey
 from .heldout import Place, mean_dice, places, set_apart
 from .model import Model, best_device
 from .options import TrainOptions
-from .standing import STROKES, Standing, standing
+from .standing import Standing, agrees, noted, standing
 from .unet import UNet
 
 __all__ = ["TrainStep", "Trained", "fine_tune", "judge", "warm_up"]
@@ -39,8 +40,8 @@ _DENSE_RATE, _FAR = 1e-3, 0.25  # learning rate; how far from right it is meant 
 _LEAST = 0.1  # of that rate, for a model that is nearly right
 _NEAR = 0.125  # how far from right a model is whose statistics are kept
 _FIRST = 3.5  # seconds for the first answer, if someone waits
-_LEARNING = 0.75  # of the time at least; then strokes are obeyed, and it is judged
-_OBEYING, _OBEYING_LEAST = 60.0, 1.0  # seconds until they are; and if there is no time
+_LEARNING = 0.65  # of the time at least; then strokes are obeyed, and it is judged
+_OBEYING, _OBEYING_LEAST = 60.0, 4.0  # seconds until they are; and if there is no time
 _CHECK = 50  # steps between two looks at what was held out
 _LOOK = 2**20  # pixels that a look computes; of n times as many, it comes n times later
 _ALONE = 500  # steps where nothing is held out that could say when to end
@@ -52,10 +53,6 @@ _ALL = (
 _LESS = (
     "Not all of it could be followed in that time: strokes that contradict each other "
     "cannot be; if none do, click Improve again."
-)
-_CAREFUL = (
-    "A model that came with the program is changed with care; one that you begin with "
-    "'New model for my classes' (--new) follows every stroke."
 )
 _DICE = (
     "mean Dice of the labelled classes {now:.3f}, of the model before {was:.3f} (1 is "
@@ -100,6 +97,7 @@ def fine_tune(
     MemoryBudgetError
         If the memory of the graphics card is full.
     """
+    threading.Thread(target=warm_up, name="napari-unet warm-up").start()
     with _told_when_full():
         lesson = _Lesson(model, corrections, options or TrainOptions(), resume)
         return (yield from lesson.dense() if lesson.is_dense else lesson.sparse())
@@ -170,8 +168,7 @@ class _Lesson:
                 "something else."
             )
         self.strokes = len(pieces)
-        self.standing = standing(model.card)
-        self.contest.card = {**model.card, STROKES: self.strokes}
+        self.known = standing(model.card)
         self.reviewed = sum(len(piece.rows) for piece in pieces)
         pixels = sum(e.target.numel() for e in self.examples)
         self.is_dense = self.reviewed >= _DENSE * pixels
@@ -190,23 +187,25 @@ class _Lesson:
     def sparse(self) -> Generator[TrainStep, None, Trained]:
         """Learn from strokes: few of all pixels, and most of them drawn on mistakes."""
         contest = self.contest
-        student, fit = self._fit(self.examples, self.standing)
-        first = copied(student)  # the teacher of the whole net
+        fit = self._fit(self.examples)
+        trusted, first = fit.standing, fit.answer
+        self._note(trusted)
         if fit.after >= fit.before:
             contest.promote(first)
         yield contest.event(0.0, fit.loss, new=contest.won)
-        course = self._course(student, first, self.examples, self.standing.net_trust)
-        rate = self.standing.rate * min(1.0, self.strokes / _MANY)
+        alone = copied(fit.net)
+        course = self._course(fit.net, first, self.examples, trusted.net_trust)
+        rate = trusted.rate * min(1.0, self.strokes / _MANY)
         limit = _STEPS + self.reviewed // _EACH
         for fraction, loss in self._timed(course, rate, limit):
             yield contest.event(fraction, loss)
         was = self.score(self.teacher)
         contest.begin(was)
+        nets = [first]
         if course.step:
-            mean_weights(course.mean, first, self.standing.kept)
-            if not self.standing.proven:  # it costs a good one more than it brings
-                obey(course.mean, self.examples, self.seed, self._left())
-        nets = (course.mean, first) if course.step else (first,)
+            mean_weights(course.mean, alone, trusted.steadied)
+            about = self.examples, self.seed, self._left()
+            nets.insert(0, obey(fit, course.mean, *about))
         now = 0.0
         for net in nets:
             if (now := max(now, self.score(net))) >= was:
@@ -215,8 +214,12 @@ class _Lesson:
         else:
             contest.withdraw()
         said = _ALL.format(now=now, was=was)
-        less = _CAREFUL if self.standing.proven else _LESS
-        return contest.end(f"{said} {less}" if now < OBEYED else said)
+        return contest.end(f"{said} {_LESS}" if now < OBEYED else said)
+
+    def _note(self, trusted: Standing) -> None:
+        """Let the card of a new model say what it has learned from."""
+        card = noted(trusted, self.strokes)
+        self.contest.card = {**self.model.card, **card}
 
     def _left(self) -> float:
         """Return the seconds that are left until strokes have to be followed."""
@@ -236,8 +239,10 @@ class _Lesson:
     def dense(self) -> Generator[TrainStep, None, Trained]:
         """Learn from images in which most is labelled; judged by what is held out."""
         contest = self.contest
-        usual = replace(self.standing, proven=False)  # what is held out tells how good
-        student, fit = self._fit(self.learn, usual)
+        fit = self._fit(self.learn)
+        trusted = self.known or Standing(proven=agrees(fit.agreement))
+        self._note(replace(trusted, proven=True))  # it learns from whole images
+        student = fit.net
         began = contest.seconds
         contest.begin(self.score(self.teacher))
         self.rate *= min(1.0, max(_LEAST, (1 - contest.before) / _FAR))
@@ -246,7 +251,7 @@ class _Lesson:
         self.spare = min(self.spare, 2 * took)
         yield contest.event(0.0, fit.loss, new=new)
         course = self._course(
-            student, self.teacher, self.learn, self.standing.share * self.unseen
+            student, self.teacher, self.learn, trusted.share * self.unseen
         )
         course.frozen = 1 - contest.before < _NEAR
         if self.held and self.options.seconds is None:
@@ -338,10 +343,11 @@ class _Lesson:
         seed, dense = self.options.seed, self.is_dense
         return Course(net, teacher, examples, trust, dense=dense, seed=seed)
 
-    def _fit(self, examples: Sequence[Example], standing: Standing) -> tuple[UNet, Fit]:
-        student = with_hypercolumn(self.teacher)
+    def _fit(self, examples: Sequence[Example]) -> Fit:
+        """Fit a head; of whole images, what is held out tells how good the model is."""
         wait = None if self.options.seconds is None else _FIRST
-        return student, fit_head(student, examples, self.seed, standing, wait)
+        about = self.seed, self.known, wait
+        return fit_head(self.teacher, examples, *about, free=self.is_dense)
 
     def _advance(self, course: Course, rate: float) -> float:
         loss = course.advance(rate * min(1.0, (course.step + 1) / _WARM))

@@ -10,7 +10,6 @@ from torch import Tensor
 from .errors import OptionsError
 from .inputs import LUMA
 from .model import Model
-from .standing import NEW
 from .unet import BOUNDARY, UNet, UNetSpec
 
 __all__ = ["new_model"]
@@ -76,7 +75,6 @@ def new_model(
     net.load_state_dict(state)
     kept = "diameter", "pixel_size", "data"
     card: dict[str, Any] = {k: parent.card[k] for k in kept if k in parent.card}
-    card[NEW] = True  # what it says of the new classes is not to be trusted yet
     card["history"] = [*parent.card.get("history", []), f"new classes, {parent.name}"]
     return Model(net.eval(), parent.scaling, card, name)
 
