@@ -26,7 +26,7 @@ from .pixels import Pixels, read_pixels
 from .standing import Standing
 from .unet import UNet
 
-__all__ = ["OBEYED", "Fit", "fit_head", "obey", "with_hypercolumn"]
+__all__ = ["OBEYED", "Fit", "fit_head", "follow", "obey", "with_hypercolumn"]
 
 OBEYED = 0.95  # share of the reviewed pixels that a model has to be right about
 
@@ -116,6 +116,7 @@ def _descend(
     teacher: tuple[Tensor, float],
     rate: float,
     seconds: float,
+    steps: int = _STEPS,
 ) -> float:
     """Fit the head to standardised features (P, F) of all levels.
 
@@ -130,10 +131,10 @@ def _descend(
     )
     optimiser = torch.optim.AdamW(head.parameters(), weight_decay=_DECAY)
     loss, share = torch.zeros(()), 1.0
-    for step in range(_STEPS):
+    for step in range(steps):
         began = time.perf_counter()
         for group in optimiser.param_groups:
-            group["lr"] = rate * (0.5 + 0.5 * math.cos(math.pi * step / _STEPS))
+            group["lr"] = rate * (0.5 + 0.5 * math.cos(math.pi * step / steps))
         some = _part(len(features), share, step)
         # All pixels lose the same features: one mask is cheaper than one for each.
         seen = F.dropout(torch.ones_like(features[0]), _DROPOUT)
@@ -146,8 +147,42 @@ def _descend(
         optimiser.step()
         if step == 1:  # the first one is slower than the rest
             taken = time.perf_counter() - began
-            share = min(1.0, max(_LEAST, seconds / _STEPS / taken))
+            share = min(1.0, max(_LEAST, seconds / steps / taken))
     return loss.item()
+
+
+def follow(
+    head: Hypercolumn,
+    teacher: Hypercolumn,
+    pixels: Pixels,
+    standing: Standing,
+    steps: int,
+    seconds: float,
+) -> float:
+    """Fit a head to pixels that are read already, in few steps.
+
+    Parameters
+    ----------
+    teacher
+        Says, with the first head, what holds where nobody looked.
+    standing
+        How far that is trusted.
+    seconds
+        How long that may take, about: on a slow device a step is on fewer pixels.
+
+    Returns
+    -------
+    float
+        Which share of the reviewed pixels the head is right about then.
+    """
+    head.requires_grad_(True)
+    with torch.no_grad():
+        was = _logits(teacher, _standard(teacher, pixels), pixels)
+        features = _standard(head, pixels)
+    held = was, standing.head_trust
+    _descend(head, features, pixels, held, _RATE, seconds, steps)
+    with torch.no_grad():
+        return _score(_logits(head, features, pixels), pixels)
 
 
 def obey(net: UNet, examples: Sequence[Example], seed: int, seconds: float) -> None:
