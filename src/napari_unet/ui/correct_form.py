@@ -62,6 +62,7 @@ class CorrectForm(QWidget):
         self.seconds = QSpinBox()
         self.improve = QPushButton("Improve")
         self.stop = QPushButton("Stop")
+        self.live = QCheckBox("Live")
         self.lacking = Lacking()
         self.progress = Progress()
         self.curve, self.history = Curve(), History()
@@ -120,6 +121,9 @@ class CorrectForm(QWidget):
         rows = lacking(desk)
         possible = bool(rows) and can_learn(desk)
         self.lacking.follow(rows, possible=possible, idle=ready)
+        painted = desk.correcting is not None and result is not None
+        painted &= result is None or result.file is None
+        self.live.setEnabled(painted or self.live.isChecked())
         self.stop.setEnabled(bool(doing) and not stopping)
         self.stop.setToolTip("End now; the best model so far is kept.")
         improved = record is not None and record.score is not None
@@ -177,6 +181,11 @@ class CorrectForm(QWidget):
                 "broken; yellow: still wrong; grey: right before and since."
             ),
             self.seconds: "How long Improve may take.",
+            self.live: (
+                "After each stroke the labels in view follow what you painted, within "
+                "about a second. Only the last step of the model is fitted for that, "
+                "and nothing is kept: Improve teaches the whole model."
+            ),
         }
         for widget, tip in tips.items():
             widget.setToolTip(tip)
@@ -201,7 +210,9 @@ class CorrectForm(QWidget):
         layout.addWidget(
             _row(self.show_reviewed, self.show_uncertain, self.show_changed)
         )
-        layout.addWidget(_row(self.improve, self.seconds, self.stop, stretch=0))
+        layout.addWidget(
+            _row(self.improve, self.seconds, self.stop, self.live, stretch=0)
+        )
         layout.addWidget(self.lacking)
         layout.addWidget(self.progress)
         layout.addWidget(self.curve)
