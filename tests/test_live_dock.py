@@ -68,7 +68,7 @@ def test_labels_elsewhere_follow_a_stroke_without_improve(classes):
     window.paint(0, (52, 10), (52, 80))
     assert "'background'" in rest(window)
     window.paint(1, (40, 20), (40, 24))
-    assert "from 2 strokes" in rest(window)
+    assert "from 2 pieces" in rest(window)
     assert window.labels[BAR].mean() > 0.8
     assert window.labels[52, 10:80].sum() == 0
     assert not window.project.index.models[1:]  # nothing was learned for good
@@ -99,7 +99,7 @@ def test_strokes_can_be_undone_and_the_labels_follow(classes):
     rest(window)
     assert window.labels[60, 20:70].all()
     window.key(Qt.Key.Key_Z, CTRL)
-    assert "from 2 strokes" in rest(window)
+    assert "from 2 pieces" in rest(window)
     assert (window.target()[60] == IGNORE).all()
     assert (window.labels != before).mean() < 0.02
     window.key(Qt.Key.Key_Z, CTRL)
@@ -123,7 +123,7 @@ def test_nothing_is_shown_under_a_brush_that_is_down(classes):
     window.move(60, 60)
     window.release(60, 60)
     window.events()
-    assert "from 3 strokes" in rest(window)
+    assert "from 3 pieces" in rest(window)
     assert window.labels[60, 20:60].all()
     assert window.target()[60, 20:60].all()
     assert window.labels[40, 30:40].any()
@@ -134,7 +134,7 @@ def test_strokes_from_before_are_followed_when_it_is_ticked(classes):
     strokes(window)
     assert not window.labels[BAR].all()
     tick(window)
-    assert "from 2 strokes" in rest(window)
+    assert "from 2 pieces" in rest(window)
     assert window.labels[BAR].mean() > 0.8
 
 
@@ -163,11 +163,11 @@ def test_improve_and_undo_of_it_while_it_is_live(classes):
     window.until(lambda: window.correct.live._read is not None)
     assert rest(window) == said
     window.paint(0, (30, 10), (30, 80))
-    assert "from 3 strokes" in rest(window)
+    assert "from 3 pieces" in rest(window)
     if window.button("Undo improvement").isEnabled():
         window.do("Undo improvement")
         window.paint(0, (60, 10), (60, 80))
-        assert "from 4 strokes" in rest(window)
+        assert "from 4 pieces" in rest(window)
     assert window.labels[BAR].mean() > 0.7
 
 
@@ -184,7 +184,7 @@ def test_another_view_is_read_and_strokes_out_of_it_count(window):
     go(window, (8, 80))
     window.until(lambda: live._read is not None and live._read.box[1].start > 50)
     window.paint(0, (14, 70), (14, 80))
-    assert "from 3 strokes" in rest(window)
+    assert "from 3 pieces" in rest(window)
     assert window.labels[8, 74] == 1  # no stroke of a cell is in view
     np.testing.assert_array_equal(window.labels[:, :40], before[:, :40])
 
@@ -200,7 +200,7 @@ def test_a_plane_of_a_stack_follows_alone(window):
     window.drag((52, 10), (52, 80))
     window.take("paint", 1)
     window.drag((40, 20), (40, 24))
-    assert "from 2 strokes" in rest(window)
+    assert "from 2 pieces" in rest(window)
     assert layer.data[1][BAR].mean() > 0.8
     assert not layer.data[0][BAR].any()
 
@@ -222,8 +222,29 @@ def test_objects_keep_their_numbers_and_new_ones_are_found(window):
     assert window.labels[40, 22] == 50
     assert (window.labels[40, 20:40] > 0).mean() > 0.8
     assert (window.target() != IGNORE).any()
-    window.key(Qt.Key.Key_Z, CTRL)  # settled: nothing changes
-    assert window.labels[40, 22] == 50
+    window.key(Qt.Key.Key_Z, CTRL)  # the eraser changed nothing: the brush did
+    rest(window)
+    assert window.labels[40, 22] != 50
+    assert (window.target()[40, 18:26] == IGNORE).all()
+
+
+def test_object_that_was_split_stays_so_and_settles_strokes(window):
+    image = np.full((64, 96), 10, np.uint16)
+    image[10:20, 10:50] = 200
+    window.file(image)
+    window.segmented()
+    number = int(window.labels[15, 15])
+    tick(window)
+    rest(window)
+    window.erase((8, 30), (22, 30))
+    assert "Live: shown again" in rest(window)
+    labels = window.labels.copy()
+    assert labels[15, 15] != labels[15, 45]
+    assert {labels[15, 15], labels[15, 45]} & {number}
+    window.take("erase")
+    window.key(Qt.Key.Key_Z, CTRL)  # the number of one half is new
+    np.testing.assert_array_equal(window.labels, labels)
+    assert (window.target()[15, 29:32] == 0).all()
 
 
 def test_image_that_is_closed_meanwhile_ends_it(classes):

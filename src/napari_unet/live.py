@@ -40,7 +40,7 @@ __all__ = ["LARGEST", "Elsewhere", "LiveHead", "LiveView", "TooLargeError"]
 
 LARGEST = 4_000_000  # pixels of a view, as the net sees it
 _STEPS, _MORE = 60, 25  # of a head that begins, and of one that goes on
-_ROUNDS = 3  # of them at most, until strokes are followed
+_ROUNDS = 3  # of them at most, until strokes are followed; a shipped model need not
 _SECONDS = 0.6  # for all of them, about
 _PAINTED, _HELD, _AWAY = 2500, 2500, 2500  # pixels that are fitted at most
 _SEED = 0
@@ -87,7 +87,7 @@ class LiveHead:
                 spread = [c.std(0) for c in pixels.columns]
                 self._head.standardise([c.mean(0) for c in pixels.columns], spread)
         base = copy.deepcopy(self._base).to(pixels.first.device)
-        for _ in range(_ROUNDS):
+        for _ in range(1 if self.standing.proven else _ROUNDS):
             began, steps = time.perf_counter(), _STEPS if new else _MORE
             good = follow(self._head, base, pixels, self.standing, steps, left)
             left, new = left - (time.perf_counter() - began), False

@@ -174,7 +174,7 @@ class Live(QObject):
         if found.outcome is not None:
             result.last_id = max(result.last_id, found.outcome.last_id)
             if result.shown and not result.taken:  # else there is more to come
-                _show(found.outcome, result)
+                _show(found, found.outcome, result)
         if not self._form.live.isChecked() or self._task.doing:
             return
         self._sight, self._read = found.sight, place
@@ -186,11 +186,10 @@ class Live(QObject):
             self._say(_ON)
 
     def _shown_line(self, seconds: float) -> str:
-        count = sum(row.strokes for row in self._desk.rows())
-        strokes = f"{count} stroke{'' if count == 1 else 's'}"
+        pieces = sum(row.strokes for row in self._desk.rows())
         return (
-            f"Live: shown again in {seconds:.1f} s from {strokes}. Improve makes the "
-            "whole net follow."
+            f"Live: shown again in {seconds:.1f} s from {pieces:,} pieces. Improve "
+            "makes the whole net follow."
         )
 
     def _on_ended(self, job: Job) -> None:
@@ -219,11 +218,12 @@ class Live(QObject):
         self._sight = self._read = None
 
 
-def _show(outcome: Outcome, result: Result) -> None:
-    """Show what follows; strokes can be undone as long as labels are classes."""
+def _show(found: Followed, outcome: Outcome, result: Result) -> None:
+    """Show what follows; strokes can be undone as long as what they painted stays."""
     if outcome.result.output == "objects":
         result.complete(about(outcome), outcome)
-        result.forget_strokes()  # undoing them would bring old numbers back
+        if found.renumbered:
+            result.forget_strokes()  # undoing them would bring old numbers back
     elif outcome.box is not None:
         result.add(outcome.box)
         result.refresh()

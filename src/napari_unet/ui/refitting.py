@@ -91,11 +91,14 @@ class Followed:
         What is shown now; None if that did not change.
     waits
         Why nothing follows yet; empty if there is no reason.
+    renumbered
+        Whether objects that somebody painted have other numbers now.
     """
 
     sight: Sight | None
     outcome: Outcome | None = None
     waits: str = ""
+    renumbered: bool = False
 
 
 def refitting(request: LiveRequest) -> Generator[str, None, Followed]:
@@ -125,8 +128,26 @@ def refitting(request: LiveRequest) -> Generator[str, None, Followed]:
         time.sleep(_NAP)
         yield "showing"
     view = replace(request.view, view=live.box, ready=live.head.model, known=live)
+    numbers = _Numbers(request)
     outcome = Verb(segmenting(view)).finish()  # at once: labels are never half new
-    return Followed(sight, outcome, lone)
+    return Followed(sight, outcome, lone, numbers.changed())
+
+
+class _Numbers:
+    """The numbers of objects that somebody painted, to see whether they change."""
+
+    def __init__(self, request: LiveRequest) -> None:
+        self._reviews, self._plane = request.reviews, request.view.plane
+        objects = request.view.options.output == "objects"
+        boxes = self._reviews.boxes(self._plane) if objects else []
+        self._before = [(box, self._reviews.read(self._plane, box)) for box in boxes]
+
+    def changed(self) -> bool:
+        for box, (target, shown) in self._before:
+            now = self._reviews.read(self._plane, box)[1]
+            if (now != shown)[target != IGNORE].any():
+                return True
+        return False
 
 
 def _seen(request: LiveRequest) -> Generator[str, None, Sight]:
