@@ -76,8 +76,9 @@ def measure(folder: Path, side: int, strokes: int, seed: int) -> dict[str, Any]:
     while True:
         began = time.perf_counter()
         live.refit(target)
+        known = live.within(box)
         job = segment(
-            model, pair.image, options, out=labels, view=box, only=True, known=live
+            model, pair.image, options, out=labels, view=box, only=True, known=known
         )
         Verb(job).finish()
         seconds.append(time.perf_counter() - began)

@@ -171,6 +171,36 @@ def test_improve_and_undo_of_it_while_it_is_live(classes):
     assert window.labels[BAR].mean() > 0.7
 
 
+def test_improve_that_is_clicked_at_once_comes_first(classes):
+    window = classes
+    tick(window)
+    rest(window)
+    strokes(window)
+    assert " in use" in window.do("Improve") or " stays" in window.line
+    said = window.target()
+    np.testing.assert_array_equal(window.labels[said != IGNORE], said[said != IGNORE])
+    assert window.correct.form.live.isChecked()
+    rest(window)
+    assert window.desk.known_as == window.project.index.active
+
+
+def test_dock_that_is_closed_meanwhile_ends_it_and_keeps_the_strokes(classes):
+    window = classes
+    tick(window)
+    rest(window)
+    strokes(window)
+    window.events()
+    job, folder = window.correct.live._job, window.project.folder
+    key = window.desk.correcting.key
+    window.close_dock()
+    window.until(lambda: job is None or not job._worker.thread.is_alive())
+    stored = Project.open(folder).read(key, (), (slice(0, 64), slice(0, 96)))[0]
+    assert (stored[52, 12:78] == 0).all()
+    assert (stored[40, 20:24] == 1).all()
+    window.open_dock()
+    assert not window.correct.form.live.isChecked()
+
+
 def test_another_view_is_read_and_strokes_out_of_it_count(window):
     live, image = window.correct.live, missed()
     image[4:12, 70:78] = 60  # as the bar
@@ -181,8 +211,10 @@ def test_another_view_is_read_and_strokes_out_of_it_count(window):
     rest(window)
     assert window.labels[BAR].mean() > 0.8
     before = window.labels.copy()
+    assert not before[8, 74]
     go(window, (8, 80))
     window.until(lambda: live._read is not None and live._read.box[1].start > 50)
+    window.until(lambda: window.labels[8, 74] == 1)  # what comes into view follows
     window.paint(0, (14, 70), (14, 80))
     assert "from 3 pieces" in rest(window)
     assert window.labels[8, 74] == 1  # no stroke of a cell is in view

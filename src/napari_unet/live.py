@@ -36,7 +36,14 @@ from .standing import standing
 from .strips import Columns
 from .tiling import Box, Tile, cut, round_up
 
-__all__ = ["LARGEST", "Elsewhere", "LiveHead", "LiveView", "TooLargeError"]
+__all__ = [
+    "LARGEST",
+    "Elsewhere",
+    "LiveHead",
+    "LiveView",
+    "TooLargeError",
+    "Within",
+]
 
 LARGEST = 4_000_000  # pixels of a view, as the net sees it
 _STEPS, _MORE = 60, 25  # of a head that begins, and of one that goes on
@@ -104,7 +111,7 @@ class LiveHead:
 
     def learned(self) -> Model:
         """Return the model with the head as it is now."""
-        net = copied(self._student, torch.contiguous_format)
+        net = copied(self._student, torch.contiguous_format).cpu()
         net.hypercolumn = self.head()
         return replace(self.model, net=net.requires_grad_(False))
 
@@ -165,7 +172,7 @@ class Elsewhere:
 
 
 class LiveView:
-    """A part of a plane of which the features are kept; a `predict.Known`.
+    """A part of a plane of which the features are kept.
 
     Parameters
     ----------
@@ -204,8 +211,7 @@ class LiveView:
             )
         run = engine(head.model, options.device, options.precision)
         self.run = replace(run, spec=head.spec)
-        self.tiles = PlaneTiles((0, 0), ())
-        self._seen: list[tuple[Tile, Columns]] = []
+        self._seen: list[_Seen] = []
         self._said: NDArray[np.uint8] | None = None  # the last time
         self._ready: Hypercolumn
 
@@ -225,19 +231,14 @@ class LiveView:
                 continue
             yield
             window, _ = source.window(self.plane, tile, intensities)
-            part = self._part(core, tile, window.shape)
+            part = self._part(core, tile.read, window.shape)
             columns = yield from self.run.column_steps(window, part)
-            y, x = (
-                slice(p.start + r.start, min(p.stop + r.start, r.stop))
-                for p, r in zip(part, tile.read, strict=True)
-            )
-            found.append((Tile(core, (y, x), (0, 0)), columns))
+            found.append(_Seen(_tile(core, part, tile.read), columns))
         self._seen = found
-        self.tiles = PlaneTiles(plan.window, tuple(tile for tile, _ in found))
         self._hold()
         self._show()
 
-    def _part(self, core: Box, tile: Tile, window: tuple[int, ...]) -> Box:
+    def _part(self, core: Box, read: Box, shape: tuple[int, ...]) -> Box:
         """Return what of a window is kept: a core, and what is interpolated with it."""
         spec = self.head.spec
         margin = spec.stride + self.source.halo(spec) - spec.halo
@@ -246,7 +247,7 @@ class LiveView:
                 max(0, (c.start - r.start - margin) // spec.stride * spec.stride),
                 min(n, round_up(c.stop - r.start + margin, spec.stride)),
             )
-            for c, r, n in zip(core, tile.read, window[1:], strict=True)
+            for c, r, n in zip(core, read, shape[-2:], strict=True)
         )
         return y, x
 
@@ -289,10 +290,16 @@ class LiveView:
         self._said = None
         self._show()
 
-    def logits(self, tile: Tile) -> Tensor:
-        """Return the logits (K, Y, X) of what a tile of `tiles` reads."""
-        columns = next(columns for own, columns in self._seen if own == tile)
-        return columns.logits(self._ready)[0]
+    def within(self, box: Box) -> "Within":
+        """Return what is said of a part of the view, for `predict.segment`."""
+        inner, found = self.source.needs(box), []
+        for seen in self._seen:
+            core, read = cut(seen.tile.core, inner), seen.tile.read
+            if all(side.stop > side.start for side in core):
+                part = self._part(core, read, tuple(seen.columns.first.shape))
+                columns = seen.columns.within(part)
+                found.append(_Seen(_tile(core, part, read), columns))
+        return Within(self.run, found, self._ready)
 
     def _taken_back(self, said: NDArray[np.uint8]) -> bool:
         """Whether something that was painted before is not, or is another class."""
@@ -332,7 +339,7 @@ class LiveView:
     ) -> tuple[list[Tensor], Tensor]:
         """Return features (P, F) of every level, and the first head's logits (P, K)."""
         order, parts = [], []
-        for tile, seen in self._seen:
+        for tile, seen in ((each.tile, each.columns) for each in self._seen):
             y, x = tile.core
             own = (rows >= y.start) & (rows < y.stop)
             own &= (columns >= x.start) & (columns < x.stop)
@@ -349,6 +356,27 @@ class LiveView:
         joined = [torch.cat(level) for level in zip(*parts, strict=True)]
         *levels, first = (level[back.to(level.device)] for level in joined)
         return levels, first
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """What is kept of a window: `tile` reads just that."""
+
+    tile: Tile
+    columns: Columns
+
+
+class Within:
+    """What a head says of a part of a view; a `predict.Known`."""
+
+    def __init__(self, run: Engine, seen: Sequence[_Seen], head: Hypercolumn) -> None:
+        self.run, self._seen, self._head = run, seen, head
+        self.tiles = PlaneTiles((0, 0), tuple(each.tile for each in seen))
+
+    def logits(self, tile: Tile) -> Tensor:
+        """Return the logits (K, Y, X) of what a tile of `tiles` reads."""
+        columns = next(each.columns for each in self._seen if each.tile == tile)
+        return columns.logits(self._head)[0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -369,6 +397,15 @@ class _Painted:
     target: NDArray[np.uint8]
     weight: NDArray[np.float32]
     first: Tensor
+
+
+def _tile(core: Box, part: Box, read: Box) -> Tile:
+    """Return the tile that reads a part of a window."""
+    y, x = (
+        slice(p.start + r.start, min(p.stop + r.start, r.stop))
+        for p, r in zip(part, read, strict=True)
+    )
+    return Tile(core, (y, x), (0, 0))
 
 
 def _chosen(pieces: Sequence[Piece], most: int) -> _Chosen:

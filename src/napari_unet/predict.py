@@ -54,7 +54,7 @@ _REACH = 3  # pixels, in the net's scale, that an object grows into its boundary
 
 
 class Known(Protocol):
-    """Logits of a view that were computed before; see `live.LiveView`."""
+    """Logits of a view that were computed before; see `live.Within`."""
 
     @property
     def run(self) -> Engine:

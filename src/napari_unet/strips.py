@@ -5,6 +5,7 @@ to nothing, where windows of the whole net overlap by its halo. Zeros are padded
 image's borders alone: the result is that of one forward pass.
 """
 
+import copy
 import math
 from collections.abc import Callable, Generator, Iterator
 from typing import Protocol
@@ -268,6 +269,14 @@ class Columns:
         _at(self.levels[level], there).copy_(column)
         if logits is not None:
             _at(self.first, there).copy_(_at(logits, own))
+
+    def within(self, part: Box) -> "Columns":
+        """Return a part of the same, in the pixels of this one; nothing is copied."""
+        found = copy.copy(self)
+        found._images = []
+        found.first = _at(self.first, part)
+        found.levels = [_at(x, _shrunk(part, i)) for i, x in enumerate(self.levels)]
+        return found
 
     def forget_image(self) -> None:
         """Let go of what is needed no more once all levels were taken."""

@@ -58,6 +58,7 @@ class Live(QObject):
         self._sight: Sight | None = None
         self._read: _Place | None = None  # of `_sight`, or what was refused
         self._looked: _Place | None = None  # at the last look
+        self._shown: _Place | None = None  # what followed strokes, until a task began
         self._reading: _Place | None = None  # by the job that runs, for no stroke
         self._due = False  # a stroke waits
         self._since = 0.0
@@ -95,6 +96,7 @@ class Live(QObject):
 
     def _on_task(self) -> None:
         if self._task.doing:
+            self._shown = None
             self._cancel()
         elif self._due:
             self._soon.start()
@@ -109,7 +111,11 @@ class Live(QObject):
             self._cancel()
         if self._due:
             self._soon.start()
-        elif place is not None and place == before and not self._known(place):
+        elif place is None or place != before:
+            return
+        elif self._moved(place):
+            self._on_stroke()
+        elif not self._known(place):
             self._start(place, show=False)
 
     def _go(self) -> None:
@@ -120,6 +126,12 @@ class Live(QObject):
 
     def _free(self, result: Result) -> bool:
         return self._job is None and not self._task.doing and not result.taken
+
+    def _moved(self, place: _Place) -> bool:
+        """Whether other parts followed strokes than are in view now."""
+        shown = self._shown
+        refused = self._sight is None and self._read == place
+        return shown is not None and not shown.holds(place) and not refused
 
     def _known(self, place: _Place) -> bool:
         """Whether a place need not be read, or cannot be now."""
@@ -161,6 +173,7 @@ class Live(QObject):
         job = self._job = Job(lambda: refitting(request), self)
         job.yielded.connect(self._on_event)
         job.finished.connect(lambda found: self._on_followed(found, place, since))
+        job.finished.connect(lambda found: self._note(found, place, show))
         job.failed.connect(self._fail)
         job.ended.connect(lambda: self._on_ended(job))
         job.start()
@@ -177,13 +190,24 @@ class Live(QObject):
                 _show(found, found.outcome, result)
         if not self._form.live.isChecked() or self._task.doing:
             return
-        self._sight, self._read = found.sight, place
-        if found.sight is not None:
-            self._read = replace(place, box=found.sight.view.box)
         if found.waits or found.outcome is not None:
             self._say(found.waits or self._shown_line(time.monotonic() - since))
         elif self._form.progress.line.text() == _READING:
             self._say(_ON)
+
+    def _note(self, found: Followed, place: _Place, show: bool) -> None:
+        """Remember what was read, and shown, unless it is out of date already."""
+        if not self._form.live.isChecked() or self._task.doing:
+            return
+        self._sight, self._read = found.sight, place
+        if found.sight is not None:
+            self._read = replace(place, box=found.sight.view.box)
+        if not show:
+            return
+        self._shown = place
+        if found.outcome is not None and found.outcome.box is not None:
+            *_, y, x = found.outcome.box
+            self._shown = replace(place, box=(y, x))
 
     def _shown_line(self, seconds: float) -> str:
         pieces = sum(row.strokes for row in self._desk.rows())
@@ -215,7 +239,7 @@ class Live(QObject):
     def _drop(self) -> None:
         """Let go of what was read."""
         self._cancel()
-        self._sight = self._read = None
+        self._sight = self._read = self._shown = None
 
 
 def _show(found: Followed, outcome: Outcome, result: Result) -> None:

@@ -3,6 +3,7 @@
 No Qt, no layers: a `LiveRequest` goes in, and what may be shown comes out.
 """
 
+import math
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Followed", "LiveRequest", "Sight", "refitting"]
 
 _AWAY = 2.0  # seconds to read strokes that are out of view
+_WORTH = 2  # times fewer pixels in view than were read: then no others are shown
 _NAP = 0.02  # seconds between two looks at whether a stroke is still being drawn
 
 
@@ -127,7 +129,11 @@ def refitting(request: LiveRequest) -> Generator[str, None, Followed]:
     while request.drawing():
         time.sleep(_NAP)
         yield "showing"
-    view = replace(request.view, view=live.box, ready=live.head.model, known=live)
+    box = _box(request.view)
+    box = box if _WORTH * _size(box) < _size(live.box) else live.box
+    view = replace(
+        request.view, view=box, ready=live.head.model, known=live.within(box)
+    )
     numbers = _Numbers(request)
     outcome = Verb(segmenting(view)).finish()  # at once: labels are never half new
     return Followed(sight, outcome, lone, numbers.changed())
@@ -226,6 +232,10 @@ def _lone(sight: Sight, target: NDArray[np.uint8]) -> str:
         f"Live: all that was painted so far is {name!r}. Paint a stroke of another "
         "class, and the labels in view follow."
     )
+
+
+def _size(box: Box) -> int:
+    return math.prod(side.stop - side.start for side in box)
 
 
 def _box(view: Request) -> Box:
