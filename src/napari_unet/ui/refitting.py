@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Followed", "LiveRequest", "Sight", "refitting"]
 
 _AWAY = 2.0  # seconds to read strokes that are out of view
+_CORES = 4
 _WORTH = 2  # times fewer pixels in view than were read: then no others are shown
 _NAP = 0.02  # seconds between two looks at whether a stroke is still being drawn
 
@@ -108,7 +109,7 @@ def refitting(request: LiveRequest) -> Generator[str, None, Followed]:
     from napari_unet.live import TooLargeError
     from napari_unet.threads import spare_cores
 
-    spare_cores()  # the viewer needs one too
+    spare_cores(most=_CORES)  # the viewer needs one too
     try:
         sight = yield from _seen(request)
     except TooLargeError as error:
