@@ -221,6 +221,21 @@ def test_another_view_is_read_and_strokes_out_of_it_count(window):
     np.testing.assert_array_equal(window.labels[:, :40], before[:, :40])
 
 
+def test_stroke_that_is_undone_out_of_view_is_forgotten(window):
+    live, image = window.correct.live, missed()
+    image[4:12, 70:78] = 60  # as the bar
+    begin(window, image)
+    go(window, (48, 30))
+    tick(window)
+    strokes(window)
+    rest(window)
+    go(window, (8, 80))
+    window.until(lambda: window.labels[8, 74] == 1 and live._job is None)
+    window.key(Qt.Key.Key_Z, CTRL)
+    assert "'background'" in rest(window)
+    assert window.labels[8, 74] == 0
+
+
 def test_a_plane_of_a_stack_follows_alone(window):
     window.file(np.stack([missed()] * 3), imagej=True, metadata={"axes": "ZYX"})
     window.correct.form.classes._names.given.emit(1, "cell")

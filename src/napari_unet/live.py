@@ -51,7 +51,7 @@ _ROUNDS = 3  # of them at most, until strokes are followed; a shipped model need
 _SECONDS = 0.6  # for all of them, about
 _PAINTED, _HELD, _AWAY = 2500, 2500, 2500  # pixels that are fitted at most
 _SEED = 0
-_EACH = 400  # pixels that are remembered of a block elsewhere
+_EACH, _BLOCKS = 400, 64  # pixels that are remembered of a block elsewhere; of how many
 
 
 class TooLargeError(OptionsError):
@@ -127,16 +127,23 @@ class Elsewhere:
     """What was painted out of view, with its features: it must not be forgotten.
 
     Only what changed is read again when the view moves.
+
+    Attributes
+    ----------
+    mark
+        For whoever reads: what it was read for; None until that has ended.
     """
 
     def __init__(self, head: LiveHead) -> None:
         self._head = head
+        self.mark: object = None
         self._known: dict[Any, tuple[bytes, list[_Painted]]] = {}
 
     def read(
         self, corrections: Sequence[Correction], seconds: float, device: str = "auto"
     ) -> Generator[None, None, None]:
         """Read as many of the corrections as there is time for; forget all others."""
+        self.mark = None
         began = time.perf_counter()
         run = engine(self._head.model, device)
         before, self._known = self._known, {}
@@ -149,7 +156,7 @@ class Elsewhere:
             else:
                 late.append((key, mark, correction))
         for key, mark, correction in late:
-            if time.perf_counter() - began > seconds:
+            if time.perf_counter() - began > seconds or len(self._known) >= _BLOCKS:
                 return
             examples = read_examples(self._head.model, [correction])
             self._known[key] = mark, [self._pixels(run, e) for e in examples]

@@ -33,17 +33,10 @@ _NAP = 0.02  # seconds between two looks at whether a stroke is still being draw
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """A view that was read, and the strokes elsewhere.
-
-    Attributes
-    ----------
-    outside
-        Reviewed pixels of every class that this image has elsewhere.
-    """
+    """A view that was read, and the strokes elsewhere."""
 
     view: "LiveView"
     away: "Elsewhere"
-    outside: tuple[int, ...]
 
     def holds(self, request: Request) -> bool:
         """Whether a request is about a part of this view."""
@@ -110,6 +103,8 @@ def refitting(request: LiveRequest) -> Generator[str, None, Followed]:
     from napari_unet.threads import spare_cores
 
     spare_cores(most=_CORES)  # the viewer needs one too
+    head = None if request.sight is None else request.sight.view.head
+    fitted = head is not None and head.fitted
     try:
         sight = yield from _seen(request)
     except TooLargeError as error:
@@ -118,9 +113,9 @@ def refitting(request: LiveRequest) -> Generator[str, None, Followed]:
         return Followed(sight)
     live = sight.view
     target, _ = request.reviews.read(live.plane, live.box)
-    sight = yield from _up_to_date(request, sight, target)
+    yield from _look_elsewhere(request, sight, target)
     lone = _lone(sight, target)
-    if lone and not live.head.fitted:
+    if lone and not (fitted and live.head is head):
         return Followed(sight, None, lone)
     if lone:
         live.forget()  # all else was taken back
@@ -173,31 +168,26 @@ def _seen(request: LiveRequest) -> Generator[str, None, Sight]:
     live = LiveView(head, view.image, view.options, view.plane, _box(view))
     for _ in live.read():
         yield "reading"
+    sight = Sight(live, away)
     target, _ = request.reviews.read(live.plane, live.box)
-    outside = _outside(request.reviews, target)
-    yield from _read_away(request, live, away)
-    return Sight(live, away, outside)
-
-
-def _up_to_date(
-    request: LiveRequest, sight: Sight, target: NDArray[np.uint8]
-) -> Generator[str, None, Sight]:
-    """Read strokes out of view again if they changed: one may have been undone."""
-    outside = _outside(request.reviews, target)
-    if outside != sight.outside:
-        yield from _read_away(request, sight.view, sight.away)
-        return replace(sight, outside=outside)
+    yield from _look_elsewhere(request, sight, target)
     return sight
 
 
-def _read_away(
-    request: LiveRequest, live: "LiveView", away: "Elsewhere"
+def _look_elsewhere(
+    request: LiveRequest, sight: Sight, target: NDArray[np.uint8]
 ) -> Generator[str, None, None]:
-    key = request.reviews.key
+    """Read strokes out of view, unless they were: one may have been undone since."""
+    live, away, key = sight.view, sight.away, request.reviews.key
+    mark = live.plane, live.box, _outside(request.reviews, target)
+    if away.mark == mark:
+        return
+    live.forget()  # what it learned from may be no more
     found = [_without(c, key, live) for c in request.project.corrections()]
     painted = [c for c in found if c.reviewed.any()]
     for _ in away.read(painted, _AWAY, live.options.device):
         yield "reading"
+    away.mark = mark
 
 
 def _without(correction: Correction, key: str, live: "LiveView") -> Correction:
