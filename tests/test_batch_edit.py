@@ -109,6 +109,12 @@ def test_improve_writes_into_the_file_and_keeps_what_was_painted(hand, edited):
     np.testing.assert_array_equal(level(edited, 1), labels[::2, ::2])
 
 
+def test_labels_in_a_file_do_not_follow_every_stroke(hand, edited):
+    box = hand.window.correct.form.live
+    assert not box.isEnabled()
+    assert "are a file" in box.toolTip()
+
+
 def test_segment_makes_a_layer_of_its_own_beside_the_file(hand, edited):
     before = level(edited, 0)
     hand.window.segmented()

@@ -6,7 +6,7 @@ from test_predict import random_model
 
 from napari_unet import strips
 from napari_unet.folding import fold
-from napari_unet.strips import Workspace, forward_steps
+from napari_unet.strips import Columns, Workspace, forward_steps
 from napari_unet.verbs import Verb
 
 
@@ -28,6 +28,22 @@ def test_blocks_equal_one_forward_pass(block, up, convs, head):
     steps, logits = finish(forward_steps(fold(model.net), image, block=block))
     torch.testing.assert_close(logits, whole, atol=1e-4, rtol=0)
     assert steps == 7 if block == 10**9 else steps > 7
+
+
+@pytest.mark.parametrize("block", [1, 10**9], ids=["small", "one"])
+@pytest.mark.parametrize("up", ["transpose", "upsample"])
+def test_second_head_reads_what_was_kept_of_a_part(block, up):
+    model = random_model(depth=3, up=up, in_channels=2, hypercolumn=8)
+    net, image = fold(model.net), torch.rand(1, 2, 136, 200)
+    part, inner = (slice(32, 104), slice(64, 200)), (slice(8, -8), slice(8, None))
+    columns = Columns(net, image, part)
+    finish(forward_steps(net, image, block=block, reader=columns))
+    with torch.inference_mode():
+        whole = model.net(image)[..., *part]
+    found = columns.logits(net.hypercolumn, block)
+    torch.testing.assert_close(
+        found[..., *inner], whole[..., *inner], atol=1e-4, rtol=0
+    )
 
 
 def test_colours_and_bfloat16_are_computed_in_blocks_too():

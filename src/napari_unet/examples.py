@@ -23,7 +23,9 @@ __all__ = [
     "Piece",
     "View",
     "as_images",
+    "find_pieces",
     "read_examples",
+    "said_in",
 ]
 
 _SIDE = 1024  # pixels along the side of an example; a larger plane is cut
@@ -114,7 +116,7 @@ def read_examples(
         for correction in corrections
         for window, target in _crops(model, correction, channel)
     ]
-    pieces = [tuple(_pieces(target)) for _, target in crops]
+    pieces = [tuple(find_pieces(target)) for _, target in crops]
     total = sum(piece.weight for found in pieces for piece in found)
     return [
         Example(
@@ -137,7 +139,7 @@ def _crops(
     else:
         intensities = source.intensities(sample=correction.sample)
     for core, box in _squares(source.shape, model.spec.halo):
-        said = _said(correction, source, core)
+        said = said_in(correction, source, core)
         if (said != IGNORE).any():
             y, x = box
             target = np.full((y.stop - y.start, x.stop - x.start), IGNORE, np.uint8)
@@ -146,7 +148,7 @@ def _crops(
             yield np.ascontiguousarray(window), target
 
 
-def _said(correction: Correction, source: ModelInput, box: Box) -> NDArray[np.uint8]:
+def said_in(correction: Correction, source: ModelInput, box: Box) -> NDArray[np.uint8]:
     """Return the target (Y, X) of a box in the net's pixels."""
     at = zip(source.axes, box, correction.corner, strict=True)
     y, x = (axis.nearest(side) - start for axis, side, start in at)
@@ -177,7 +179,8 @@ def _even(length: int) -> Iterator[slice]:
     return (slice(a, b) for a, b in itertools.pairwise(ends))
 
 
-def _pieces(target: NDArray[np.uint8]) -> Iterator[Piece]:
+def find_pieces(target: NDArray[np.uint8]) -> Iterator[Piece]:
+    """Yield what a target (Y, X) consists of."""
     numbers, count = strokes(target)
     rows, columns = np.nonzero(numbers)
     found = numbers[rows, columns]

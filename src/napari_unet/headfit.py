@@ -35,7 +35,7 @@ from .stacking import filters_share
 from .standing import Standing, agrees
 from .unet import UNet
 
-__all__ = ["OBEYED", "Fit", "fit_head", "obey"]
+__all__ = ["OBEYED", "Fit", "fit_head", "follow", "obey"]
 
 OBEYED = 0.95  # share of the reviewed pixels that a model has to be right about
 
@@ -285,6 +285,40 @@ def _move_back(
         mean_weights(reader, old, 1 - tenths / _TENTHS)
         if _right(reader, features, aim) >= _ENOUGH:
             return
+
+
+def follow(
+    head: Hypercolumn,
+    teacher: Hypercolumn,
+    pixels: Pixels,
+    trust: float,
+    steps: int,
+    seconds: float,
+) -> float:
+    """Fit a head to pixels that are read already, in few steps.
+
+    Parameters
+    ----------
+    teacher
+        Says, with the first head, what holds where nobody looked.
+    trust
+        How much that counts, next to 1 for what people said.
+    seconds
+        How long that may take, about: on a slow device a step is on fewer pixels.
+
+    Returns
+    -------
+    float
+        Which share of the reviewed pixels the head is right about then.
+    """
+    head.requires_grad_(True)
+    with torch.no_grad():
+        said = pixels.first + read(teacher, _standard(teacher, pixels))
+        before, features = said.softmax(1), _standard(head, pixels)
+    kept = trust * evenly(before, pixels.target == IGNORE)
+    aim = Aim(pixels.target, pixels.weight, pixels.first, before, kept)
+    descend(head, features, aim, NEW, seconds, steps)
+    return _right(head, features, aim)
 
 
 def _standard(head: Hypercolumn, pixels: Pixels) -> Tensor:

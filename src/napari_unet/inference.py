@@ -2,7 +2,7 @@
 
 import time
 import weakref
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,8 @@ from .errors import MemoryBudgetError
 from .folding import ready
 from .model import Model, UNet, UNetSpec, best_device
 from .options import Precision
-from .strips import Workspace, forward_steps
+from .strips import Columns, Workspace, forward_steps
+from .tiling import Box, whole
 from .verbs import Verb
 
 __all__ = [
@@ -80,6 +81,42 @@ class Engine:
             return logits[0]
         return self._at_once(window)
 
+    def column_steps(
+        self, window: NDArray[np.float32], part: Box
+    ) -> Generator[None, None, Columns]:
+        """Compute a window (C, Y, X) and keep what every level shows of a part of it.
+
+        Yields often enough to be cancelled; see `Columns` for `part`.
+
+        Raises
+        ------
+        MemoryBudgetError
+            If the device has too little memory for the window.
+        """
+        image = torch.from_numpy(window)[None]
+        if self.device.type == "cpu":
+            columns = Columns(self.net, image, part)
+            yield from forward_steps(self.net, image, reader=columns)
+        else:
+            columns = self._columns_at_once(image, part)
+        columns.forget_image()
+        return columns
+
+    @torch.inference_mode()
+    def _columns_at_once(self, image: torch.Tensor, part: Box) -> Columns:
+        try:
+            x = image.to(self.device).contiguous(memory_format=torch.channels_last)
+            columns = Columns(self.net, x, part)
+            with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+                features = self.net.features(x)
+                logits = self.net.head(features[0])
+            for level, found in enumerate(features):
+                first = None if level else logits
+                columns.take(found, whole(found.shape), level, first)
+            return columns
+        except torch.OutOfMemoryError as error:
+            raise self._full(image.shape[2:]) from error
+
     @torch.inference_mode()
     def _at_once(self, window: NDArray[np.float32]) -> torch.Tensor:
         try:
@@ -89,11 +126,13 @@ class Engine:
                 logits: torch.Tensor = self.net(x)  # float32 is float32
             return logits[0]
         except torch.OutOfMemoryError as error:
-            y, x_ = window.shape[1:]
-            raise MemoryBudgetError(
-                f"A tile of {y} x {x_} pixels does not fit the memory of "
-                f"{self.device}. Choose a smaller tile, or the CPU."
-            ) from error
+            raise self._full(window.shape[1:]) from error
+
+    def _full(self, size: Sequence[int]) -> MemoryBudgetError:
+        return MemoryBudgetError(
+            f"A tile of {size[0]} x {size[1]} pixels does not fit the memory of "
+            f"{self.device}. Choose a smaller tile, or the CPU."
+        )
 
     @property
     def feature_bytes(self) -> int:

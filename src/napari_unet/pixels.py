@@ -17,7 +17,7 @@ from .tiling import Box
 from .unet import UNet
 from .views import altered_view
 
-__all__ = ["Pixels", "plain_windows", "read_pixels"]
+__all__ = ["Pixels", "plain_windows", "read_at", "read_pixels", "sample_level"]
 
 _REVIEWED, _OTHER = 4000, 4000  # pixels that are read, and as many of altered images
 _MOST = 1_500_000  # pixels that are computed for them at most
@@ -95,7 +95,7 @@ def read_pixels(
             at = _choose(
                 target, reviewed / max(seen, 1), others // len(windows), random
             )
-            columns, first = _read(backbone, net, image.to(device), at)
+            columns, first = read_at(backbone, net, image.to(device), at)
             parts.append((columns, target[at].to(device), weight[at].to(device), first))
     weight = torch.cat([p[2] for p in parts])
     return Pixels(
@@ -109,9 +109,9 @@ def read_pixels(
 def _speed(backbone: UNet, net: UNet, image: Tensor) -> float:
     """Measure how many pixels are computed in a second."""
     part, at = image[:, :_TRIAL, :_TRIAL], torch.zeros(1, dtype=torch.long)
-    _read(backbone, net, part, (at, at))  # warm
+    read_at(backbone, net, part, (at, at))  # warm
     began = time.perf_counter()
-    columns, _ = _read(backbone, net, part, (at, at))
+    columns, _ = read_at(backbone, net, part, (at, at))
     columns[-1].cpu()  # a graphics card is waited for
     return part[0].numel() / (time.perf_counter() - began)
 
@@ -190,7 +190,7 @@ def _choose(
     return torch.from_numpy(rows), torch.from_numpy(columns)
 
 
-def _read(
+def read_at(
     backbone: UNet, net: UNet, image: Tensor, at: tuple[Tensor, Tensor]
 ) -> tuple[list[Tensor], Tensor]:
     """Return the features of pixels at every level, and the first head's logits."""
@@ -202,13 +202,13 @@ def _read(
     features = [f.float() for f in backbone.features(whole)]
     y, x = at
     columns = [
-        _sample(column[0], y, x, level)
+        sample_level(column[0], y, x, level)
         for level, column in enumerate(net.hypercolumn.columns(whole, features))
     ]
     return columns, net.head(features[0])[0, :, y, x].T
 
 
-def _sample(column: Tensor, rows: Tensor, columns: Tensor, level: int) -> Tensor:
+def sample_level(column: Tensor, rows: Tensor, columns: Tensor, level: int) -> Tensor:
     """Return features (P, F) of one level at pixels of the finest."""
     if level == 0:
         return column[:, rows, columns].T

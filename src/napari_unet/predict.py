@@ -10,7 +10,7 @@ import time
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ from .verbs import Verb
 __all__ = [
     "Computing",
     "Joining",
+    "Known",
     "Segmentation",
     "TileDone",
     "growth",
@@ -50,6 +51,21 @@ _Events = Generator[TileDone | Computing | Joining, None, int]
 
 _PAUSE = 0.2  # seconds between two signs of life of a tile that takes long
 _REACH = 3  # pixels, in the net's scale, that an object grows into its boundary
+
+
+class Known(Protocol):
+    """Logits of a view that were computed before; see `live.Within`."""
+
+    @property
+    def run(self) -> Engine:
+        """What computed them."""
+
+    @property
+    def tiles(self) -> PlaneTiles:
+        """The tiles that cover the view."""
+
+    def logits(self, tile: Tile) -> torch.Tensor:
+        """Return the logits (K, Y, X) of what a tile reads."""
 
 
 def output_kind(model: Model, options: SegmentOptions) -> Output:
@@ -114,6 +130,7 @@ def segment(
     plane: tuple[int, ...] | None = None,
     only: bool = False,
     folder: Path | None = None,
+    known: Known | None = None,
 ) -> Generator[TileDone | Computing | Joining, None, Segmentation]:
     """Segment `image` with `model`, tile by tile.
 
@@ -132,6 +149,8 @@ def segment(
     folder
         Where arrays too large for memory lie while they are needed; None takes the
         system's place for temporary files.
+    known
+        What was computed of just this `view` of `plane`: no net runs.
 
     Raises
     ------
@@ -143,7 +162,7 @@ def segment(
     options = options or SegmentOptions()
     began = time.perf_counter()
     source = model_input(model, image, options)
-    run = engine(model, options.device, options.precision)
+    run = known.run if known else engine(model, options.device, options.precision)
     shape, dtype, axes = output_shape(model, image, options)
     if out is None:
         limit = memory_limit(options.memory)
@@ -154,7 +173,8 @@ def segment(
             f"an array of shape {tuple(out.shape)}."
         )
     job = _Job(model, run, source, options, output_kind(model, options), out, folder)
-    if not options.per_plane:
+    job.known = known
+    if not options.per_plane and known is None:
         job.intensities = source.intensities()  # before memory is planned: it reads
     try:
         job.plan(view, only)
@@ -200,12 +220,17 @@ class _Job:
         self.kind, self.out = kind, out
         self.not_finite = False
         self.space = Workspace()
+        self.known: Known | None = None
         self.intensities: Intensities | None = None  # None: each plane has its own
+        self.of_plane: dict[tuple[int, ...], Intensities] = {}
         self.tiles: PlaneTiles
         self.done = self.total = 0
 
     def plan(self, view: Box | None, only: bool) -> None:
         """Cut a plane into tiles, or only what is needed for `view`."""
+        if self.known is not None:
+            self.tiles = self.known.tiles
+            return
         if self.options.memory is not None:
             # Reading the sample of intensities has left a cache.
             self.run = replace(self.run, resident=resident_bytes())
@@ -246,7 +271,6 @@ class _Job:
         self, plane: tuple[int, ...], tiles: tuple[Tile, ...], box: Box, first: int
     ) -> _Events:
         """Run `tiles` of one plane, in this order; return the objects in `box`."""
-        intensities = self.intensities or self.source.intensities(plane)
         read_out = ReadOut(self.source, box, self.kind, self.options.threshold)
         part = _Part(self.out, plane, box)
         objects = self.kind == "objects"
@@ -258,7 +282,7 @@ class _Job:
             )
         provisional = first
         for tile in tiles:
-            logits = yield from self._logits(plane, tile, intensities)
+            logits = yield from self._logits(plane, tile)
             core, values = read_out(logits, tile)
             if values.size:
                 put(target, shifted(core, -box[0].start, -box[1].start), values)
@@ -307,10 +331,12 @@ class _Job:
         return verb.result
 
     def _logits(
-        self, plane: tuple[int, ...], tile: Tile, intensities: Intensities
+        self, plane: tuple[int, ...], tile: Tile
     ) -> Generator[Computing, None, torch.Tensor]:
         """Return the logits of a tile's window; give signs of life meanwhile."""
-        window, finite = self.source.window(plane, tile, intensities)
+        if self.known is not None:
+            return self.known.logits(tile)
+        window, finite = self.source.window(plane, tile, self._measured(plane))
         self.not_finite |= not finite
         said = time.perf_counter()
         for _ in (verb := Verb(self.run.steps(window, self.space))):
@@ -318,6 +344,14 @@ class _Job:
                 yield Computing(plane, self.done, self.total)
                 said = time.perf_counter()
         return verb.result
+
+    def _measured(self, plane: tuple[int, ...]) -> Intensities:
+        """Return the intensities of the image, or of this plane."""
+        if self.intensities is not None:
+            return self.intensities
+        if plane not in self.of_plane:
+            self.of_plane = {plane: self.source.intensities(plane)}
+        return self.of_plane[plane]
 
     def _provisional(self, classes: NDArray[np.uint8], first: int) -> NDArray[np.int32]:
         boundary = self.run.spec.boundary

@@ -5,8 +5,10 @@ to nothing, where windows of the whole net overlap by its halo. Zeros are padded
 image's borders alone: the result is that of one forward pass.
 """
 
+import copy
 import math
 from collections.abc import Callable, Generator, Iterator
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,10 +16,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .hypercolumn import RADIUS, Hypercolumn, level_filters
-from .tiling import Box, blocks, round_up, shifted, whole
+from .tiling import Box, blocks, cut, round_up, shifted, whole
 from .unet import UNet
 
-__all__ = ["BLOCK", "Workspace", "forward_steps"]
+__all__ = ["BLOCK", "Columns", "Reader", "Workspace", "forward_steps"]
 
 _Layer = Callable[[Tensor], Tensor]
 
@@ -25,9 +27,26 @@ BLOCK = 8 * 2**20  # bytes of one layer's features in a block
 _ROUND = 32  # pixels: sides of blocks are multiples, as convolutions like it
 
 
+class Reader(Protocol):
+    """Sees the features of every level, block by block, the coarsest level first."""
+
+    def take(
+        self, features: Tensor, box: Box, level: int, logits: Tensor | None
+    ) -> None:
+        """Take a level's features (1, F, Y, X) in `box`.
+
+        `logits` (1, K, Y, X) are those of the first head at the finest level; what is
+        added to them is added to the net's. None at the other levels.
+        """
+
+
 @torch.inference_mode()
 def forward_steps(
-    net: UNet, image: Tensor, space: "Workspace | None" = None, block: int = BLOCK
+    net: UNet,
+    image: Tensor,
+    space: "Workspace | None" = None,
+    block: int = BLOCK,
+    reader: Reader | None = None,
 ) -> Generator[None, None, Tensor]:
     """Do what ``net(image)`` does, and yield after every block.
 
@@ -41,6 +60,8 @@ def forward_steps(
         Where the features of earlier images of this size were, to be used again.
     block
         Bytes that a block of one layer takes, about.
+    reader
+        Sees the features in place of the second head.
 
     Returns
     -------
@@ -48,6 +69,7 @@ def forward_steps(
         Logits (1, K, Y, X), of the dtype of the weights.
     """
     work = _Forward(net, image, space or Workspace(), block)
+    work.reader = reader or work.reader
     x = image.to(work.dtype)
     skips = []
     for level in range(net.spec.depth):
@@ -55,8 +77,8 @@ def forward_steps(
         skips.append(skip)
     below, x = x, net.bottleneck(x)
     work.space.give(below)
-    if work.column is not None:
-        work.column.read(x, whole(x.shape), net.spec.depth)
+    if work.reader is not None:
+        work.reader.take(x, whole(x.shape), net.spec.depth, None)
     yield
     while skips:
         x = yield from work.decode(x, skips.pop(), level=len(skips))
@@ -101,7 +123,9 @@ class _Forward:
         space.begin(image.shape)
         self.dtype = net.head.weight.dtype
         self.margin = net.spec.convs_per_block
-        self.column = _Column(net, image) if net.spec.hypercolumn else None
+        self.reader: Reader | None = None
+        if net.spec.hypercolumn:
+            self.reader = _Column(net, image)
 
     def encode(
         self, x: Tensor, level: int
@@ -135,10 +159,9 @@ class _Forward:
             y = layer(x)
             inner = _inside(box, wide)
             _at(found, box).copy_(_at(y if level else self.net.head(y), inner))
-            if self.column is not None:
-                seen = self.column.read(_at(y, inner), box, level)
-                if level == 0:
-                    _at(found, box).add_(self.column.head.classify(seen))
+            if self.reader is not None:
+                logits = None if level else _at(found, box)
+                self.reader.take(_at(y, inner), box, level, logits)
             yield
         self.space.give(skip)
         if level + 1 < self.net.spec.depth:
@@ -166,31 +189,145 @@ class _Column:
 
     def __init__(self, net: UNet, image: Tensor) -> None:
         self.head: Hypercolumn = net.hypercolumn
-        self.images = [image.float()]
-        for _ in range(net.spec.depth):
-            self.images.append(F.avg_pool2d(self.images[-1], 2))
+        self.images = _halvings(image, net.spec.depth)
         self.weights, self.bias = self.head.weights()
         self.sums: dict[int, Tensor] = {}
 
-    def read(self, features: Tensor, box: Box, level: int) -> Tensor:
-        """Return, and note, what all levels down to this one add up to in `box`."""
-
-        def filters(image: Tensor) -> Tensor:
-            return level_filters(image, finest=level == 0).to(features.dtype)
-
+    def take(
+        self, features: Tensor, box: Box, level: int, logits: Tensor | None
+    ) -> None:
+        """Note what all levels down to this one add up to; see `Reader`."""
         image = self.images[level]
-        column = torch.cat((_apply(filters, image, box, RADIUS), features), 1)
+        column = _column(image, features, box, finest=level == 0)
         seen = F.conv2d(column, self.weights[level][..., None, None])
         if level + 1 in self.sums:
             seen += _enlarged(_doubled, self.sums[level + 1], box)
-        if level == 0:
-            return seen + self.bias[:, None, None]
+        if logits is not None:
+            logits.add_(self.head.classify(seen + self.bias[:, None, None]))
+            return
         if level not in self.sums:
             height, width = image.shape[2:]
             self.sums[level] = _empty(seen.shape[1], height, width, seen.dtype)
             self.sums.pop(level + 2, None)
         _at(self.sums[level], box).copy_(seen)
-        return seen
+
+
+class Columns:
+    """What a net shows of a part of an image, kept: a second head reads it at will.
+
+    Reading takes a small part of the time that the net takes, so that the head may
+    change again and again.
+
+    Parameters
+    ----------
+    net
+        The net that will be run; its own second head is not used.
+    image
+        (1, C, Y, X) float32: all that the net is shown.
+    part
+        (Y, X) slices that are kept, on multiples of the stride.
+
+    Attributes
+    ----------
+    levels
+        (1, filters + features, Y, X) of every level, the finest first.
+    first
+        (1, K, Y, X): the logits of the first head.
+    """
+
+    def __init__(self, net: UNet, image: Tensor, part: Box) -> None:
+        spec, weight = net.spec, net.head.weight
+        self._images = _halvings(image, spec.depth)
+        self._part = part
+        height, width = (side.stop - side.start for side in part)
+
+        def room(channels: int, level: int) -> Tensor:
+            size = 1, channels, height >> level, width >> level
+            return torch.empty(
+                size,
+                dtype=weight.dtype,
+                device=weight.device,
+                memory_format=torch.channels_last,
+            )
+
+        filters = [spec.in_channels * (4 if i else 5) for i in range(spec.depth + 1)]
+        self.levels = [room(n + (spec.width << i), i) for i, n in enumerate(filters)]
+        self.first = room(len(spec.classes), 0)
+
+    def take(
+        self, features: Tensor, box: Box, level: int, logits: Tensor | None
+    ) -> None:
+        """Keep what belongs to the part; see `Reader`."""
+        part = _shrunk(self._part, level)
+        here = cut(box, part)
+        if any(side.stop <= side.start for side in here):
+            return
+        there = shifted(here, -part[0].start, -part[1].start)
+        own = _inside(here, box)
+        image, finest = self._images[level], level == 0
+        column = _column(image, _at(features, own), here, finest=finest)
+        _at(self.levels[level], there).copy_(column)
+        if logits is not None:
+            _at(self.first, there).copy_(_at(logits, own))
+
+    def within(self, part: Box) -> "Columns":
+        """Return a part of the same, in the pixels of this one; nothing is copied."""
+        found = copy.copy(self)
+        found._images = []
+        found.first = _at(self.first, part)
+        found.levels = [_at(x, _shrunk(part, i)) for i, x in enumerate(self.levels)]
+        return found
+
+    def forget_image(self) -> None:
+        """Let go of what is needed no more once all levels were taken."""
+        self._images = []
+
+    @torch.inference_mode()
+    def logits(self, head: Hypercolumn, block: int = BLOCK) -> Tensor:
+        """Return the logits (1, K, Y, X) of both heads, as the net would.
+
+        Parameters
+        ----------
+        head
+            On the device of the net, and of its dtype.
+        block
+            Bytes that a block of one layer takes, about.
+        """
+        weights, bias = head.weights()
+        seen = F.conv2d(self.levels[-1], weights[-1][..., None, None])
+        for level in reversed(range(1, len(weights) - 1)):
+            finer = F.conv2d(self.levels[level], weights[level][..., None, None])
+            seen = finer.add_(_doubled(seen))
+        found = self.first.clone()
+        height, width = found.shape[2:]
+        rows = block // (width * len(bias) * found.element_size())
+        for box in blocks((height, width), round_up(max(rows, 1), _ROUND), width):
+            part = F.conv2d(_at(self.levels[0], box), weights[0][..., None, None])
+            part += _enlarged(_doubled, seen, box)
+            _at(found, box).add_(head.classify(part + bias[:, None, None]))
+        return found
+
+
+def _halvings(image: Tensor, depth: int) -> list[Tensor]:
+    """Return the image of every level in float32."""
+    found = [image.float()]
+    for _ in range(depth):
+        found.append(F.avg_pool2d(found[-1], 2))
+    return found
+
+
+def _column(image: Tensor, features: Tensor, box: Box, *, finest: bool) -> Tensor:
+    """Return `box` of what one level shows: filters of its image, then features."""
+
+    def filters(part: Tensor) -> Tensor:
+        return level_filters(part, finest=finest).to(features.dtype)
+
+    return torch.cat((_apply(filters, image, box, RADIUS), features), 1)
+
+
+def _shrunk(box: Box, level: int) -> Box:
+    y, x = (slice(s.start >> level, s.stop >> level) for s in box)
+    return y, x
 
 
 def _empty(channels: int, height: int, width: int, dtype: torch.dtype) -> Tensor:

@@ -203,7 +203,7 @@ class _Lesson:
         contest.begin(was)
         nets = [first]
         if course.step:
-            mean_weights(course.mean, alone, trusted.steadied)
+            mean_weights(course.mean, alone, trusted.kept)
             about = self.examples, self.seed, self._left()
             nets.insert(0, obey(fit, course.mean, *about))
         now = 0.0

@@ -18,6 +18,7 @@ from .job import Verb
 from .kinship import source_of, use
 from .layers import looked_at
 from .learning import Learning
+from .live import Live
 from .result import Result
 from .said import begun_line, nowhere_line
 from .segmenting import Request
@@ -46,6 +47,7 @@ class CorrectDock(QWidget):
         self.task = Task(self._session, self.form.progress, self)
         parts = self.form, self.desk, self.task
         self.learning = Learning(viewer, self._session, *parts)
+        self.live = Live(viewer, *parts)
         self.glasses = Glasses(viewer, *parts, self.learning)
         self.gathering = Gathering(viewer, self._session, *parts, self.glasses)
         self._placed = False
@@ -106,6 +108,7 @@ class CorrectDock(QWidget):
             self.form.subject.forget()
             self.glasses.forget()
             self.gathering.forget()
+            self.live.forget()
             desk.said.disconnect()  # nobody reads it any more
             desk.refused.disconnect()
             desk.clear()

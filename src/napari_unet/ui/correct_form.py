@@ -62,6 +62,7 @@ class CorrectForm(QWidget):
         self.seconds = QSpinBox()
         self.improve = QPushButton("Improve")
         self.stop = QPushButton("Stop")
+        self.live = QCheckBox("Live")
         self.lacking = Lacking()
         self.progress = Progress()
         self.curve, self.history = Curve(), History()
@@ -120,6 +121,9 @@ class CorrectForm(QWidget):
         rows = lacking(desk)
         possible = bool(rows) and can_learn(desk)
         self.lacking.follow(rows, possible=possible, idle=ready)
+        why = _why_not_live(desk)
+        self.live.setEnabled(not why or self.live.isChecked())
+        self.live.setToolTip(why or _LIVE)
         self.stop.setEnabled(bool(doing) and not stopping)
         self.stop.setToolTip("End now; the best model so far is kept.")
         improved = record is not None and record.score is not None
@@ -201,7 +205,9 @@ class CorrectForm(QWidget):
         layout.addWidget(
             _row(self.show_reviewed, self.show_uncertain, self.show_changed)
         )
-        layout.addWidget(_row(self.improve, self.seconds, self.stop, stretch=0))
+        layout.addWidget(
+            _row(self.improve, self.seconds, self.stop, self.live, stretch=0)
+        )
         layout.addWidget(self.lacking)
         layout.addWidget(self.progress)
         layout.addWidget(self.curve)
@@ -249,6 +255,22 @@ _TOO_LARGE = (
     "napari cannot paint on planes of more than 16384 rows or columns. Crop a part of "
     "the image, correct that, and segment the whole with its model."
 )
+
+
+_LIVE = (
+    "After each stroke the labels in view follow what you painted, within about a "
+    "second. Only the last step of the model is fitted for that, and it is not kept: "
+    "Improve teaches the whole model."
+)
+
+
+def _why_not_live(desk: Desk) -> str:
+    if desk.correcting is not None and desk.correcting.result.file is not None:
+        return (
+            "These labels are a file, which Live would change after every stroke. "
+            "Improve learns from what you paint."
+        )
+    return "" if desk.correcting is not None else _why_not(desk, "", busy=False)
 
 
 def _why_not(desk: Desk, doing: str, busy: bool) -> str:

@@ -101,6 +101,11 @@ class Correcting(QObject):
             result.layer.refresh(extent=False)
 
     @property
+    def drawing(self) -> bool:
+        """Whether a stroke is being drawn."""
+        return self._strokes.drawing
+
+    @property
     def seconds(self) -> float:
         """How long people have painted in this project, pauses left out."""
         return self._spent

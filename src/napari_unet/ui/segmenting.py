@@ -25,6 +25,7 @@ from .measuring import Table, measuring
 if TYPE_CHECKING:
     from napari_unet.model import Model
     from napari_unet.pieces import Seen
+    from napari_unet.predict import Known
 
 __all__ = ["Box", "Outcome", "Request", "Step", "load_model", "segmenting"]
 
@@ -56,6 +57,8 @@ class Request:
         What the user looks at: it comes first.
     only
         Nothing but `view` of `plane`.
+    known
+        What was computed of that before: no net runs.
     """
 
     image: Image
@@ -71,6 +74,7 @@ class Request:
     view: Box | None = None
     plane: tuple[int, ...] = ()
     only: bool = False
+    known: "Known | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +143,7 @@ def segmenting(request: Request) -> Generator[Step, None, Outcome]:
         view=request.view,
         plane=request.plane,
         only=request.only,
+        known=request.known,
     )
     done = total = 0
     last_id = last

@@ -41,6 +41,11 @@ class Strokes:
     returned
         Called for every stroke that was undone (True) or redone (False).
 
+    Attributes
+    ----------
+    drawing
+        Whether a brush is down.
+
     Raises
     ------
     UNetError
@@ -55,7 +60,7 @@ class Strokes:
         returned: Callable[[bool], None],
     ) -> None:
         _try_out()
-        self.layer = layer
+        self.layer, self.drawing = layer, False
         self._painted, self._passed, self._returned = painted, passed, returned
         self._waiting: list[list[Change]] = []
         self._ways: list[tuple[NDArray[Any], int]] = []
@@ -104,10 +109,14 @@ class Strokes:
             return
         value = 0 if str(layer.mode) == "erase" else int(layer.selected_label)
         path = [layer.world_to_data(event.position)]
-        yield
-        while event.type == "mouse_move":
-            path.append(layer.world_to_data(event.position))
+        self.drawing = True
+        try:
             yield
+            while event.type == "mouse_move":
+                path.append(layer.world_to_data(event.position))
+                yield
+        finally:
+            self.drawing = False
         self._ways.append((np.array(path), value))
         QTimer.singleShot(0, self.settle)
 
