@@ -25,6 +25,7 @@ from .headfit import OBEYED, Fit, fit_head, obey, with_hypercolumn
 from .heldout import Place, mean_dice, places, set_apart
 from .model import Model, best_device
 from .options import TrainOptions
+from .sequel import Sequel
 from .standing import STROKES, Standing, standing
 from .unet import UNet
 
@@ -73,6 +74,7 @@ def fine_tune(
     corrections: Sequence[Correction],
     options: TrainOptions | None = None,
     resume: Path | None = None,
+    before: Sequel | None = None,
 ) -> Generator[TrainStep, None, Trained]:
     """Learn from corrections; yield what is reached, return the better model.
 
@@ -88,6 +90,8 @@ def fine_tune(
         A file in which long training keeps where it stands, to go on after it was
         broken off; it is removed at the end. What another model, other corrections or
         other options left there is not used. None: nothing is kept.
+    before
+        Where the lesson before stands by now; taken up if `model` came of it.
 
     Raises
     ------
@@ -102,6 +106,7 @@ def fine_tune(
     """
     with _told_when_full():
         lesson = _Lesson(model, corrections, options or TrainOptions(), resume)
+        lesson.take_up(before)
         return (yield from lesson.dense() if lesson.is_dense else lesson.sparse())
 
 
@@ -183,7 +188,14 @@ class _Lesson:
         self.seed = options.seed + self.reviewed  # each round looks elsewhere
         torch.manual_seed(self.seed)
         device, _ = best_device(options.device)
-        self.teacher = copied(model.net).to(device)
+        self.teacher = self.start = copied(model.net).to(device)
+        self.before: Sequel | None = None
+
+    def take_up(self, before: Sequel | None) -> None:
+        """Go on where the lesson before has led, if the model came of it."""
+        if before is not None and not self.is_dense and before.fits(self.model):
+            self.before = before
+            self.start = copied(before.start).to(next(self.teacher.parameters()).device)
 
     # --- strokes ------------------------------------------------------------------
 
@@ -196,17 +208,20 @@ class _Lesson:
             contest.promote(first)
         yield contest.event(0.0, fit.loss, new=contest.won)
         course = self._course(student, first, self.examples, self.standing.net_trust)
+        if self.before is not None:
+            self.before.lend(course)
         rate = self.standing.rate * min(1.0, self.strokes / _MANY)
         limit = _STEPS + self.reviewed // _EACH
         for fraction, loss in self._timed(course, rate, limit):
             yield contest.event(fraction, loss)
         was = self.score(self.teacher)
         contest.begin(was)
+        last = copied(course.mean)  # the course may go on
         if course.step:
-            mean_weights(course.mean, first, self.standing.kept)
+            mean_weights(last, first, self.standing.kept)
             if not self.standing.proven:  # it costs a good one more than it brings
-                obey(course.mean, self.examples, self.seed, self._left())
-        nets = (course.mean, first) if course.step else (first,)
+                obey(last, self.examples, self.seed, self._left())
+        nets = (last, first) if course.step else (first,)
         now = 0.0
         for net in nets:
             if (now := max(now, self.score(net))) >= was:
@@ -216,7 +231,18 @@ class _Lesson:
             contest.withdraw()
         said = _ALL.format(now=now, was=was)
         less = _CAREFUL if self.standing.proven else _LESS
-        return contest.end(f"{said} {less}" if now < OBEYED else said)
+        trained = contest.end(f"{said} {less}" if now < OBEYED else said)
+        sequel = Sequel(
+            contest,
+            course,
+            first,
+            self.standing,
+            self.examples,
+            self.seed,
+            rate,
+            limit,
+        )
+        return replace(trained, sequel=sequel)
 
     def _left(self) -> float:
         """Return the seconds that are left until strokes have to be followed."""
@@ -339,7 +365,7 @@ class _Lesson:
         return Course(net, teacher, examples, trust, dense=dense, seed=seed)
 
     def _fit(self, examples: Sequence[Example], standing: Standing) -> tuple[UNet, Fit]:
-        student = with_hypercolumn(self.teacher)
+        student = with_hypercolumn(self.start)
         wait = None if self.options.seconds is None else _FIRST
         return student, fit_head(student, examples, self.seed, standing, wait)
 
