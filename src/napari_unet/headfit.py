@@ -150,7 +150,13 @@ def _descend(
     return loss.item()
 
 
-def obey(net: UNet, examples: Sequence[Example], seed: int, seconds: float) -> None:
+def obey(
+    net: UNet,
+    examples: Sequence[Example],
+    seed: int,
+    seconds: float,
+    goal: float = _GOAL,
+) -> None:
     """Fit the hypercolumn until what people said is followed; nothing else changes.
 
     All other pixels keep what the net says of them: it is its own teacher there. Ends
@@ -160,6 +166,8 @@ def obey(net: UNet, examples: Sequence[Example], seed: int, seconds: float) -> N
     ----------
     seconds
         How long that may take, about.
+    goal
+        Which share has to be right, if that is more than usual.
     """
     began = time.perf_counter()
     pixels = read_pixels(net, examples, seed, seconds * _READING_ALL, every=True)
@@ -174,7 +182,7 @@ def obey(net: UNet, examples: Sequence[Example], seed: int, seconds: float) -> N
         if step % _LOOK == 0:
             with torch.no_grad():
                 good = _score(_logits(head, features, pixels), pixels)
-            if good >= _GOAL or time.perf_counter() - began > seconds:
+            if good >= max(goal, _GOAL) or time.perf_counter() - began > seconds:
                 break
         for group in optimiser.param_groups:
             group["lr"] = _AGAIN * (0.5 + 0.5 * math.cos(math.pi * step / _OBEYING))

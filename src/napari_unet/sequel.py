@@ -27,7 +27,7 @@ __all__ = ["Further", "Sequel", "go_on"]
 
 _LOOK = 25  # steps between two looks at what was reached
 _VIEWS = 12  # the same at each look: single steps are on too little to compare
-_PATIENCE = 2  # looks without a gain, after which it ends
+_PATIENCE = 3  # looks without a gain, after which it ends
 _GAIN = 0.02  # by which share the loss must have fallen to be one
 _AS_LONG = 5  # times as many steps as in a lesson are the most
 _RATE = 0.3  # of the lesson's learning rate
@@ -158,7 +158,8 @@ class Sequel:
         net = self._settled()
         loss = self._loss(net)
         if not self.standing.proven:  # as in the lesson
-            obey(net, self.examples, self.seed + self.steps, _OBEYING)
+            seed, goal = self.seed + self.steps, self.contest.best
+            obey(net, self.examples, seed, _OBEYING, goal)
         now = score(net, self.examples, self.seed)
         better = now >= self.contest.best and loss < self.loss
         self.stale = 0 if loss < (1 - _GAIN) * self.loss else self.stale + 1
@@ -218,7 +219,7 @@ def go_on(sequel: Sequel) -> Generator[Further, None, Further]:
 def _told(sequel: Sequel, *, better: bool = False, over: bool = False) -> Further:
     contest = sequel.contest
     model = contest.champion if better else None
-    return Further(sequel.steps, contest.best, model, over)
+    return Further(sequel.steps, round(contest.best, 4), model, over)
 
 
 def _mark(net: UNet) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QScrollArea, QVBoxLayout, QWidget
 
+from .afterwards import Afterwards
 from .asking import place_of
 from .beginning import Begun, from_labels, going_on, new_classes
 from .correct_form import CorrectForm
@@ -45,7 +46,8 @@ class CorrectDock(QWidget):
         self.desk = Desk(viewer, self._session, self)
         self.task = Task(self._session, self.form.progress, self)
         parts = self.form, self.desk, self.task
-        self.learning = Learning(viewer, self._session, *parts)
+        self.afterwards = Afterwards(viewer, self._session, *parts)
+        self.learning = Learning(viewer, self._session, *parts, self.afterwards)
         self.glasses = Glasses(viewer, *parts, self.learning)
         self.gathering = Gathering(viewer, self._session, *parts, self.glasses)
         self._placed = False
@@ -90,6 +92,7 @@ class CorrectDock(QWidget):
         desk.said.connect(task.fail)
         desk.refused.connect(lambda why: form.progress.say(why, wrong=True))
         task.changed.connect(self._show_state)
+        self.afterwards.changed.connect(self._show_state)
         self._session.on_start.append(self._show_state)
         self.learning.wanted.connect(self._segment_view)
         self._session.on_end.append(self._on_session)
@@ -106,6 +109,7 @@ class CorrectDock(QWidget):
             self.form.subject.forget()
             self.glasses.forget()
             self.gathering.forget()
+            self.afterwards.leave()
             desk.said.disconnect()  # nobody reads it any more
             desk.refused.disconnect()
             desk.clear()
@@ -301,4 +305,6 @@ class CorrectDock(QWidget):
 
     def _show_state(self) -> None:
         """Let buttons follow the desk and the task; nobody else does."""
-        self.form.follow(self.desk, self.task.doing, self.task.stopping)
+        self.afterwards.follow()
+        task, going = self.task, self.afterwards.going
+        self.form.follow(self.desk, task.doing, task.stopping, going=going)
