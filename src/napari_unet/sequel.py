@@ -69,7 +69,7 @@ class Sequel:
     Attributes
     ----------
     contest
-        The best model so far, and what it is right about.
+        The best model so far, and what it is right about: see `look`.
     course
         The net that learns, and its optimiser.
     first
@@ -82,6 +82,8 @@ class Sequel:
         The learning rate of the lesson.
     usual
         How many steps a lesson has on a fast device; some times as many follow.
+    floor
+        What the model of the lesson is right about: no better one is to be worse.
     steps
         Done since the lesson has ended.
     loss
@@ -98,6 +100,7 @@ class Sequel:
     seed: int
     rate: float
     usual: int
+    floor: float = field(init=False)
     steps: int = field(init=False, default=0)
     loss: float = field(init=False, default=math.nan)
     stale: int = field(init=False, default=0)
@@ -105,6 +108,7 @@ class Sequel:
     _reached: tuple[UNet, _State] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.floor = self.contest.best
         self._note()
 
     @property
@@ -152,16 +156,17 @@ class Sequel:
     def look(self) -> bool:
         """Judge what the last steps have led to; return whether it is better.
 
-        It must be right on at least as much of what was painted as the best so far, by
-        the same measure, and have learned something from it.
+        It must be right on at least as much of what was painted as the model of the
+        lesson, by the same measure, and have a lower loss than all before. (More and
+        more of it, each time, would be learning by heart: a good one is right on 98 %.)
         """
         net = self._settled()
         loss = self._loss(net)
         if not self.standing.proven:  # as in the lesson
-            seed, goal = self.seed + self.steps, self.contest.best
-            obey(net, self.examples, seed, _OBEYING, goal)
+            seed = self.seed + self.steps
+            obey(net, self.examples, seed, _OBEYING, self.floor)
         now = score(net, self.examples, self.seed)
-        better = now >= self.contest.best and loss < self.loss
+        better = now >= self.floor and loss < self.loss
         self.stale = 0 if loss < (1 - _GAIN) * self.loss else self.stale + 1
         self.loss = min(loss, self.loss)
         if better:

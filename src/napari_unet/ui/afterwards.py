@@ -62,6 +62,7 @@ class _Round:
     better: "Further | None" = None
     painted: bool = False  # since it began
     ended: bool = False  # nothing is learned any more
+    closed: bool = False  # nothing is shown any more
     said: str = ""  # once it has ended
 
 
@@ -190,7 +191,7 @@ class Afterwards(QObject):
 
     def _on_event(self, round_: _Round, further: "Further") -> None:
         round_.steps = further.steps
-        if further.model is not None:
+        if further.model is not None and not round_.closed:
             round_.better, round_.right = further, further.right
 
     def _on_painted(self) -> None:
@@ -226,7 +227,7 @@ class Afterwards(QObject):
     def _finish(self, round_: _Round, said: str) -> None:
         """End, and leave the model as it is."""
         round_.job.cancel()
-        round_.better, round_.said = None, said
+        round_.better, round_.said, round_.closed = None, said, True
         self._say(round_)
 
     def _say(self, round_: _Round) -> None:
