@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -556,6 +557,62 @@ def test_model_is_kept_from_a_file(saved, tmp_path) -> None:
     project = Project.open(saved)
     project.add_model("m", tmp_path / "m.safetensors")
     assert project.model_file("m").read_bytes() == b"weights"
+
+
+def test_model_is_renewed_in_its_place(saved, tmp_path) -> None:
+    project = Project.open(saved)
+    project.add_model("m", b"weights", parent="nuclei", score=0.8, before=0.5)
+    project.add_model("n", b"others")
+    other = Project.open(saved)  # of another program
+    old = project.index.models[-2]
+    (tmp_path / "better").write_bytes(b"better weights")
+    project.renew_model("m", tmp_path / "better", 0.9)
+    assert project.model_file("m").read_bytes() == b"better weights"
+    assert project.model_file("n").read_bytes() == b"others"
+    assert project.index.models[-2] == replace(old, score=0.9)
+    other.update(settings={"a": 1})  # which saves its index, and knows of no 0.9 yet
+    assert Project.open(saved).index.models == project.index.models
+    with pytest.raises(CorrectionError, match="has no model 'q'"):
+        project.renew_model("q", tmp_path / "better", 0.9)
+
+
+RENEWING = """
+import sys
+from pathlib import Path
+from napari_unet.project import Project
+project, files = Project.open(sys.argv[1]), list(map(Path, sys.argv[2:]))
+print("begin", flush=True)
+while True:
+    for file in files:
+        project.renew_model("m", file, 0.9)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="has no SIGKILL")
+def test_killed_while_a_model_is_renewed_it_leaves_the_old_or_the_new(
+    saved, tmp_path
+) -> None:
+    Project.open(saved).add_model("m", bytes(300_000), score=0.8)
+    contents = bytes([1]) * 400_000, bytes([2]) * 500_000
+    files = [tmp_path / "one", tmp_path / "two"]
+    for file, content in zip(files, contents, strict=True):
+        file.write_bytes(content)
+    command = [sys.executable, "-c", RENEWING, saved, *files]
+    chance = np.random.default_rng(0)
+    for _ in range(5):
+        job = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE)
+        assert job.stdout is not None
+        job.stdout.readline()
+        with pytest.raises(subprocess.TimeoutExpired):  # at any moment
+            job.wait(chance.uniform(0, 0.2))
+        job.send_signal(signal.SIGKILL)
+        job.stdout.close()
+        job.wait()
+        project = Project.open(saved)
+        assert not project.notes
+        assert project.model_file("m").read_bytes() in (bytes(300_000), *contents)
+        assert project.index.models[-1].score in (0.8, 0.9)
+        assert not list(saved.rglob("*.part"))
 
 
 def test_stroke_in_a_block_that_is_being_saved_is_saved_next(tmp_path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import tifffile
-from qtpy.QtCore import QEvent, QPointF, Qt
+from qtpy.QtCore import QEvent, QPointF, QSignalBlocker, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QPushButton, QScrollArea, QWidget
@@ -116,6 +116,8 @@ class Window:
         self.viewer.window.add_dock_widget(dock, name="U-Net: Correct", area="right")
         dock.form.seconds.setMinimum(1)
         dock.form.seconds.setValue(1)
+        with QSignalBlocker(dock.form.quiet.box):  # who wants it ticks it
+            dock.form.quiet.box.setChecked(False)
         self.correct = dock
         return dock
 

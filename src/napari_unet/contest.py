@@ -3,13 +3,16 @@
 import copy
 import math
 import time
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
 from .model import Model
 from .unet import UNet
+
+if TYPE_CHECKING:
+    from .sequel import Sequel
 
 __all__ = ["Contest", "Measure", "TrainStep", "Trained", "copied", "told"]
 
@@ -75,6 +78,9 @@ class Trained:
         What the scores are: ``"right"`` is the share of the reviewed pixels that a
         model is right about, strokes being balanced; ``"Dice"`` the mean Dice of the
         classes where whole images were labelled, see `heldout.mean_dice`.
+    sequel
+        With what learning from strokes can go on; None where whole images were
+        labelled, or where it was stopped.
     """
 
     model: Model
@@ -85,6 +91,7 @@ class Trained:
     steps: int
     seconds: float
     measure: Measure = "right"
+    sequel: "Sequel | None" = field(default=None, repr=False, compare=False)
 
 
 class Contest:

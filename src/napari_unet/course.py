@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from .autocast import fast_dtype, forward
 from .corrections import IGNORE
-from .examples import Example
+from .examples import Example, View
 from .folding import ready
 from .losses import distance, evenly, pixel_loss, right
 from .pixels import plain_windows
@@ -114,7 +114,23 @@ class Course:
         self.net.eval()
         here = float(weight.sum())
         self.usual = 0.8 * self.usual + 0.2 * here if self.usual else here
-        told = (pixel_loss(logits, target) * (weight / max(self.usual, 1e-12))).sum()
+        return self._cost(logits, (image, target, weight), self.usual)
+
+    def loss(self, net: UNet, view: View, usual: float) -> float:
+        """Return what views (N, ...) would cost another net, with gradients off.
+
+        Parameters
+        ----------
+        usual
+            The weight of what was reviewed in such views.
+        """
+        image, target, weight = (t.to(self.device) for t in view)
+        logits = forward(net, image)
+        return float(self._cost(logits, (image, target, weight), usual))
+
+    def _cost(self, logits: Tensor, view: View, usual: float) -> Tensor:
+        image, target, weight = view
+        told = (pixel_loss(logits, target) * (weight / max(usual, 1e-12))).sum()
         if not self.trust:
             return told
         with torch.no_grad():

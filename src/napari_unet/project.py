@@ -243,6 +243,29 @@ class Project:
             raise
         return record
 
+    def renew_model(self, name: str, data: Path, score: float) -> None:
+        """Put a better model into the place of one; name, parent and time stay.
+
+        Killed at any moment, it leaves the old file or the new one.
+
+        Raises
+        ------
+        CorrectionError
+            If there is none of this name, or the new file may not be read.
+        OutputError
+            If the disk does not take it.
+        """
+        write_whole(self.model_file(name), read_whole(data))
+        with self._saving:
+            index = self._merged(self.index)  # what is on the disk would win
+            models = tuple(
+                replace(record, score=float(score)) if record.name == name else record
+                for record in index.models
+            )
+            index = replace(index, models=models)
+            write_whole(self.folder / INDEX, encode(index))
+            self.index = self._saved = index
+
     def model_file(self, name: str) -> Path:
         """Return the file of a model.
 

@@ -1,10 +1,15 @@
-"""How many processor cores PyTorch may take."""
+"""How many processor cores PyTorch may take, and how much it gives way to others."""
 
 import os
+import sys
+import threading
+from contextlib import suppress
 
 import torch
 
-__all__ = ["spare_cores"]
+__all__ = ["give_way", "spare_cores"]
+
+_NICE = 10  # a tenth of a core, while others want all of them
 
 
 def spare_cores(spared: int = 1, most: int | None = None) -> int:
@@ -19,5 +24,29 @@ def spare_cores(spared: int = 1, most: int | None = None) -> int:
     else:
         available = os.cpu_count() or 1
     used = min(max(1, available - spared), most or available)
-    torch.set_num_threads(used)
+    _limit(used)
     return used
+
+
+def give_way() -> None:
+    """Let this thread compute on one core, and only as far as nobody else wants it.
+
+    Other threads take as many as before. The priority is lowered on Linux alone, where
+    it is that of a thread; elsewhere it would be that of the viewer, too.
+    """
+    before = torch.get_num_threads()
+    _limit(1)
+    # What was set last is also what a new thread begins with.
+    other = threading.Thread(target=torch.set_num_threads, args=(before,))
+    other.start()
+    other.join()
+    if sys.platform == "linux":
+        own = os.PRIO_PROCESS, threading.get_native_id()
+        with suppress(OSError):
+            os.setpriority(*own, min(19, os.getpriority(*own) + _NICE))
+
+
+def _limit(cores: int) -> None:
+    """Set how many cores this thread computes on."""
+    torch.get_num_threads()  # else its first step would take what another thread set
+    torch.set_num_threads(cores)

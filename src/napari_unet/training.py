@@ -26,6 +26,7 @@ from .headfit import OBEYED, Fit, fit_head, obey
 from .heldout import Place, mean_dice, places, set_apart
 from .model import Model, best_device
 from .options import TrainOptions
+from .sequel import Sequel
 from .standing import Standing, agrees, noted, standing
 from .unet import UNet
 
@@ -70,6 +71,7 @@ def fine_tune(
     corrections: Sequence[Correction],
     options: TrainOptions | None = None,
     resume: Path | None = None,
+    before: Sequel | None = None,
 ) -> Generator[TrainStep, None, Trained]:
     """Learn from corrections; yield what is reached, return the better model.
 
@@ -85,6 +87,8 @@ def fine_tune(
         A file in which long training keeps where it stands, to go on after it was
         broken off; it is removed at the end. What another model, other corrections or
         other options left there is not used. None: nothing is kept.
+    before
+        Where the lesson before stands by now; taken up if `model` came of it.
 
     Raises
     ------
@@ -100,6 +104,7 @@ def fine_tune(
     threading.Thread(target=warm_up, name="napari-unet warm-up").start()
     with _told_when_full():
         lesson = _Lesson(model, corrections, options or TrainOptions(), resume)
+        lesson.take_up(before)
         return (yield from lesson.dense() if lesson.is_dense else lesson.sparse())
 
 
@@ -180,7 +185,14 @@ class _Lesson:
         self.seed = options.seed + self.reviewed  # each round looks elsewhere
         torch.manual_seed(self.seed)
         device, _ = best_device(options.device)
-        self.teacher = copied(model.net).to(device)
+        self.teacher = self.start = copied(model.net).to(device)
+        self.before: Sequel | None = None
+
+    def take_up(self, before: Sequel | None) -> None:
+        """Go on where the lesson before has led, if the model came of it."""
+        if before is not None and not self.is_dense and before.fits(self.model):
+            self.before = before
+            self.start = copied(before.start).to(next(self.teacher.parameters()).device)
 
     # --- strokes ------------------------------------------------------------------
 
@@ -193,8 +205,9 @@ class _Lesson:
         if fit.after >= fit.before:
             contest.promote(first)
         yield contest.event(0.0, fit.loss, new=contest.won)
-        alone = copied(fit.net)
-        course = self._course(fit.net, first, self.examples, trusted.net_trust)
+        course = self._course(copied(fit.net), first, self.examples, trusted.net_trust)
+        if self.before is not None:
+            self.before.lend(course)
         rate = trusted.rate * min(1.0, self.strokes / _MANY)
         limit = _STEPS + self.reviewed // _EACH
         for fraction, loss in self._timed(course, rate, limit):
@@ -203,9 +216,9 @@ class _Lesson:
         contest.begin(was)
         nets = [first]
         if course.step:
-            mean_weights(course.mean, alone, trusted.kept)
-            about = self.examples, self.seed, self._left()
-            nets.insert(0, obey(fit, course.mean, *about))
+            last = copied(course.mean)  # the course may go on
+            mean_weights(last, fit.net, trusted.kept)
+            nets.insert(0, obey(fit, last, self.examples, self.seed, self._left()))
         now = 0.0
         for net in nets:
             if (now := max(now, self.score(net))) >= was:
@@ -214,7 +227,10 @@ class _Lesson:
         else:
             contest.withdraw()
         said = _ALL.format(now=now, was=was)
-        return contest.end(f"{said} {_LESS}" if now < OBEYED else said)
+        trained = contest.end(f"{said} {_LESS}" if now < OBEYED else said)
+        about = self.examples, self.seed
+        sequel = Sequel(contest, course, fit, *about, rate, limit)
+        return replace(trained, sequel=sequel)
 
     def _note(self, trusted: Standing) -> None:
         """Let the card of a new model say what it has learned from."""
@@ -347,7 +363,7 @@ class _Lesson:
         """Fit a head; of whole images, what is held out tells how good the model is."""
         wait = None if self.options.seconds is None else _FIRST
         about = self.seed, self.known, wait
-        return fit_head(self.teacher, examples, *about, free=self.is_dense)
+        return fit_head(self.start, examples, *about, free=self.is_dense)
 
     def _advance(self, course: Course, rate: float) -> float:
         loss = course.advance(rate * min(1.0, (course.step + 1) / _WARM))

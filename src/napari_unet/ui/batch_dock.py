@@ -200,6 +200,7 @@ class BatchDock(QWidget):
         job.ended.connect(self._on_ended)
         self.form.table.show_rows(self.rows.rows)
         self.form.progress.begin("Loading the model...")
+        self._session.fixed.add(request.model)
         self._session.start(job)
         self._show_state()
 

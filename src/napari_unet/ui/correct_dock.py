@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QScrollArea, QVBoxLayout, QWidget
 
+from .afterwards import Afterwards
 from .asking import place_of
 from .beginning import Begun, from_labels, going_on, new_classes
 from .correct_form import CorrectForm
@@ -46,7 +47,8 @@ class CorrectDock(QWidget):
         self.desk = Desk(viewer, self._session, self)
         self.task = Task(self._session, self.form.progress, self)
         parts = self.form, self.desk, self.task
-        self.learning = Learning(viewer, self._session, *parts)
+        self.afterwards = Afterwards(viewer, self._session, *parts)
+        self.learning = Learning(viewer, self._session, *parts, self.afterwards)
         self.live = Live(viewer, *parts)
         self.glasses = Glasses(viewer, *parts, self.learning)
         self.gathering = Gathering(viewer, self._session, *parts, self.glasses)
@@ -92,6 +94,7 @@ class CorrectDock(QWidget):
         desk.said.connect(task.fail)
         desk.refused.connect(lambda why: form.progress.say(why, wrong=True))
         task.changed.connect(self._show_state)
+        self.afterwards.changed.connect(self._show_state)
         self._session.on_start.append(self._show_state)
         self.learning.wanted.connect(self._segment_view)
         self._session.on_end.append(self._on_session)
@@ -109,6 +112,7 @@ class CorrectDock(QWidget):
             self.glasses.forget()
             self.gathering.forget()
             self.live.forget()
+            self.afterwards.leave()
             desk.said.disconnect()  # nobody reads it any more
             desk.refused.disconnect()
             desk.clear()
@@ -304,4 +308,6 @@ class CorrectDock(QWidget):
 
     def _show_state(self) -> None:
         """Let buttons follow the desk and the task; nobody else does."""
-        self.form.follow(self.desk, self.task.doing, self.task.stopping)
+        self.afterwards.follow()
+        task, going = self.task, self.afterwards.going
+        self.form.follow(self.desk, task.doing, task.stopping, going=going)

@@ -24,6 +24,7 @@ from .image_list import ImageList
 from .invitation import Invitation
 from .lacking import Lacking, listed
 from .progress import Progress
+from .quiet import Quiet
 from .session import Session
 from .subjects import SubjectChooser
 
@@ -63,6 +64,7 @@ class CorrectForm(QWidget):
         self.improve = QPushButton("Improve")
         self.stop = QPushButton("Stop")
         self.live = QCheckBox("Live")
+        self.quiet = Quiet()
         self.lacking = Lacking()
         self.progress = Progress()
         self.curve, self.history = Curve(), History()
@@ -77,8 +79,14 @@ class CorrectForm(QWidget):
         self.place.setText("" if folder is None else folder.name)
         self.place.setToolTip("" if folder is None else f"Kept in {folder}")
 
-    def follow(self, desk: Desk, doing: str, stopping: bool) -> None:
-        """Let the buttons follow what is on the desk, and what runs."""
+    def follow(self, desk: Desk, doing: str, stopping: bool, *, going: bool) -> None:
+        """Let the buttons follow what is on the desk, and what runs.
+
+        Parameters
+        ----------
+        going
+            Whether learning goes on after Improve, which nothing waits for.
+        """
         subject, result = desk.subject, desk.result
         bound, idle = desk.correcting is not None, not doing
         busy = result is not None and result.taken
@@ -108,6 +116,7 @@ class CorrectForm(QWidget):
             button.setEnabled(bound and result is not None and not result.busy)
         self.next.setEnabled(idle and bound and not busy)
         self._follow_learning(desk, doing, stopping)
+        self.stop.setEnabled(self.stop.isEnabled() or (idle and going))
         if idle:
             self.progress.hint(_next_step(desk))
 
@@ -208,6 +217,7 @@ class CorrectForm(QWidget):
         layout.addWidget(
             _row(self.improve, self.seconds, self.stop, self.live, stretch=0)
         )
+        layout.addWidget(self.quiet)
         layout.addWidget(self.lacking)
         layout.addWidget(self.progress)
         layout.addWidget(self.curve)

@@ -21,6 +21,7 @@ from .segmenting import Outcome, Request, Step, load_model, segmenting
 if TYPE_CHECKING:
     from napari_unet.comparison import Compared, Comparing
     from napari_unet.model import Model
+    from napari_unet.sequel import Sequel
     from napari_unet.training import Trained, TrainStep
 
 __all__ = ["ImproveRequest", "Improved", "Learned", "improving", "warm_up"]
@@ -39,12 +40,15 @@ class ImproveRequest:
         begin; its ``model`` is the one in use.
     stop
         Set by whoever wants the best so far now.
+    before
+        Where the lesson before stands by now, if there was one.
     """
 
     project: Project
     view: Request
     options: TrainOptions = field(default_factory=TrainOptions)
     stop: threading.Event = field(default_factory=threading.Event)
+    before: "Sequel | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,8 @@ class Improved:
         Their scores, 0 to 1.
     compared
         What the new model fixed and broke of each correction.
+    sequel
+        With what learning can go on, if it can.
     """
 
     name: str
@@ -85,6 +91,7 @@ class Improved:
     steps: int
     seconds: float
     compared: list["Compared"]
+    sequel: "Sequel | None" = None
 
 
 def warm_up() -> None:
@@ -140,10 +147,12 @@ class _Lesson:
         """Train; what comes out after a stop is the best so far."""
         from napari_unet.training import fine_tune
 
-        with closing(fine_tune(self.old, corrections, self.request.options)) as steps:
+        request = self.request
+        job = fine_tune(self.old, corrections, request.options, before=request.before)
+        with closing(job) as steps:
             best: TrainStep | None = None
             last: TrainStep | None = None
-            while not self.request.stop.is_set():
+            while not request.stop.is_set():
                 try:
                     last = next(steps)
                 except StopIteration as end:
@@ -268,4 +277,5 @@ def _told(
         trained.steps,
         trained.seconds,
         compared,
+        trained.sequel,
     )

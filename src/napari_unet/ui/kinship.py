@@ -22,6 +22,7 @@ __all__ = [
     "kind_of",
     "meaning",
     "name_of",
+    "renew",
     "source_of",
     "use",
 ]
@@ -78,6 +79,23 @@ def keep(
             strokes=strokes,
         )
     project.activate(model.name)
+    return str(project.model_file(model.name))
+
+
+def renew(project: Project, model: "Model", score: float) -> str:
+    """Put a better model into the place of one of the same name; return its file.
+
+    Raises
+    ------
+    UNetError
+        If the disk does not take it.
+    """
+    from napari_unet.model import save
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.safetensors"
+        save(model, file)
+        project.renew_model(model.name, file, score)
     return str(project.model_file(model.name))
 
 

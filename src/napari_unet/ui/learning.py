@@ -13,7 +13,9 @@ from napari_unet.options import TrainOptions
 from napari_unet.project import Project
 from napari_unet.safefile import read_whole, write_whole
 
+from .afterwards import Afterwards
 from .asking import lacking
+from .continuing import Renewed
 from .correct_form import CorrectForm
 from .correcting import note_model
 from .desk import Desk
@@ -47,11 +49,18 @@ class Learning(QObject):
     wanted = Signal(str, str)
 
     def __init__(
-        self, viewer: Any, session: Session, form: CorrectForm, desk: Desk, task: Task
+        self,
+        viewer: Any,
+        session: Session,
+        form: CorrectForm,
+        desk: Desk,
+        task: Task,
+        afterwards: Afterwards,
     ) -> None:
         super().__init__(form)
         self._viewer, self._session = viewer, session
         self._form, self._desk, self._task = form, desk, task
+        self._afterwards = afterwards
         self.compared: list[Any] = []
         self.compared_in: Project | None = None
         self.compared_by = ""
@@ -64,6 +73,7 @@ class Learning(QObject):
         form.history.wanted.connect(self._use)
         form.save.clicked.connect(self._on_save)
         task.yielded.connect(self._on_event)
+        afterwards.renewed.connect(self._on_renewed)
 
     def warm_up(self) -> None:
         """Load what the first lesson needs, once, while people paint."""
@@ -93,7 +103,8 @@ class Learning(QObject):
             return
         seconds = float(self._form.seconds.value())
         options = TrainOptions(seconds, view.options.device)
-        request = ImproveRequest(project, view, options)
+        before = self._afterwards.end()
+        request = ImproveRequest(project, view, options, before=before)
         self._form.curve.begin()
         self.learnt_in = project
         self._task.start(
@@ -130,6 +141,13 @@ class Learning(QObject):
             self.compared_by = improved.path
             self._session.announce(improved.path)
             self._task.attempt(lambda: note_model(project, improved.name))
+        self._afterwards.begin(improved, result, project)
+
+    def _on_renewed(self, renewed: Renewed, new: bool) -> None:
+        """Note a model that came after Improve had found none."""
+        project = self._desk.project
+        if new and project is not None:
+            self._task.attempt(lambda: note_model(project, renewed.name))
 
     def _on_undo(self) -> None:
         record = self._desk.record

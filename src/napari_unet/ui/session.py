@@ -47,6 +47,9 @@ class Session:
         The project that was painted in last; None before.
     undecided
         Image layers that nobody has chosen a project for.
+    fixed
+        Names and files of models whose results are kept: no better one takes their
+        place.
     """
 
     jobs: list[Job] = field(default_factory=list)
@@ -67,6 +70,7 @@ class Session:
     keys: WeakKeyDictionary[Any, str] = field(default_factory=WeakKeyDictionary)
     recent: Path | None = None
     undecided: WeakSet[Any] = field(default_factory=WeakSet)
+    fixed: set[str] = field(default_factory=set)
 
     def start(self, job: Job) -> None:
         """Start `job` and remember it until it ends."""

@@ -12,8 +12,10 @@ from qtpy.QtCore import QStandardPaths
 
 __all__ = [
     "BatchSettings",
+    "CorrectSettings",
     "SegmentSettings",
     "read_batch_settings",
+    "read_correct_settings",
     "read_settings",
     "write_settings",
 ]
@@ -67,8 +69,19 @@ class BatchSettings:
     workers: int = 0
 
 
-_Settings = TypeVar("_Settings", SegmentSettings, BatchSettings)
-_NAMES = {SegmentSettings: "segment", BatchSettings: "batch"}
+@dataclass(frozen=True, slots=True)
+class CorrectSettings:
+    """The fields of the dock U-Net: Correct that do not depend on the image."""
+
+    go_on: bool = True
+
+
+_Settings = TypeVar("_Settings", SegmentSettings, BatchSettings, CorrectSettings)
+_NAMES = {
+    SegmentSettings: "segment",
+    BatchSettings: "batch",
+    CorrectSettings: "correct",
+}
 
 
 def read_settings() -> SegmentSettings:
@@ -81,7 +94,12 @@ def read_batch_settings() -> BatchSettings:
     return _sound(BatchSettings, _stored())
 
 
-def write_settings(settings: SegmentSettings | BatchSettings) -> None:
+def read_correct_settings() -> CorrectSettings:
+    """Return what was remembered of U-Net: Correct, in the same way."""
+    return _sound(CorrectSettings, _stored())
+
+
+def write_settings(settings: SegmentSettings | BatchSettings | CorrectSettings) -> None:
     """Remember `settings`. A disk that is full or read-only is no reason to stop."""
     file = _file()
     part = file.with_name(file.name + ".part")
