@@ -35,18 +35,16 @@ from .stacking import filters_share
 from .standing import Standing, agrees
 from .unet import UNet
 
-__all__ = ["OBEYED", "Fit", "fit_head", "follow", "obey"]
+__all__ = ["FITTED", "OBEYED", "Fit", "agreement", "fit_head", "follow", "obey"]
 
 OBEYED = 0.95  # share of the reviewed pixels that a model has to be right about
+FITTED = 0.9  # of them, that an answer is right on by which a model can be judged
 
 _READING = 0.45  # of the time at most; the rest is for fitting
 _READING_ALL = 0.7  # where no stroke may be left out
 _FILTERS, _FINDING_OUT = 0.1, 0.35  # of the time, for what follows the first fit
 _HASTE = 0.1  # of the time that each fit has at least
 _FREE = Standing().head_trust
-_FITTED = (
-    0.9  # share of the reviewed pixels that a fit is right on by which one can judge
-)
 _OBEYING, _SOME = 200, 4000  # steps at most until strokes are followed; pixels in each
 _LOOK = 10  # steps between two looks at how many are
 _GOAL = 0.98  # of the pixels that are read
@@ -192,7 +190,7 @@ class _Work:
 
     def standing(self, agreement: float) -> Standing:
         """Return how far the model before is to be trusted, and filters beside it."""
-        if agrees(agreement) and self.right(self.net) >= _FITTED:
+        if agrees(agreement) and self.right(self.net) >= FITTED:
             return Standing(proven=True)
         share = filters_share(self.old, self.features, self.aim(_FREE))
         return Standing(filters=share)
@@ -216,19 +214,28 @@ class _Work:
         return _score(self.said(net), self.pixels)
 
     def agreement(self) -> float:
-        """Return the least Dice of a class between the answers before and now.
+        """Return how far what was said before agrees with what is said now."""
+        return agreement(self.was, self.said(self.net), self.pixels.target)
 
-        Of classes that were painted, of background, and of all others together.
-        """
-        pixels = self.pixels
-        elsewhere = pixels.target == IGNORE
-        was, now = (
-            logits.argmax(1)[elsewhere] for logits in (self.was, self.said(self.net))
-        )
-        pairs = [(was == 0, now == 0), (was > 0, now > 0)]
-        painted = torch.unique(pixels.target[~elsewhere]).tolist()
-        pairs += [(was == v, now == v) for v in painted if v not in (0, FOREGROUND)]
-        return min(_dice(a, b) for a, b in pairs)
+
+def agreement(was: Tensor, now: Tensor, target: Tensor) -> float:
+    """Return the least Dice of a class between two answers where nobody painted.
+
+    Of classes that were painted, of background, and of all others together.
+
+    Parameters
+    ----------
+    was, now
+        Logits (P, K).
+    target
+        (P,): what was painted.
+    """
+    elsewhere = target == IGNORE
+    a, b = was.argmax(1)[elsewhere], now.argmax(1)[elsewhere]
+    pairs = [(a == 0, b == 0), (a > 0, b > 0)]
+    painted = torch.unique(target[~elsewhere]).tolist()
+    pairs += [(a == v, b == v) for v in painted if v not in (0, FOREGROUND)]
+    return min(_dice(one, other) for one, other in pairs)
 
 
 def obey(
@@ -294,7 +301,7 @@ def follow(
     trust: float,
     steps: int,
     seconds: float,
-) -> float:
+) -> tuple[float, float]:
     """Fit a head to pixels that are read already, in few steps.
 
     Parameters
@@ -308,17 +315,20 @@ def follow(
 
     Returns
     -------
-    float
-        Which share of the reviewed pixels the head is right about then.
+    float, float
+        Which share of the reviewed pixels the head is right about then; and how far it
+        agrees with the teacher elsewhere.
     """
     head.requires_grad_(True)
     with torch.no_grad():
-        said = pixels.first + read(teacher, _standard(teacher, pixels))
-        before, features = said.softmax(1), _standard(head, pixels)
+        was = pixels.first + read(teacher, _standard(teacher, pixels))
+        before, features = was.softmax(1), _standard(head, pixels)
     kept = trust * evenly(before, pixels.target == IGNORE)
     aim = Aim(pixels.target, pixels.weight, pixels.first, before, kept)
     descend(head, features, aim, NEW, seconds, steps)
-    return _right(head, features, aim)
+    with torch.no_grad():
+        now = pixels.first + read(head, features)
+    return _score(now, pixels), agreement(was, now, pixels.target)
 
 
 def _standard(head: Hypercolumn, pixels: Pixels) -> Tensor:

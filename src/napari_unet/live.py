@@ -22,7 +22,7 @@ from .contest import copied
 from .corrections import IGNORE, Correction
 from .errors import OptionsError
 from .examples import Example, Piece, find_pieces, read_examples, said_in
-from .headfit import OBEYED, follow
+from .headfit import FITTED, OBEYED, follow
 from .hypercolumn import Hypercolumn
 from .images import Image
 from .inference import Engine, engine
@@ -33,7 +33,7 @@ from .pixels import Pixels, read_at, sample_level
 from .planetiles import PlaneTiles, plan_plane
 from .predict import output_kind
 from .readers import with_hypercolumn
-from .standing import Standing, standing
+from .standing import Standing, agrees, standing
 from .strips import Columns
 from .tiling import Box, Tile, cut, round_up
 
@@ -70,7 +70,9 @@ class LiveHead:
 
     def __init__(self, model: Model) -> None:
         torch.manual_seed(_SEED)
-        self.model, self.standing = model, standing(model.card) or Standing()
+        self.model = model
+        self._known = standing(model.card)  # None: the first fit finds it out
+        self.standing = self._known or Standing()
         self._student = with_hypercolumn(model.net)
         self.spec = self._student.spec
         self._base = copy.deepcopy(self._student.hypercolumn)
@@ -89,19 +91,32 @@ class LiveHead:
         """Fit to pixels, from where it stands."""
         torch.manual_seed(_SEED)  # the same strokes, the same head
         new, left = self._head is None, _SECONDS
-        if self._head is None:
-            self._head = copy.deepcopy(self._base).to(pixels.first.device)
-            if not bool(self._base.out.weight.any()):
-                spread = [c.std(0) for c in pixels.columns]
-                self._head.standardise([c.mean(0) for c in pixels.columns], spread)
         base = copy.deepcopy(self._base).to(pixels.first.device)
+        if self._head is None:
+            self._head = self._begun(base, pixels)
+            if self._known is None:
+                self.standing = self._found_out(base, pixels)
         trust = self.standing.head_trust
         for _ in range(1 if self.standing.proven else _ROUNDS):
             began, steps = time.perf_counter(), _STEPS if new else _MORE
-            good = follow(self._head, base, pixels, trust, steps, left)
+            good, _ = follow(self._head, base, pixels, trust, steps, left)
             left, new = left - (time.perf_counter() - began), False
             if good >= OBEYED or left <= 0:
                 return
+
+    def _begun(self, base: Hypercolumn, pixels: Pixels) -> Hypercolumn:
+        """Return a head that says what the model's does, and is not fitted yet."""
+        head = copy.deepcopy(base)
+        if not bool(base.out.weight.any()):
+            spread = [c.std(0) for c in pixels.columns]
+            head.standardise([c.mean(0) for c in pixels.columns], spread)
+        return head
+
+    def _found_out(self, base: Hypercolumn, pixels: Pixels) -> Standing:
+        """Return how far a model is trusted that has not learned yet, as a lesson."""
+        head, free = self._begun(base, pixels), Standing().head_trust
+        good, agreement = follow(head, base, pixels, free, _STEPS, _SECONDS)
+        return Standing(proven=agrees(agreement) and good >= FITTED)
 
     def head(self) -> Hypercolumn:
         """Return what the head is now, with as much of the model's as it keeps."""

@@ -83,7 +83,10 @@ class Standing:
         """
         if self.proven or not strokes:
             return 0.0
-        return _SHARE + (self.filters - _SHARE) * min(1.0, _HALF / strokes)
+        left = min(1.0, 2 * _HALF / (strokes + _HALF))
+        return _SHARE + (self.filters - _SHARE) * min(
+            1.0, 2 * _HALF / (strokes + _HALF)
+        )
 
 
 def agrees(agreement: float) -> bool:
