@@ -84,9 +84,7 @@ class Standing:
         if self.proven or not strokes:
             return 0.0
         left = min(1.0, 2 * _HALF / (strokes + _HALF))
-        return _SHARE + (self.filters - _SHARE) * min(
-            1.0, 2 * _HALF / (strokes + _HALF)
-        )
+        return _SHARE + (self.filters - _SHARE) * left
 
 
 def agrees(agreement: float) -> bool:
