@@ -241,8 +241,8 @@ def test_what_was_painted_is_obeyed_and_the_rest_stays() -> None:
     torch.manual_seed(0)
     careful = Standing(10**6, proven=True)
     fit = fit_head(model.model.net, examples, 0, careful)
-    before = share_right(replace(model.model, net=fit.answer), image, truth)
-    assert course.score(fit.answer, examples, 0) < 0.9
+    before = share_right(replace(model.model, net=fit.teacher), image, truth)
+    assert course.score(fit.teacher, examples, 0) < 0.9
     net = obey(fit, fit.net, examples, seed=0, seconds=60)
     assert course.score(net, examples, 0) >= 0.95
     assert share_right(replace(model.model, net=net), image, truth) > before - 0.1

@@ -61,6 +61,8 @@ class Fit:
         The net with its reader of all features.
     reader, share
         The reader of filters, which says what it says times `share`.
+    answer
+        The net with a reader that makes it follow what people said: see `obey`.
     standing
         How far the model before was trusted.
     agreement
@@ -75,6 +77,7 @@ class Fit:
     net: UNet
     reader: Hypercolumn
     share: float
+    answer: UNet
     standing: Standing
     agreement: float
     loss: float
@@ -82,13 +85,9 @@ class Fit:
     after: float
 
     @property
-    def answer(self) -> UNet:
-        """The net with both readers: a first answer."""
-        return self.beside(self.net)
-
-    def beside(self, net: UNet) -> UNet:
-        """Return a net with the reader of filters beside its own."""
-        return joined(net, self.reader, self.share)
+    def teacher(self) -> UNet:
+        """The net with both readers: what the whole net learns from."""
+        return joined(self.net, self.reader, self.share)
 
 
 def fit_head(
@@ -125,8 +124,11 @@ def fit_head(
     mean_weights(work.head, work.old, standing.kept)
     share = 0.0 if free else standing.mixed(sum(len(e.pieces) for e in examples))
     reader = work.fit_filters(share) if share else filter_reader(work.head)
-    fit = Fit(work.net, reader, share, standing, agreement, loss, work.right(before), 0)
-    return replace(fit, after=work.right(fit.answer))
+    was = work.right(before)
+    fit = Fit(work.net, reader, share, before, standing, agreement, loss, was, 0)
+    patch = _obedient(fit, work.head, work.features, work.pixels, work.left())
+    answer = joined(work.net, patch, share)
+    return replace(fit, answer=answer, after=work.right(answer))
 
 
 class _Work:
@@ -257,10 +259,19 @@ def obey(
     """
     began = time.perf_counter()
     pixels = read_pixels(net, examples, seed, seconds * _READING_ALL, every=True)
-    reader = widened(fit.reader, net.hypercolumn)
+    head, left = net.hypercolumn, seconds - (time.perf_counter() - began)
     with torch.no_grad():
-        features = _standard(net.hypercolumn, pixels)
-        first = pixels.first + (1 - fit.share) * read(net.hypercolumn, features)
+        features = _standard(head, pixels)
+    return joined(net, _obedient(fit, head, features, pixels, left), fit.share)
+
+
+def _obedient(
+    fit: Fit, head: Hypercolumn, features: Tensor, pixels: Pixels, seconds: float
+) -> Hypercolumn:
+    """Return a reader that makes a head follow what people said: see `obey`."""
+    began, reader = time.perf_counter(), widened(fit.reader, head)
+    with torch.no_grad():
+        first = pixels.first + (1 - fit.share) * read(head, features)
         before = (first + read(reader, features)).softmax(1)
     kept = fit.standing.net_trust * evenly(before, pixels.target == IGNORE)
     aim = Aim(pixels.target, pixels.weight, first, before, kept)
@@ -279,7 +290,7 @@ def obey(
         torch.autograd.backward(loss * (len(features) / _SOME))
         optimiser.step()
     _move_back(reader, old, features, aim)
-    return joined(net, reader, fit.share)
+    return reader
 
 
 def _move_back(
