@@ -173,7 +173,7 @@ class Sequel:
     def _settled(self) -> UNet:
         """Return the running mean of the weights, moved back as in the lesson."""
         net = copied(self.course.mean)
-        mean_weights(net, self.fit.net, self.fit.standing.kept)
+        mean_weights(net, self.fit.net, self.fit.standing.steadied)
         return net
 
     @torch.no_grad()

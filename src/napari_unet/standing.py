@@ -68,8 +68,13 @@ class Standing:
 
     @property
     def kept(self) -> float:
-        """Share of the weights that stays as it was."""
+        """Share of a head's weights that stays as it was in a first answer."""
         return (0.9 if self.proven else 0.4) * self.share
+
+    @property
+    def steadied(self) -> float:
+        """How far the whole net, when it has learned, moves back to a first answer."""
+        return 0.9 * self.share if self.proven else 0.5
 
     @property
     def rate(self) -> float:

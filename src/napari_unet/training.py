@@ -217,7 +217,7 @@ class _Lesson:
         nets = [first]
         if course.step:
             last = copied(course.mean)  # the course may go on
-            mean_weights(last, fit.net, trusted.kept)
+            mean_weights(last, fit.net, trusted.steadied)
             nets.insert(0, obey(fit, last, self.examples, self.seed, self._left()))
         now = 0.0
         for net in nets:
