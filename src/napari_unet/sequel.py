@@ -171,9 +171,9 @@ class Sequel:
         return better
 
     def _settled(self) -> UNet:
-        """Return the running mean of the weights, moved back as in the lesson."""
+        """Return the mean of the weights, moved back by less than in the lesson."""
         net = copied(self.course.mean)
-        mean_weights(net, self.fit.net, self.fit.standing.steadied)
+        mean_weights(net, self.fit.net, self.fit.standing.kept)
         return net
 
     @torch.no_grad()
