@@ -8,10 +8,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .corrections import FOREGROUND, IGNORE
 from .hypercolumn import Hypercolumn
-from .losses import distance, pixel_loss
+from .losses import distance, evenly, pixel_loss, right
+from .pixels import Pixels
 
-__all__ = ["AGAIN", "DECAY", "NEW", "Aim", "descend", "read"]
+__all__ = [
+    "AGAIN",
+    "NEW",
+    "Aim",
+    "agreement",
+    "descend",
+    "follow",
+    "read",
+    "score",
+    "standardised",
+]
 
 NEW, AGAIN = 1e-2, 3e-3  # learning rates: of a new head, and of one fitted before
 DECAY = 1e-3  # of weights
@@ -93,8 +105,80 @@ def read(head: Hypercolumn, features: Tensor, seen: Tensor | None = None) -> Ten
     return found
 
 
+def standardised(head: Hypercolumn, pixels: Pixels) -> Tensor:
+    """Return the standardised features (P, F) of all levels."""
+    levels = zip(pixels.columns, head.mean, head.gain, strict=True)
+    return torch.cat([(column - mean) * gain for column, mean, gain in levels], 1)
+
+
+def score(logits: Tensor, told: Pixels | Aim) -> float:
+    """Return on which share of the reviewed pixels logits (P, K) are right."""
+    return float((right(logits, told.target) * told.weight).sum())
+
+
+def agreement(was: Tensor, now: Tensor, target: Tensor) -> float:
+    """Return the least Dice of a class between two answers where nobody painted.
+
+    Of classes that were painted, of background, and of all others together.
+
+    Parameters
+    ----------
+    was, now
+        Logits (P, K).
+    target
+        (P,): what was painted.
+    """
+    elsewhere = target == IGNORE
+    a, b = was.argmax(1)[elsewhere], now.argmax(1)[elsewhere]
+    pairs = [(a == 0, b == 0), (a > 0, b > 0)]
+    painted = torch.unique(target[~elsewhere]).tolist()
+    pairs += [(a == v, b == v) for v in painted if v not in (0, FOREGROUND)]
+    return min(_dice(one, other) for one, other in pairs)
+
+
+def follow(
+    head: Hypercolumn,
+    teacher: Hypercolumn,
+    pixels: Pixels,
+    trust: float,
+    steps: int,
+    seconds: float,
+) -> tuple[float, float]:
+    """Fit a head to pixels that are read already, in few steps.
+
+    Parameters
+    ----------
+    teacher
+        Says, with the first head, what holds where nobody looked.
+    trust
+        How much that counts, next to 1 for what people said.
+    seconds
+        How long that may take, about: on a slow device a step is on fewer pixels.
+
+    Returns
+    -------
+    float, float
+        Which share of the reviewed pixels the head is right about then; and how far it
+        agrees with the teacher elsewhere.
+    """
+    head.requires_grad_(True)
+    with torch.no_grad():
+        was = pixels.first + read(teacher, standardised(teacher, pixels))
+        before, features = was.softmax(1), standardised(head, pixels)
+    kept = trust * evenly(before, pixels.target == IGNORE)
+    aim = Aim(pixels.target, pixels.weight, pixels.first, before, kept)
+    descend(head, features, aim, NEW, seconds, steps)
+    with torch.no_grad():
+        now = pixels.first + read(head, features)
+    return score(now, pixels), agreement(was, now, pixels.target)
+
+
 def _part(count: int, share: float, step: int) -> slice:
     """Return which of so many pixels a step is on: the next ones, or all."""
     size = max(1, round(share * count))
     start = step * size % (count - size + 1)
     return slice(start, start + size)
+
+
+def _dice(a: Tensor, b: Tensor) -> float:
+    return 2 * float((a & b).sum()) / max(1.0, float(a.sum() + b.sum()))

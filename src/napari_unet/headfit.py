@@ -17,11 +17,12 @@ import torch
 from torch import Tensor
 
 from .autocast import mean_weights
-from .corrections import FOREGROUND, IGNORE
+from .corrections import IGNORE
 from .examples import Example
-from .fitting import AGAIN, NEW, Aim, descend, read
+from .fitting import AGAIN, NEW, Aim, agreement, descend, read, score, standardised
 from .hypercolumn import Hypercolumn
-from .losses import evenly, right
+from .losses import evenly
+from .obeying import obedient
 from .pixels import Pixels, read_pixels
 from .readers import (
     apart,
@@ -35,7 +36,7 @@ from .stacking import filters_share
 from .standing import Standing, agrees
 from .unet import UNet
 
-__all__ = ["FITTED", "OBEYED", "Fit", "agreement", "fit_head", "follow", "obey"]
+__all__ = ["FITTED", "OBEYED", "Fit", "fit_head", "obey"]
 
 OBEYED = 0.95  # share of the reviewed pixels that a model has to be right about
 FITTED = 0.9  # of them, that an answer is right on by which a model can be judged
@@ -45,10 +46,6 @@ _READING_ALL = 0.7  # where no stroke may be left out
 _FILTERS, _FINDING_OUT = 0.1, 0.35  # of the time, for what follows the first fit
 _HASTE = 0.1  # of the time that each fit has at least
 _FREE = Standing().head_trust
-_OBEYING, _SOME = 200, 4000  # steps at most until strokes are followed; pixels in each
-_LOOK = 10  # steps between two looks at how many are
-_GOAL = 0.98  # of the pixels that are read
-_ENOUGH, _TENTHS = 0.96, 10  # of them, so that it is `OBEYED` of all; how finely
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +121,11 @@ def fit_head(
     mean_weights(work.head, work.old, standing.kept)
     share = 0.0 if free else standing.mixed(sum(len(e.pieces) for e in examples))
     reader = work.fit_filters(share) if share else filter_reader(work.head)
-    was = work.right(before)
-    fit = Fit(work.net, reader, share, before, standing, agreement, loss, was, 0)
-    patch = _obedient(fit, work.head, work.features, work.pixels, work.left())
+    was, now = work.right(before), work.right(work.net)
+    fit = Fit(work.net, reader, share, work.net, standing, agreement, loss, was, now)
+    if free:  # whole images are learned from, not obeyed
+        return fit
+    patch = _obedient(fit, work.net, work.features, work.pixels, work.left())
     answer = joined(work.net, patch, share)
     return replace(fit, answer=answer, after=work.right(answer))
 
@@ -163,7 +162,7 @@ class _Work:
                 columns = self.pixels.columns
                 spread = [c.mean(0) for c in columns], [c.std(0) for c in columns]
                 self.head.standardise(*spread)
-            self.features = _standard(self.head, self.pixels)
+            self.features = standardised(self.head, self.pixels)
             nearly_right = known is not None and known.proven
             self.was = self.said(self.net if nearly_right else before)
         self.old = copy.deepcopy(self.head)
@@ -213,31 +212,11 @@ class _Work:
 
     def right(self, net: UNet) -> float:
         """Return on which share of the reviewed pixels a net is right."""
-        return _score(self.said(net), self.pixels)
+        return score(self.said(net), self.pixels)
 
     def agreement(self) -> float:
         """Return how far what was said before agrees with what is said now."""
         return agreement(self.was, self.said(self.net), self.pixels.target)
-
-
-def agreement(was: Tensor, now: Tensor, target: Tensor) -> float:
-    """Return the least Dice of a class between two answers where nobody painted.
-
-    Of classes that were painted, of background, and of all others together.
-
-    Parameters
-    ----------
-    was, now
-        Logits (P, K).
-    target
-        (P,): what was painted.
-    """
-    elsewhere = target == IGNORE
-    a, b = was.argmax(1)[elsewhere], now.argmax(1)[elsewhere]
-    pairs = [(a == 0, b == 0), (a > 0, b > 0)]
-    painted = torch.unique(target[~elsewhere]).tolist()
-    pairs += [(a == v, b == v) for v in painted if v not in (0, FOREGROUND)]
-    return min(_dice(one, other) for one, other in pairs)
 
 
 def obey(
@@ -259,103 +238,18 @@ def obey(
     """
     began = time.perf_counter()
     pixels = read_pixels(net, examples, seed, seconds * _READING_ALL, every=True)
-    head, left = net.hypercolumn, seconds - (time.perf_counter() - began)
     with torch.no_grad():
-        features = _standard(head, pixels)
-    return joined(net, _obedient(fit, head, features, pixels, left), fit.share)
+        features = standardised(net.hypercolumn, pixels)
+    left = seconds - (time.perf_counter() - began)
+    return joined(net, _obedient(fit, net, features, pixels, left), fit.share)
 
 
 def _obedient(
-    fit: Fit, head: Hypercolumn, features: Tensor, pixels: Pixels, seconds: float
+    fit: Fit, net: UNet, features: Tensor, pixels: Pixels, seconds: float
 ) -> Hypercolumn:
-    """Return a reader that makes a head follow what people said: see `obey`."""
-    began, reader = time.perf_counter(), widened(fit.reader, head)
+    """Return a reader that makes a net with the fit's one beside it obey."""
+    head = net.hypercolumn
     with torch.no_grad():
         first = pixels.first + (1 - fit.share) * read(head, features)
-        before = (first + read(reader, features)).softmax(1)
-    kept = fit.standing.net_trust * evenly(before, pixels.target == IGNORE)
-    aim = Aim(pixels.target, pixels.weight, first, before, kept)
-    old = copy.deepcopy(reader)
-    optimiser = torch.optim.Adam(p for p in reader.parameters() if p.requires_grad)
-    for step in range(_OBEYING):
-        if step % _LOOK == 0:
-            late = time.perf_counter() - began > seconds
-            if late or _right(reader, features, aim) >= _GOAL:
-                break
-        for group in optimiser.param_groups:
-            group["lr"] = AGAIN * (0.5 + 0.5 * math.cos(math.pi * step / _OBEYING))
-        some = torch.randint(len(features), (_SOME,), device=features.device)
-        loss = aim.part(some).loss(read(reader, features[some]))
-        optimiser.zero_grad()
-        torch.autograd.backward(loss * (len(features) / _SOME))
-        optimiser.step()
-    _move_back(reader, old, features, aim)
-    return reader
-
-
-def _move_back(
-    reader: Hypercolumn, old: Hypercolumn, features: Tensor, aim: Aim
-) -> None:
-    """Move a reader back to what it was as far as strokes are still followed."""
-    new = copy.deepcopy(reader)
-    for tenths in range(_TENTHS + 1):
-        reader.load_state_dict(new.state_dict())
-        mean_weights(reader, old, 1 - tenths / _TENTHS)
-        if _right(reader, features, aim) >= _ENOUGH:
-            return
-
-
-def follow(
-    head: Hypercolumn,
-    teacher: Hypercolumn,
-    pixels: Pixels,
-    trust: float,
-    steps: int,
-    seconds: float,
-) -> tuple[float, float]:
-    """Fit a head to pixels that are read already, in few steps.
-
-    Parameters
-    ----------
-    teacher
-        Says, with the first head, what holds where nobody looked.
-    trust
-        How much that counts, next to 1 for what people said.
-    seconds
-        How long that may take, about: on a slow device a step is on fewer pixels.
-
-    Returns
-    -------
-    float, float
-        Which share of the reviewed pixels the head is right about then; and how far it
-        agrees with the teacher elsewhere.
-    """
-    head.requires_grad_(True)
-    with torch.no_grad():
-        was = pixels.first + read(teacher, _standard(teacher, pixels))
-        before, features = was.softmax(1), _standard(head, pixels)
-    kept = trust * evenly(before, pixels.target == IGNORE)
-    aim = Aim(pixels.target, pixels.weight, pixels.first, before, kept)
-    descend(head, features, aim, NEW, seconds, steps)
-    with torch.no_grad():
-        now = pixels.first + read(head, features)
-    return _score(now, pixels), agreement(was, now, pixels.target)
-
-
-def _standard(head: Hypercolumn, pixels: Pixels) -> Tensor:
-    """Return the standardised features (P, F) of all levels."""
-    levels = zip(pixels.columns, head.mean, head.gain, strict=True)
-    return torch.cat([(column - mean) * gain for column, mean, gain in levels], 1)
-
-
-@torch.no_grad()
-def _right(reader: Hypercolumn, features: Tensor, aim: Aim) -> float:
-    return _score(aim.first + read(reader, features), aim)
-
-
-def _score(logits: Tensor, told: Pixels | Aim) -> float:
-    return float((right(logits, told.target) * told.weight).sum())
-
-
-def _dice(a: Tensor, b: Tensor) -> float:
-    return 2 * float((a & b).sum()) / max(1.0, float(a.sum() + b.sum()))
+    reader, trust = widened(fit.reader, head), fit.standing.net_trust
+    return obedient(reader, features, pixels, first, trust, seconds)

@@ -22,7 +22,8 @@ from .contest import copied
 from .corrections import IGNORE, Correction
 from .errors import OptionsError
 from .examples import Example, Piece, find_pieces, read_examples, said_in
-from .headfit import FITTED, OBEYED, follow
+from .fitting import follow
+from .headfit import FITTED, OBEYED
 from .hypercolumn import Hypercolumn
 from .images import Image
 from .inference import Engine, engine
