@@ -56,6 +56,12 @@ def said(window):
     return window.correct.form.quiet.line.text()
 
 
+def learn(window):
+    """Let learning go on until no better model is on its way into its place."""
+    jobs = session_of(window.viewer).jobs
+    window.until(lambda: "more steps" in said(window) and not jobs)
+
+
 def going(window):
     return window.correct.afterwards.going
 
@@ -102,7 +108,7 @@ def test_better_model_takes_the_place_of_the_one_that_improve_made(window):
 
 def test_nothing_waits_for_it_and_stop_ends_it(window, endless):
     improve(window)
-    window.until(lambda: "more steps" in said(window))
+    learn(window)
     for text in ("Improve", "Undo improvement", "Next uncertain", "This view is right"):
         assert window.button(text).isEnabled(), text
     assert window.layer.editable
@@ -162,7 +168,7 @@ def test_improve_goes_on_from_where_it_is(window, endless):
 def test_it_ends_with_what_it_is_about(window, endless, what):
     window.underlay()
     improve(window)
-    window.until(lambda: "more steps" in said(window))
+    learn(window)
     quiet = window.correct.form.quiet
     if what == "undo":
         window.do("Undo improvement")
@@ -187,7 +193,7 @@ def test_it_ends_with_what_it_is_about(window, endless, what):
 
 def test_it_rests_while_something_else_runs(window, endless):
     improve(window)
-    window.until(lambda: "more steps" in said(window))
+    learn(window)
     job = window.correct.afterwards._round.job
     window.click("Segment", window.segment)
     assert job.paused
@@ -201,11 +207,11 @@ def test_it_rests_while_something_else_runs(window, endless):
 
 def test_model_stays_as_it_is_once_a_batch_works_with_it(hand, window, endless, images):
     improve(window)
-    window.until(lambda: "more steps" in said(window))
-    before = kept(window)
     hand.add(images)
     assert hand.dock.form.model.name() == "v1"
+    learn(window)
     hand.start()
+    before = kept(window)
     assert "U-Net: Batch works with it" in said(window)
     window.until(lambda: not threads())
     assert kept(window) == before

@@ -279,13 +279,14 @@ class Afterwards(QObject):
             round_.before,
             found.steps,
             round_.sequel.strokes,
+            self._session.fixed,
         )
         self._renewing = round_
         self._renewal.start(better, result)
 
-    def _on_renewed(self, renewed: Renewed) -> None:
+    def _on_renewed(self, renewed: Renewed | None) -> None:
         round_ = self._renewing
-        if round_ is None:
+        if round_ is None or renewed is None:
             return
         new = not round_.name
         round_.name, round_.model = renewed.name, renewed.path

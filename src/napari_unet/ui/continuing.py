@@ -5,7 +5,7 @@ a model is put into the project, and the view is segmented with it.
 """
 
 import datetime as dt
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,9 @@ class Better:
         How many more there were than in the lesson.
     strokes
         That it learned from.
+    fixed
+        Files of models that stay as they are, as known at any moment: a batch may have
+        begun since.
     """
 
     project: Project
@@ -52,6 +55,7 @@ class Better:
     before: float
     steps: int
     strokes: int
+    fixed: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +75,15 @@ def continuing(sequel: "Sequel") -> "Generator[Further, None, Further]":
     return (yield from go_on(sequel))
 
 
-def renewing(better: Better) -> Generator[Step | Outcome, None, Renewed]:
-    """Put a better model in its place, and segment the view with it."""
+def renewing(better: Better) -> Generator[Step | Outcome, None, Renewed | None]:
+    """Put a better model in its place, and segment the view with it.
+
+    None: the model there is to stay as it is.
+    """
     project, models = better.project, better.view.models
     if better.name:
+        if better.view.model in better.fixed:
+            return None
         old = load_model(str(project.model_file(better.name)), models)
         path = renew(project, _named(better, better.name, old.card), better.right)
         name = better.name
