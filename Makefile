@@ -18,7 +18,7 @@ demo: setup ## Open the sample image in napari and segment it
 	@$(BIN)/napari-unet demo
 
 test: setup ## Run all tests
-	@$(BIN)/python -m pytest $(PYTEST)
+	@$(BIN)/python -m pytest --numprocesses=logical --dist=loadfile $(PYTEST)
 
 lint: ## Check style, types, import directions, spelling and the manifest
 	@PYTHON='$(PYTHON)' tools/setup.sh pyqt6,dev

@@ -255,12 +255,13 @@ def test_label_that_is_no_class_is_told_once(window):
     assert (window.target() == 1).any()
 
 
-def test_painting_while_training_is_kept(window):
+def test_painting_while_training_is_kept(window, monkeypatch):
+    monkeypatch.setattr(training, "_STEPS", 10**6)  # it takes all of its time
     window.file(two_kinds()[0])
     window.segmented()
     window.paint(500, (14, 11), (14, 17))
     window.erase((2, 4), (2, 40))
-    window.correct.form.seconds.setValue(3)
+    window.correct.form.seconds.setValue(8)
     window.click("Improve")
     form = window.correct.form
     window.until(lambda: "%" in form.progress.bar.format())  # it learns
