@@ -193,7 +193,8 @@ class _Work:
         """Return how far the model before is to be trusted, and filters beside it."""
         if agrees(agreement) and self.right(self.net) >= FITTED:
             return Standing(proven=True)
-        share = filters_share(self.old, self.features, self.aim(_FREE))
+        seconds = self.left(2 * _FILTERS)
+        share = filters_share(self.old, self.features, self.aim(_FREE), seconds)
         return Standing(filters=share)
 
     def aim(self, trust: float) -> Aim:

@@ -6,6 +6,7 @@ doi:10.1016/S0893-6080(05)80023-1).
 """
 
 import copy
+import math
 
 import torch
 from torch import Tensor
@@ -24,7 +25,9 @@ _SHARES = 0.0, 0.25, 0.5, 0.75, 0.9
 _WORST = 4.0  # the loss of a pixel at most: one stroke must not decide alone
 
 
-def filters_share(head: Hypercolumn, features: Tensor, aim: Aim) -> float:
+def filters_share(
+    head: Hypercolumn, features: Tensor, aim: Aim, seconds: float = math.inf
+) -> float:
     """Return the best share of a reader of filters, 0 to 0.9.
 
     Parameters
@@ -33,17 +36,20 @@ def filters_share(head: Hypercolumn, features: Tensor, aim: Aim) -> float:
         What reads all features, not fitted yet; it is not changed.
     features, aim
         As for `fitting.descend`.
+    seconds
+        How long that may take, about.
     """
     painted = torch.nonzero(aim.target != IGNORE)[:, 0]
     some = painted[torch.randperm(len(painted))[:_MOST]]
     features, aim = features[some], aim.part(some)
     filters, parts = filters_of(head, features), _parts(aim)
+    each = seconds / (2 * _PARTS)
     ours, theirs = torch.zeros_like(aim.first), torch.zeros_like(aim.first)
     for part in range(_PARTS):
         out = parts == part
         if bool(out.any()) and not bool(out.all()):
-            ours[out] = _foretold(copy.deepcopy(head), features, aim, out)
-            theirs[out] = _foretold(filter_reader(head), filters, aim, out)
+            ours[out] = _foretold(copy.deepcopy(head), features, aim, out, each)
+            theirs[out] = _foretold(filter_reader(head), filters, aim, out, each)
     losses = [_loss(aim, (1 - s) * ours + s * theirs) for s in _SHARES]
     return _SHARES[losses.index(min(losses))]
 
@@ -59,9 +65,11 @@ def _parts(aim: Aim) -> Tensor:
     return stroke % _PARTS
 
 
-def _foretold(head: Hypercolumn, features: Tensor, aim: Aim, out: Tensor) -> Tensor:
+def _foretold(
+    head: Hypercolumn, features: Tensor, aim: Aim, out: Tensor, seconds: float
+) -> Tensor:
     """Fit `head` to all pixels but those left out; return its logits of these."""
-    descend(head, features[~out], aim.part(~out), NEW, steps=_STEPS)
+    descend(head, features[~out], aim.part(~out), NEW, seconds, _STEPS)
     with torch.no_grad():
         return read(head, features[out])
 
