@@ -54,7 +54,14 @@ def run(sequel: Sequel) -> list[Further]:
     return [*verb, verb.result]
 
 
-def test_goes_on_to_better_models_and_ends_by_itself() -> None:
+@pytest.fixture
+def longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let there be so many looks that some of them find something better."""
+    monkeypatch.setattr(module, "_AS_LONG", 15)
+    monkeypatch.setattr(module, "_PATIENCE", 8)
+
+
+def test_goes_on_to_better_models_and_ends_by_itself(longer) -> None:
     trained = lesson(small_model(), corrections())
     sequel = sequel_of(trained)
     sequel.begin()
@@ -63,7 +70,7 @@ def test_goes_on_to_better_models_and_ends_by_itself() -> None:
     better = [f for f in found if f.model is not None]
     assert better
     assert sequel.loss < loss
-    assert all(f.right >= trained.score_after for f in better)
+    assert all(f.right >= sequel.floor for f in better)
     assert [f.over for f in found] == [False] * (len(found) - 1) + [True]
     assert found[-1].steps <= module._AS_LONG * sequel.usual
     assert run(sequel) == found[-1:]  # called again, it has ended
@@ -98,7 +105,7 @@ def test_no_model_replaces_a_better_one(why, monkeypatch) -> None:
     assert sequel.contest.champion.checksum() == before
 
 
-def test_models_that_were_given_away_are_never_changed() -> None:
+def test_models_that_were_given_away_are_never_changed(longer) -> None:
     model = small_model()
     start = model.checksum()
     trained = lesson(model, corrections())
