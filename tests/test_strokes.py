@@ -121,7 +121,9 @@ def test_older_payloads_are_understood() -> None:
     assert change.before.tolist() == [[1, 4, 4], [4, 4, 2]]
 
 
-@pytest.mark.parametrize("payload", [[object()], [(1, 2)], 3], ids=str)
+@pytest.mark.parametrize(
+    "payload", [[object()], [(1, 2)], 3], ids=["object", "pair", "number"]
+)
 def test_unknown_payloads_are_no_silent_loss(payload) -> None:
     with pytest.raises((TypeError, ValueError, AttributeError)):
         changes(payload, np.zeros((4, 4)))
