@@ -2,7 +2,10 @@
 
 import itertools
 import json
+import re
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -260,7 +263,9 @@ def test_place_that_takes_no_file_is_refused_before_anything_is_read(folder) -> 
         train(folder / "taken.safetensors", project="nowhere", overwrite=True)
 
 
-def test_training_that_was_interrupted_goes_on(folder, small, monkeypatch) -> None:
+@pytest.fixture
+def long(folder, small, monkeypatch):
+    """Return what trains without a time limit, to its end, in a few steps."""
     monkeypatch.setattr(training, "_CHECK", 2)
     monkeypatch.setattr(course, "_PATIENCE", 2)
     monkeypatch.setattr(course, "_CUTS", 2)
@@ -270,16 +275,24 @@ def test_training_that_was_interrupted_goes_on(folder, small, monkeypatch) -> No
         tifffile.imwrite(folder / "labels" / f"{name}.tif", truth)
 
     def learn(name, report=lambda doing, fraction: None):
-        train(
+        return train(
             folder / f"{name}.safetensors",
             images=folder / "images",
             labels=folder / "labels",
             model=str(small),
             options=TrainOptions(seconds=None, device="cpu"),
             report=report,
+            overwrite=True,
         )
-        return load(folder / f"{name}.safetensors").checksum()
 
+    return learn
+
+
+def checksum(folder, name):
+    return load(folder / f"{name}.safetensors").checksum()
+
+
+def test_training_that_was_interrupted_goes_on(folder, long) -> None:
     steps = itertools.count()
 
     def interrupt(doing, fraction):
@@ -287,13 +300,33 @@ def test_training_that_was_interrupted_goes_on(folder, small, monkeypatch) -> No
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        learn("broken", interrupt)
+        long("broken", interrupt)
     assert (folder / "broken.safetensors.training").exists()
-    counted = []
-    assert learn("broken", lambda *told: counted.append(told)) == learn("whole")
-    whole = []
-    learn("again", lambda *told: whole.append(told))
+    counted, whole = [], []
+    long("broken", lambda *told: counted.append(told))
+    long("whole", lambda *told: whole.append(told))
+    assert checksum(folder, "broken") == checksum(folder, "whole")
     assert len(counted) == len(whole) - 4
+    assert not list(folder.glob("*.training"))
+
+
+def test_training_whose_model_cannot_be_saved_is_not_lost(folder, long) -> None:
+    long("whole")
+    target = folder / "late.safetensors"
+
+    def block(doing, fraction):
+        (target / "full").mkdir(parents=True, exist_ok=True)  # nothing replaces that
+
+    with pytest.raises(OutputError, match="could not be saved") as failed:
+        long("late", block)
+    kept = Path(re.search("kept as '(.*?)'", str(failed.value))[1])
+    assert load(kept).checksum() == checksum(folder, "whole")
+    shutil.rmtree(kept.parent)
+    shutil.rmtree(target)
+    steps = []
+    long("late", lambda *told: steps.append(told))
+    assert len(steps) == 1  # nothing was left to be learned: it was only judged
+    assert checksum(folder, "late") == checksum(folder, "whole")
     assert not list(folder.glob("*.training"))
 
 

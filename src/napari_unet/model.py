@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .errors import ModelError, OptionsError, OutputError
 from .heap import take_huge_pages
+from .safefile import write_whole
 from .scaling import Scaling
 from .unet import BOUNDARY, UNet, UNetSpec
 
@@ -132,7 +133,7 @@ def load(source: str | os.PathLike[str]) -> Model:
 def save(model: Model, path: str | os.PathLike[str]) -> None:
     """Write `model` to a .safetensors file, weights in half precision.
 
-    The file appears under its name only when it is complete.
+    The file appears under its name only when it is complete and on the disk.
 
     Raises
     ------
@@ -150,15 +151,12 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
         name: tensor.half() if tensor.is_floating_point() else tensor
         for name, tensor in model.net.state_dict().items()
     }
-    part = target.with_name(target.name + ".part")
-    try:
-        part.write_bytes(safetensors.torch.save(state, {_KEY: json.dumps(about)}))
-        os.replace(part, target)
-    except (safetensors.SafetensorError, OSError) as error:
-        part.unlink(missing_ok=True)
+    if not target.parent.is_dir():
         raise OutputError(
-            f"The model cannot be written to {target}: {error}."
-        ) from error
+            f"The model cannot be written to {target}: there is no folder "
+            f"{target.parent}. Make it first, or choose another."
+        )
+    write_whole(target, safetensors.torch.save(state, {_KEY: json.dumps(about)}))
 
 
 def best_device(name: str = "auto") -> tuple[torch.device, str]:

@@ -85,8 +85,9 @@ def fine_tune(
         All there are, old ones too: what is not repeated is forgotten.
     resume
         A file in which long training keeps where it stands, to go on after it was
-        broken off; it is removed at the end. What another model, other corrections or
-        other options left there is not used. None: nothing is kept.
+        broken off. Whoever saves the model removes it then, not before. What another
+        model, other corrections or other options left there is not used. None: nothing
+        is kept.
     before
         Where the lesson before stands by now; taken up if `model` came of it.
 
@@ -299,8 +300,6 @@ class _Lesson:
                 pace.look(better=new)
                 self._remember(course, pace)
             yield self.contest.event(pace.fraction, loss, new=new)
-        if self.resume:
-            self.resume.unlink(missing_ok=True)
 
     def _judge(self, net: UNet) -> bool:
         """Promote a net that is better on what was held out; return whether it is."""
