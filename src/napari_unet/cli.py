@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _cancelled()
     except StoppedError as stop:
-        typer.echo(str(stop), err=True)
+        console.say(str(stop), err=True)
         return _CANCELLED
     except UNetError as error:
         return _failed(str(error))
@@ -69,18 +69,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _failed(sentence: str) -> int:
-    typer.echo("Error: " + " ".join(sentence.splitlines()), err=True)
+    console.say("Error: " + " ".join(sentence.splitlines()), err=True)
     return 2
 
 
 def _cancelled() -> int:
-    typer.echo("Cancelled; no result was written.", err=True)
+    console.say("Cancelled; no result was written.", err=True)
     return _CANCELLED
 
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"napari-unet {__version__}")
+        console.say(f"napari-unet {__version__}")
         raise typer.Exit
 
 
@@ -147,7 +147,7 @@ def segment(
             overwrite=overwrite,
             report=report,
         )
-    typer.echo(
+    console.say(
         console.result_json(result, out)
         if as_json
         else console.result_text(result, image)
@@ -260,7 +260,7 @@ def train(
             report=report,
         )
     said = console.lesson_json if as_json else console.lesson_text
-    typer.echo(said(lesson, out))
+    console.say(said(lesson, out))
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -309,7 +309,7 @@ def info(
     if model is None:
         names = shipped()
         text = json.dumps({"models": names}) if as_json else "\n".join(names)
-        typer.echo(text or "No model comes with this build.")
+        console.say(text or "No model comes with this build.")
         return
     from . import summary
 
@@ -319,9 +319,9 @@ def info(
     if as_json:
         if rows:
             about["shapes"] = console.shapes_json(rows)
-        typer.echo(json.dumps(about))
+        console.say(json.dumps(about))
         return
-    typer.echo(console.describe(about))
+    console.say(console.describe(about))
     if rows:
         console.show_shapes(rows)
 
@@ -339,7 +339,7 @@ def demo(
     _quiet()
     figures = run(headless)
     if figures is not None:
-        typer.echo(json.dumps(figures))
+        console.say(json.dumps(figures))
 
 
 if __name__ == "__main__":

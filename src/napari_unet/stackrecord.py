@@ -4,7 +4,6 @@ Knows the names of all files beside a result, and whether a run that is found th
 the same job, so that it can be gone on with.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -13,18 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
-from .errors import ImageError
+from .fingerprints import fingerprint
 from .images import Image
 from .inference import Engine
 from .options import BatchOptions
 from .scaling import Intensities
 
-__all__ = ["TABLES", "Places", "differences", "fingerprint", "header"]
+__all__ = ["TABLES", "Places", "differences", "header"]
 
 TABLES = (".csv", ".parquet")
 
 _FORMAT = 1
-_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 _FREE = ("memory", "device", "precision")  # options that do not change a result
 _NAMES = {
     "format": "the version of the record",
@@ -116,30 +114,6 @@ class Places:
         """Remove all that was begun, but not the result."""
         shutil.rmtree(self.work, ignore_errors=True)
         self.ledger.unlink(missing_ok=True)
-
-
-def fingerprint(path: Path) -> dict[str, Any]:
-    """Return what tells whether a file, or the description of a Zarr, was changed.
-
-    Raises
-    ------
-    ImageError
-        If it is not there any more.
-    """
-    try:
-        if not path.is_dir():
-            stat = path.stat()
-            return {"bytes": stat.st_size, "changed": stat.st_mtime_ns}
-        digest = hashlib.sha256()
-        for mark in sorted(m for n in _MARKS for m in (path / n, *path.glob(f"*/{n}"))):
-            if mark.is_file() and mark.parent.name != "labels":  # may be ours
-                digest.update(str(mark.relative_to(path)).encode() + mark.read_bytes())
-        return {"description": digest.hexdigest()}
-    except OSError as error:
-        raise ImageError(
-            f"{path.name} is not there any more ({error.strerror or error}). Put it "
-            "back; the same command goes on from what is finished."
-        ) from error
 
 
 def header(
