@@ -10,8 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from napari_unet import course, training
+from napari_unet.checkpoint import read_checkpoint
 from napari_unet.cli import main
 from napari_unet.corrections import FOREGROUND, IGNORE, Correction
 from napari_unet.errors import CorrectionError, OptionsError, OutputError
@@ -308,6 +312,45 @@ def test_training_that_was_interrupted_goes_on(folder, long) -> None:
     assert checksum(folder, "broken") == checksum(folder, "whole")
     assert len(counted) == len(whole) - 4
     assert not list(folder.glob("*.training"))
+
+
+def test_damaged_training_is_set_aside_told_and_begun_anew(folder, long) -> None:
+    steps = itertools.count()
+
+    def interrupt(doing, fraction):
+        if next(steps) == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        long("broken", interrupt)
+    kept = folder / "broken.safetensors.training"
+    with safe_open(kept, framework="pt") as file:
+        about = file.metadata()
+    state = load_file(kept)
+    state["net.0"] = state["net.0"][:1]
+    save_file(state, kept, about)
+    damaged = kept.read_bytes()
+    (said,) = long("broken").notes
+    assert "broken.safetensors.training is damaged" in said
+    assert "It was begun anew." in said
+    assert kept.with_name(kept.name + ".damaged").read_bytes() == damaged
+    assert not kept.exists()
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        *("", "[", "3", "{}", "[" * 100_000, '{"task": "x", "numbers": 3}'),
+        '{"task": "x", "numbers": {"step": "1"}}',
+        '{"task": "x", "numbers": {"step": 1e400}}',
+    ],
+    ids=["empty", "open", "number", "nothing", "deep", "no numbers", "text", "endless"],
+)
+def test_header_of_training_that_makes_no_sense_is_damage(tmp_path, about) -> None:
+    path = tmp_path / "x.training"
+    save_file({"a": torch.zeros(1)}, path, {"napari-unet training": about})
+    with pytest.raises(ValueError, match=r"no state of training|numbers"):
+        read_checkpoint(path, "x")
 
 
 def test_training_whose_model_cannot_be_saved_is_not_lost(folder, long) -> None:

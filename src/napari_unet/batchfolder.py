@@ -17,7 +17,7 @@ from typing import Any
 from .batch import plan_stack_file, run_stack
 from .batchmodel import BatchModel
 from .cluster import connected, worker_peaks
-from .errors import OutputError, UNetError
+from .errors import OutputError, UNetError, sentence
 from .events import BatchReport, StackProgress, StackReport
 from .heap import peak_memory, return_freed
 from .inputfiles import find_inputs, name_outputs
@@ -136,12 +136,8 @@ def _one(
 
 
 def _sentence(error: Exception) -> str:
-    if isinstance(error, UNetError):
-        return plain(" ".join(str(error).split()))
-    return plain(
-        f"Something unexpected went wrong ({type(error).__name__}: {error}). Please "
-        "report it."
-    )
+    told = isinstance(error, UNetError | OSError)
+    return plain(sentence(error) + ("" if told else " Please report it."))
 
 
 class _Report:

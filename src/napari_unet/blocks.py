@@ -143,6 +143,10 @@ class Blocks:
             if self._dirty.get(place) is change:  # and no newer one
                 del self._dirty[place], self._painted[place]
 
+    def leave_out(self, place: Place) -> None:
+        """Do as if there were no file of a place; it stays where it is."""
+        self._mark(place, stored=False)
+
     def stored(self, place: Place) -> Block | None:
         """Return what is on the disk; None if nothing is, or it is damaged.
 
@@ -158,7 +162,7 @@ class Blocks:
             return read_block(path)
         except FileNotFoundError:  # somebody else removed it
             self._mark(place, stored=False)
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except ValueError as error:
             self.notes.append(set_aside(path, error))
             self._mark(place, stored=False)
         return None

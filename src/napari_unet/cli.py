@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 
 from . import __version__, console, flags
-from .errors import OptionsError, StoppedError, UNetError
+from .errors import OptionsError, StoppedError, UNetError, sentence
 from .options import BatchOptions, SegmentOptions, TrainOptions, parse_memory
 
 __all__ = ["app", "main"]
@@ -57,19 +57,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.say(str(stop), err=True)
         return _CANCELLED
     except UNetError as error:
-        return _failed(str(error))
+        return _failed(sentence(error))
     except Exception as error:  # noqa: BLE001 - the border: anything foreign
         if os.environ.get(_TRACEBACK) == "1":
             traceback.print_exc()
-        return _failed(
-            f"Something unexpected went wrong ({type(error).__name__}: {error}). "
-            f"Please report it, with what {_TRACEBACK}=1 shows."
-        )
+        report = f" Please report it, with what {_TRACEBACK}=1 shows."
+        told = isinstance(error, OSError) and error.filename
+        return _failed(sentence(error) + ("" if told else report))
     return 0
 
 
-def _failed(sentence: str) -> int:
-    console.say("Error: " + " ".join(sentence.splitlines()), err=True)
+def _failed(text: str) -> int:
+    console.say("Error: " + " ".join(text.splitlines()), err=True)
     return 2
 
 

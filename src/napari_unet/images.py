@@ -24,6 +24,7 @@ from .sampling import sample_planes, sample_windows
 
 __all__ = ["ArrayLike", "Image", "open_image"]
 
+_MOST = 2**60  # pixels
 _COLOURS = (3, 4)  # RGB, RGBA
 
 
@@ -88,6 +89,11 @@ class Image:
             raise ImageError(
                 f"{self.title} has an axis of length 0 (shape {shape}): there is "
                 "nothing to see in it."
+            )
+        if math.prod(shape) > _MOST:
+            raise ImageError(
+                f"{self.title} has shape {shape}: more than any disk holds. Its "
+                "description is damaged; copy or export it again."
             )
         if self.dtype.kind not in "buif":
             raise ImageError(

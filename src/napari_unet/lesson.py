@@ -122,7 +122,7 @@ def train(
     _keep(replace(trained.model, card=card, name=out.stem), out)
     if options.seconds is None:
         kept.unlink(missing_ok=True)  # only now: it is what the model can be had from
-    return Lesson(trained, found.notes)
+    return Lesson(trained, (*found.notes, *trained.notes))
 
 
 def _keep(model: Model, out: Path) -> None:

@@ -24,7 +24,6 @@ from .errors import CorrectionError, OutputError
 from .imagerecord import ImageRecord, check_shape, now, same_image, slug, unique
 from .images import Image
 from .projectfile import (
-    DAMAGE,
     INDEX,
     Index,
     ModelRecord,
@@ -84,7 +83,7 @@ class Project:
             project._saved = project.index
         except FileNotFoundError:
             project = cls._rebuild(place, notes)
-        except DAMAGE as error:
+        except ValueError as error:
             notes.append(set_aside(file, error))
             project = cls._rebuild(place, notes)
             notes.append("It was made again from the corrections and models there are.")
@@ -333,7 +332,7 @@ class Project:
         """Return the index with what another program saved since this one did."""
         try:
             theirs = read_index(self.folder / INDEX)
-        except (FileNotFoundError, *DAMAGE):
+        except (FileNotFoundError, ValueError):
             return index
         except CorrectionError as error:
             raise OutputError(str(error)) from error

@@ -12,17 +12,25 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
+from .errors import OutputError
 from .fingerprints import fingerprint
 from .images import Image
 from .inference import Engine
+from .ledger import read_ledger
 from .options import BatchOptions
+from .safefile import set_aside
 from .scaling import Intensities
 
-__all__ = ["TABLES", "Places", "differences", "header"]
+__all__ = ["TABLES", "Places", "differences", "header", "read_record"]
 
 TABLES = (".csv", ".parquet")
 
+Entry = dict[str, Any]
+
 _FORMAT = 1
+_LINES = "tile", "plane", "objects", "linked"  # keys of numbers
+_ENDS = "publish", "done"  # keys of numbers, or of None
+_MOST = 2**53
 _FREE = ("memory", "device", "precision")  # options that do not change a result
 _NAMES = {
     "format": "the version of the record",
@@ -114,6 +122,53 @@ class Places:
         """Remove all that was begun, but not the result."""
         shutil.rmtree(self.work, ignore_errors=True)
         self.ledger.unlink(missing_ok=True)
+
+
+def read_record(places: Places, *, keep: bool = False) -> tuple[list[Entry], list[str]]:
+    """Return what stands in the ledger of a result, and what is to be said about it.
+
+    One that makes no sense is set aside, or only left out if the files are to `keep`
+    their places.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be read, or a newer version wrote it.
+    """
+    entries = read_ledger(places.ledger)
+    try:
+        if entries and entries[0]["format"] > _FORMAT:
+            raise OutputError(
+                f"'{places.target}' was begun by a newer version of napari-unet. "
+                "Update it, or choose another output folder."
+            )
+        _check(entries)
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        said = [] if keep else [set_aside(places.ledger, error)]
+        return [], said
+    return entries, []
+
+
+def _check(entries: list[Entry]) -> None:
+    """Raise unless the lines of a ledger are of the kinds that are written there."""
+    for first in entries[:1]:
+        (height, width), window = first["tile"]
+        device, precision = first["engine"]
+        named = isinstance(device, str) and isinstance(precision, str)
+        if not named or not {*_NAMES} <= {*first}:
+            raise ValueError("it does not begin as a record does")
+        _check_numbers(1, height, width, window)
+    for entry in entries[1:]:
+        _check_numbers(0, *(entry[key] for key in _LINES if key in entry))
+        _check_numbers(0, *(entry[k] for k in _ENDS if entry.get(k) is not None))
+        if "plane" in entry and "objects" not in entry:
+            raise ValueError("a plane without a number of objects")
+
+
+def _check_numbers(least: int, *numbers: Any) -> None:
+    for number in numbers:
+        if type(number) is not int or not least <= number < _MOST:
+            raise ValueError(f"{number!r:.40} is no number that stands there")
 
 
 def header(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .autocast import mean_weights
 from .checkpoint import read_checkpoint, task, write_checkpoint
@@ -26,6 +27,7 @@ from .headfit import OBEYED, Fit, fit_head, obey
 from .heldout import Place, mean_dice, places, set_apart
 from .model import Model, best_device
 from .options import TrainOptions
+from .safefile import set_aside
 from .sequel import Sequel
 from .standing import Standing, agrees, noted, standing
 from .unet import UNet
@@ -163,7 +165,7 @@ class _Lesson:
     ) -> None:
         self.contest = Contest(model)
         self.model, self.corrections, self.options = model, corrections, options
-        self.resume = resume
+        self.resume, self.notes = resume, tuple[str, ...]()
         self.spare = (1 - _LEARNING) * (options.seconds or 0)  # seconds to judge in
         self.examples = read_examples(model, corrections, options.channel)
         pieces = [piece for e in self.examples for piece in e.pieces]
@@ -281,7 +283,7 @@ class _Lesson:
                 yield contest.event(fraction, loss, new=new)
         rule = _HELD if self.held else _KNOWN
         said = rule.format(now=contest.best, was=contest.before)
-        return contest.end(said, self.measure)
+        return replace(contest.end(said, self.measure), notes=self.notes)
 
     @property
     def check(self) -> int:
@@ -319,19 +321,30 @@ class _Lesson:
         write_checkpoint(self.resume, self._task(), numbers, state)
 
     def _recall(self, course: Course) -> Pace | None:
-        found = self.resume and read_checkpoint(self.resume, self._task())
-        if not found:
+        """Go on where it was broken off; what is damaged is set aside, and told."""
+        if self.resume is None:
             return None
-        numbers, state = found
+        try:
+            found = read_checkpoint(self.resume, self._task())
+            return None if found is None else self._restore(course, *found)
+        except (ValueError, KeyError, RuntimeError) as error:  # tensors that do not fit
+            self.notes = (f"{set_aside(self.resume, error)} It was begun anew.",)
+            return None
+
+    def _restore(
+        self, course: Course, numbers: dict[str, int], state: dict[str, Tensor]
+    ) -> Pace:
+        pace = Pace(self.rate, numbers["stale"], numbers["cuts"])
         best = {k.removeprefix("best/"): t for k, t in state.items() if "/" in k}
+        net = copied(course.mean)
+        if best:
+            net.load_state_dict(best)
         course.restore(
             {k: t for k, t in state.items() if "/" not in k}, numbers["step"]
         )
         if best:
-            net = copied(course.mean)
-            net.load_state_dict(best)
             self._judge(net)
-        return Pace(self.rate, numbers["stale"], numbers["cuts"])
+        return pace
 
     def _task(self) -> str:
         return task(self.model, self.corrections, self.options)
