@@ -6,7 +6,7 @@ PYTEST ?=
 BIN = .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo test fuzz lint clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -19,6 +19,9 @@ demo: setup ## Open the sample image in napari and segment it
 
 test: setup ## Run all tests
 	@$(BIN)/python -m pytest --numprocesses=logical --dist=loadfile $(PYTEST)
+
+fuzz: setup ## Give 100,000 damaged inputs to every reader; hours
+	@cd tests && ../$(BIN)/python -m fuzz
 
 lint: ## Check style, types, import directions, spelling and the manifest
 	@PYTHON='$(PYTHON)' tools/setup.sh pyqt6,dev

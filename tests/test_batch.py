@@ -353,6 +353,67 @@ def test_what_changed_meanwhile_is_named_and_refused(
     assert report.tiles_resumed == 0
 
 
+@pytest.mark.parametrize(
+    ("line", "change"),
+    [
+        (0, {"tile": [[0, 0], 64]}),
+        (0, {"tile": None}),
+        (0, {"engine": [3, "float32"]}),
+        (0, {"engine": []}),
+        (1, {"tile": [1]}),
+        (1, {"tile": -1}),
+        (1, {"plane": 0}),
+    ],
+    ids=str,
+)
+def test_damaged_ledger_is_set_aside_told_and_begun_anew(
+    tmp_path: Path, image: Path, bright_model: Path, line: int, change: Any
+) -> None:
+    target = tmp_path / "out.ome.zarr"
+    job = segment_stack(image, target, STACK, model=str(bright_model))
+    next(job)
+    job.close()
+    ledger = tmp_path / ".napari-unet" / "out.ome.zarr.jsonl"
+    lines = [json.loads(text) for text in ledger.read_text().splitlines()]
+    lines[line] |= change
+    damaged = "".join(json.dumps(entry) + "\n" for entry in lines)
+    ledger.write_text(damaged)
+    _, report = batch(image, target, bright_model)
+    assert (report.state, report.tiles_resumed) == ("done", 0)
+    assert "out.ome.zarr.jsonl is damaged" in report.notes[0]
+    assert ledger.with_name(ledger.name + ".damaged").read_text() == damaged
+
+
+def test_ledger_of_another_cut_is_begun_anew(
+    tmp_path: Path, image: Path, bright_model: Path
+) -> None:
+    target, other = tmp_path / "out.ome.zarr", tmp_path / "other.ome.zarr"
+    job = segment_stack(image, target, STACK, model=str(bright_model))
+    next(job)
+    job.close()
+    ledger = tmp_path / ".napari-unet" / "out.ome.zarr.jsonl"
+    lines = ledger.read_text().splitlines(keepends=True)
+    first = json.loads(lines[0])
+    first["tile"][0] = [2 * side for side in first["tile"][0]]
+    ledger.write_text(json.dumps(first) + "\n" + "".join(lines[1:]))
+    _, report = batch(image, target, bright_model)
+    batch(image, other, bright_model)
+    assert (report.state, report.tiles_resumed) == ("done", 0)
+    np.testing.assert_array_equal(read(target), read(other))
+
+
+def test_ledger_of_a_newer_version_is_left_alone(
+    tmp_path: Path, image: Path, bright_model: Path
+) -> None:
+    target = tmp_path / "out.ome.zarr"
+    ledger = tmp_path / ".napari-unet" / "out.ome.zarr.jsonl"
+    ledger.parent.mkdir()
+    ledger.write_text('{"format": 99}\n')
+    with pytest.raises(OutputError, match="newer version"):
+        batch(image, target, bright_model)
+    assert ledger.read_text() == '{"format": 99}\n'
+
+
 def test_memory_may_change_between_runs(
     tmp_path: Path, image: Path, bright_model: Path
 ) -> None:

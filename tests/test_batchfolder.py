@@ -84,6 +84,61 @@ def test_bad_file_is_reported_and_the_others_are_done(
     assert open_image(out / "c.ome.zarr").axes == "ZYX"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes there")
+def test_name_that_is_no_text_stops_nothing(tmp_path: Path, bright_model: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    good, odd, bad = (
+        os.fsdecode(name) for name in (b"a.tif", b"b\xff.tif", b"\xfe.tif")
+    )
+    for name in (good, odd):
+        write_image(images / name)
+    (images / bad).write_bytes(b"II*\0 and no more")
+    out = tmp_path / "out"
+    words = command(images, "-o", out, "--model", bright_model)
+    done = subprocess.run(words, capture_output=True, check=False)
+    assert done.returncode == 1
+    assert b"2 done, 1 failed" in done.stdout
+    assert "\\xfe.tif: \\xfe.tif is a TIFF" in done.stdout.decode()
+    rows = table(out)
+    assert [Path(row["file"]).name for row in rows] == [
+        "a.tif",
+        "b\\xff.tif",
+        "\\xfe.tif",
+    ]
+    assert [row["state"] for row in rows] == ["done", "done", "failed"]
+    assert [row["objects"] for row in rows] == ["9", "9", ""]
+    result = open_image(out / odd.replace(".tif", ".ome.zarr"))
+    assert result.read((), slice(None), slice(None)).max() == 9
+
+
+FULL = """
+import resource, sys
+from napari_unet import cli
+resource.setrlimit(resource.RLIMIT_FSIZE, (400, 400))
+sys.exit(cli.main(["batch", *sys.argv[1:]]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits on file sizes")
+def test_full_disk_is_said_of_every_file(
+    tmp_path: Path, folder: Path, bright_model: Path
+) -> None:
+    words = [folder, "-o", tmp_path / "out", "--model", bright_model]
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    said = done.stdout.splitlines()
+    assert [line.partition(":")[0] for line in said[:3]] == ["a.tif", "b.tif", "c.tif"]
+    assert "File too large" in said[0]
+    assert "report.csv' could not be saved: the disk is full" in said[3]
+    assert said[4].startswith("0 done, 3 failed")
+
+
 def test_folder_of_images_and_results_in_one(folder: Path, bright_model: Path) -> None:
     for expected in ("done", "skipped"):
         job = segment_files([folder], folder, OPTIONS, model=str(bright_model))

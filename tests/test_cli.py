@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 from napari_unet import __version__, cli
 
@@ -397,6 +398,45 @@ def test_bad_input_is_one_sentence_and_leaves_nothing_behind(
     for text in texts:
         assert text in said.err
     assert snapshot(tmp_path) == before
+
+
+REWRITE = """
+import shutil, sys
+from napari_unet import cli, predict
+class Rewriting(predict._Job):  # another program writes when the first plane is done
+    def _finished(self, *about):
+        shutil.copy(sys.argv[2], sys.argv[1])
+        return super()._finished(*about)
+predict._Job = Rewriting
+sys.exit(cli.main(["segment", sys.argv[1], *sys.argv[3:]]))
+"""
+
+
+@pytest.mark.parametrize("kind", ["tif", "zarr"])
+def test_image_that_changes_meanwhile_gives_no_result(kind, tmp_path, model):
+    stack = tmp_path / f"stack.{kind}"
+    other = tmp_path / "other"
+    pixels = np.zeros((3, 64, 64), np.uint16)
+    if kind == "tif":
+        about = {"imagej": True, "metadata": {"axes": "ZYX"}}
+        tifffile.imwrite(stack, pixels, **about)
+        tifffile.imwrite(other, pixels + 900, **about)
+        changed = stack
+    else:
+        zarr.create_array(stack, data=pixels, chunks=(1, 64, 64))
+        changed = stack / "zarr.json"
+        other.write_text(changed.read_text() + " ")
+    words = [changed, other, "-o", tmp_path / "x.tif", "--model", model]
+    script = REWRITE.replace('"segment", sys.argv[1]', f'"segment", {str(stack)!r}')
+    done = subprocess.run(
+        [sys.executable, "-c", script, *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert f"stack.{kind} was changed while it was segmented" in done.stderr
+    assert done.returncode == 2
+    assert not (tmp_path / "x.tif").exists()
 
 
 def test_bad_input_exits_2_with_one_line_in_a_process_of_its_own(tmp_path, model):

@@ -1,5 +1,6 @@
 """Any image opens lazily with the axes that it means, or says in a sentence why not."""
 
+import json
 import os
 import subprocess
 import sys
@@ -52,6 +53,15 @@ ORDERS = {
     ORDERS.values(),
     ids=ORDERS,
 )
+def test_size_beyond_any_disk_is_damage(tmp_path) -> None:
+    zarr.create_array(tmp_path / "a.zarr", shape=(2, 8, 8), dtype="u1")
+    mark = tmp_path / "a.zarr" / "zarr.json"
+    about = json.loads(mark.read_text())
+    mark.write_text(json.dumps({**about, "shape": [2**62, 8, 8]}))
+    with pytest.raises(ImageError, match="more than any disk holds"):
+        open_image(tmp_path / "a.zarr")
+
+
 def test_window_is_channels_rows_columns_whatever_the_axes(
     axes: str,
     shape: tuple[int, ...],

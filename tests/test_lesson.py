@@ -2,13 +2,20 @@
 
 import itertools
 import json
+import re
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from napari_unet import course, training
+from napari_unet.checkpoint import read_checkpoint
 from napari_unet.cli import main
 from napari_unet.corrections import FOREGROUND, IGNORE, Correction
 from napari_unet.errors import CorrectionError, OptionsError, OutputError
@@ -260,7 +267,9 @@ def test_place_that_takes_no_file_is_refused_before_anything_is_read(folder) -> 
         train(folder / "taken.safetensors", project="nowhere", overwrite=True)
 
 
-def test_training_that_was_interrupted_goes_on(folder, small, monkeypatch) -> None:
+@pytest.fixture
+def long(folder, small, monkeypatch):
+    """Return what trains without a time limit, to its end, in a few steps."""
     monkeypatch.setattr(training, "_CHECK", 2)
     monkeypatch.setattr(course, "_PATIENCE", 2)
     monkeypatch.setattr(course, "_CUTS", 2)
@@ -270,16 +279,24 @@ def test_training_that_was_interrupted_goes_on(folder, small, monkeypatch) -> No
         tifffile.imwrite(folder / "labels" / f"{name}.tif", truth)
 
     def learn(name, report=lambda doing, fraction: None):
-        train(
+        return train(
             folder / f"{name}.safetensors",
             images=folder / "images",
             labels=folder / "labels",
             model=str(small),
             options=TrainOptions(seconds=None, device="cpu"),
             report=report,
+            overwrite=True,
         )
-        return load(folder / f"{name}.safetensors").checksum()
 
+    return learn
+
+
+def checksum(folder, name):
+    return load(folder / f"{name}.safetensors").checksum()
+
+
+def test_training_that_was_interrupted_goes_on(folder, long) -> None:
     steps = itertools.count()
 
     def interrupt(doing, fraction):
@@ -287,13 +304,72 @@ def test_training_that_was_interrupted_goes_on(folder, small, monkeypatch) -> No
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        learn("broken", interrupt)
+        long("broken", interrupt)
     assert (folder / "broken.safetensors.training").exists()
-    counted = []
-    assert learn("broken", lambda *told: counted.append(told)) == learn("whole")
-    whole = []
-    learn("again", lambda *told: whole.append(told))
+    counted, whole = [], []
+    long("broken", lambda *told: counted.append(told))
+    long("whole", lambda *told: whole.append(told))
+    assert checksum(folder, "broken") == checksum(folder, "whole")
     assert len(counted) == len(whole) - 4
+    assert not list(folder.glob("*.training"))
+
+
+def test_damaged_training_is_set_aside_told_and_begun_anew(folder, long) -> None:
+    steps = itertools.count()
+
+    def interrupt(doing, fraction):
+        if next(steps) == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        long("broken", interrupt)
+    kept = folder / "broken.safetensors.training"
+    with safe_open(kept, framework="pt") as file:
+        about = file.metadata()
+    state = load_file(kept)
+    state["net.0"] = state["net.0"][:1]
+    save_file(state, kept, about)
+    damaged = kept.read_bytes()
+    (said,) = long("broken").notes
+    assert "broken.safetensors.training is damaged" in said
+    assert "It was begun anew." in said
+    assert kept.with_name(kept.name + ".damaged").read_bytes() == damaged
+    assert not kept.exists()
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        *("", "[", "3", "{}", "[" * 100_000, '{"task": "x", "numbers": 3}'),
+        '{"task": "x", "numbers": {"step": "1"}}',
+        '{"task": "x", "numbers": {"step": 1e400}}',
+    ],
+    ids=["empty", "open", "number", "nothing", "deep", "no numbers", "text", "endless"],
+)
+def test_header_of_training_that_makes_no_sense_is_damage(tmp_path, about) -> None:
+    path = tmp_path / "x.training"
+    save_file({"a": torch.zeros(1)}, path, {"napari-unet training": about})
+    with pytest.raises(ValueError, match=r"no state of training|numbers"):
+        read_checkpoint(path, "x")
+
+
+def test_training_whose_model_cannot_be_saved_is_not_lost(folder, long) -> None:
+    long("whole")
+    target = folder / "late.safetensors"
+
+    def block(doing, fraction):
+        (target / "full").mkdir(parents=True, exist_ok=True)  # nothing replaces that
+
+    with pytest.raises(OutputError, match="could not be saved") as failed:
+        long("late", block)
+    kept = Path(re.search("kept as '(.*?)'", str(failed.value))[1])
+    assert load(kept).checksum() == checksum(folder, "whole")
+    shutil.rmtree(kept.parent)
+    shutil.rmtree(target)
+    steps = []
+    long("late", lambda *told: steps.append(told))
+    assert len(steps) == 1  # nothing was left to be learned: it was only judged
+    assert checksum(folder, "late") == checksum(folder, "whole")
     assert not list(folder.glob("*.training"))
 
 

@@ -1,7 +1,10 @@
 """What a network may look like, the file that holds one, and where it runs."""
 
 import json
+import os
 import pickle
+import subprocess
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -113,6 +116,55 @@ def test_saving_where_there_is_no_folder_is_an_error_that_names_it(
     assert list(tmp_path.iterdir()) == []
 
 
+FULL = """
+import resource, sys
+from napari_unet.errors import OutputError
+from napari_unet.model import load, save
+model = load("nuclei")
+save(model, sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    save(model, sys.argv[1])
+except OutputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits on file sizes")
+def test_full_disk_leaves_the_model_that_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    said = subprocess.run(
+        [sys.executable, "-c", FULL, str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "a.safetensors' could not be saved: the disk is full" in said
+    assert load(path).checksum() == load("nuclei").checksum()
+    assert [found.name for found in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_model_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch) -> None:
+    settled, path = [], tmp_path / "a.safetensors"
+    monkeypatch.setattr(os, "fsync", lambda file: settled.append(os.fstat(file)))
+    save(tiny_model(), path)
+    assert [found.st_ino for found in settled] == [path.stat().st_ino]
+
+
+def test_two_writers_of_one_model_share_no_part(tmp_path, monkeypatch) -> None:
+    path, real = tmp_path / "a.safetensors", os.fsync
+    other = tiny_model(width=8)
+
+    def while_saved(file: int) -> None:
+        monkeypatch.setattr(os, "fsync", real)
+        save(other, path)  # whole, while the first is half written
+
+    monkeypatch.setattr(os, "fsync", while_saved)
+    save(tiny_model(), path)
+    assert load(path).spec == tiny_model().spec
+    assert [found.name for found in tmp_path.iterdir()] == ["a.safetensors"]
+
+
 class Trap:
     """Touches a file when it is unpickled."""
 
@@ -186,6 +238,16 @@ SPEC = asdict(UNetSpec(1, NUCLEI, 4, 2))
         ({"spec": None}, "damaged"),
         ({"scaling": {"low": 99, "high": 1}}, "percentile 99"),
         ({"scaling": {"mean": 0}}, "damaged"),
+        ({"spec": SPEC | {"classes": "abc"}}, "classes are 'abc'"),
+        ({"spec": SPEC | {"classes": [0, 1, 2]}}, "names are text"),
+        ({"spec": SPEC | {"width": 10**400}}, "damaged"),
+        ({"card": [1]}, r"the card is \[1\]"),
+        ({"card": {"diameter": "12"}}, "diameter is '12'"),
+        ({"card": {"diameter": 0}}, "diameter is 0"),
+        ({"card": {"min_size": True}}, "min_size is True"),
+        ({"card": {"min_size": -1}}, "min_size is -1"),
+        ({"card": {"diameter": 10**400}}, "damaged"),
+        ({"card": {"history": 3}}, "history is 3"),
     ],
     ids=str,
 )

@@ -321,3 +321,42 @@ def test_leftovers_of_killed_runs_are_swept(tmp_path) -> None:
     assert left == sorted(
         ["labels.tif", f"labels.tif.{alive}.part", "labels.tif.notes.part"]
     )
+
+
+@pytest.mark.parametrize("name", ["labels.tif", "labels.ome.zarr"])
+def test_two_writers_of_one_result_share_no_part(tmp_path, name) -> None:
+    """One finishes while the other has begun: both are whole, the last one stays."""
+    target = tmp_path / name
+
+    class Slow:
+        shape, dtype, begun = (3, 40, 40), np.dtype("int32"), False
+
+        def __getitem__(self, key):
+            if not self.begun:
+                self.begun = True
+                other = np.full(self.shape, 7, np.int32)
+                save_labels(target, other, **about, overwrite=True)
+            return np.full((40, 40), 3, np.int32)
+
+    _, about = make("classes", "ZYX")
+    save_labels(target, Slow(), **about, overwrite=True)
+    assert (read_back(target)[0] == 3).all()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["labels.tif", "labels.ome.zarr"])
+def test_result_is_on_the_disk_before_it_has_its_name(
+    tmp_path, name, monkeypatch
+) -> None:
+    settled, real = set(), os.fsync
+
+    def fsync(file: int) -> None:
+        assert not (tmp_path / name).exists()
+        real(file)
+        settled.add(os.fstat(file).st_ino)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    labels, about = make("classes", "ZYX")
+    save_labels(tmp_path / name, labels, **about)
+    written = [tmp_path / name, *(tmp_path / name).rglob("*")]
+    assert {path.stat().st_ino for path in written if path.is_file()} <= settled

@@ -1,11 +1,13 @@
 """The project folder: what is saved, what survives, and what is said of the rest."""
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -369,6 +371,71 @@ def test_block_with_foreign_arrays_is_set_aside(saved, image) -> None:
     assert "is damaged (pixels of (9, 256), uint8)" in project.notes[0]
 
 
+@pytest.mark.parametrize("kind", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_block_that_is_packed_otherwise_is_set_aside(saved, kind) -> None:
+    block = min(saved.glob("corrections/*/*.npz"))
+    with zipfile.ZipFile(block) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    with zipfile.ZipFile(block, "w", kind) as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    packed = bytearray(block.read_bytes())
+    packed[80] ^= 255
+    block.write_bytes(packed)
+    project = Project.open(saved)
+    assert len(project.corrections()) == 1
+    assert "is damaged" in project.notes[0]
+
+
+def test_block_that_claims_more_than_it_holds_is_set_aside(saved) -> None:
+    block = min(saved.glob("corrections/*/*.npz"))
+    arrays = unpack(block.read_bytes())
+    with zipfile.ZipFile(block, "w") as file:
+        for name, array in arrays.items():
+            content = io.BytesIO()
+            np.lib.format.write_array(content, array)
+            claim = content.getvalue()
+            if name == "raw":
+                claim = claim.replace(b"(1, ", b"(10000000000, ", 1)
+            file.writestr(f"{name}.npy", claim)
+    project = Project.open(saved)
+    assert len(project.corrections()) == 1
+    assert "is damaged" in project.notes[0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"image": 3}, {"corner": ["a", 0]}, {"corner": [7, 0]}, {"plane": [0]}),
+        *({"plane": None}, {"origin": [-5, 0]}, {"corner": [2**80, 0]}),
+        {"corner": None},
+    ],
+    ids=str,
+)
+def test_block_that_says_nonsense_is_named_and_the_rest_used(saved, change) -> None:
+    block = min(saved.glob("corrections/*/*.npz"))
+    arrays = unpack(block.read_bytes())
+    about = json.loads(arrays["about"].tobytes()) | change
+    arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    block.write_bytes(pack(**arrays))
+    project = Project.open(saved)
+    assert len(project.corrections()) == 1
+    assert f"{block.name} cannot be learned from" in project.notes[0]
+
+
+@pytest.mark.parametrize(
+    "name", ["plane-0_0_0.npz", "plane_512_0.npz", "plane_7_0.npz", "plane_0_768.npz"]
+)
+def test_block_of_no_plane_of_its_image_is_left_out(saved, image, name) -> None:
+    block = min(saved.glob("corrections/*/*.npz"))
+    block.with_name(name).write_bytes(block.read_bytes())
+    project = Project.open(saved)
+    key = project.add_image(image)
+    assert [plane for plane, _ in project.reviewed(key)] == [(), ()]
+    assert f"{name} lies outside of cells.tif" in project.notes[0]
+    assert block.with_name(name).exists()
+
+
 def test_block_is_never_executed(saved) -> None:
     block = min(saved.glob("corrections/*/*.npz"))
     arrays = unpack(block.read_bytes())
@@ -393,13 +460,23 @@ def test_one_wrong_byte_is_damage_or_changes_nothing(at, bits) -> None:
         np.testing.assert_array_equal(found[name], arrays[name])
 
 
+def _index(**changes: object) -> bytes:
+    whole = {"version": 1, "classes": [], "images": [], "models": [], "active": ""}
+    return json.dumps({**whole, "settings": {}, **changes}).encode()
+
+
 @pytest.mark.parametrize(
     "content",
     [
         *(b"", b"\xff{", b"[]", b"{}", b'{"version": "1"}', b"[" * 100_000),
         b'{"version": 1, "images": 3}',
+        *(_index(classes="abc"), _index(classes=[1, 2]), _index(settings=[])),
+        *(_index(version=1e400), _index(models=[{"name": "a", "file": "a"}, 3])),
     ],
-    ids=["empty", "no text", "list", "nothing", "text", "deep", "number"],
+    ids=[
+        *("empty", "no text", "list", "nothing", "text", "deep", "number", "letters"),
+        *("numbers", "settings", "endless", "models"),
+    ],
 )
 def test_damaged_index_is_made_again(saved, content) -> None:
     (saved / "project.json").write_bytes(content)

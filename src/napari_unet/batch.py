@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Generator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,13 @@ from .cluster import connected
 from .errors import OutputError
 from .events import StackProgress, StackReport
 from .labelsgroup import image_around
-from .ledger import Ledger, locked, read_ledger
+from .ledger import Ledger, locked
 from .options import BatchOptions
 from .outputs import check_different, check_output
-from .shards import create_store
+from .shards import create_store, fits
 from .stack import Stack
 from .stackplan import StackPlan
-from .stackrecord import TABLES, Places, differences
+from .stackrecord import TABLES, Places, differences, read_record
 from .stacksetup import StackSetup, prepare
 
 __all__ = ["plan_stack_file", "run_stack", "segment_stack"]
@@ -80,7 +81,7 @@ def run_stack(
     """
     began = time.perf_counter()
     _check_apart(source, places.target)
-    entries = read_ledger(places.ledger)
+    entries, said = read_record(places)
     if not options.overwrite and _complete(entries, places):
         setup = prepare(source, options, net, entries[0], complete=True)
         _refuse(places, differences(entries[0], setup.header))
@@ -99,13 +100,17 @@ def run_stack(
             _refuse(places, changed)
         begun = None
         setup = prepare(source, options, net)
+    if begun is not None and not (published or fits(places.store, setup.layout)):
+        begun = None  # what lies there is damaged, or of another cut
+        setup = prepare(source, options, net)
     if begun is None:
         _begin(setup, places)
     with closing(Ledger(places.ledger)) as ledger:
         stack = Stack(setup, places, ledger, client)
         tables = yield from stack.run()
         shutil.rmtree(places.work, ignore_errors=True)
-        return _report(setup, places, ledger.entries, began, tables, stack.computed)
+        done = _report(setup, places, ledger.entries, began, tables, stack.computed)
+        return replace(done, notes=(*said, *done.notes))
 
 
 def plan_stack_file(
@@ -119,7 +124,7 @@ def plan_stack_file(
         If it cannot be done.
     """
     _check_apart(source, places.target)
-    entries = read_ledger(places.ledger)
+    entries, _ = read_record(places, keep=True)
     begun = entries[0] if entries and not options.overwrite else None
     complete = begun is not None and _complete(entries, places)
     return prepare(source, options, net, begun, complete=complete).plan

@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from . import __version__, console
 from .batchfolder import FilePlan, plan_files, segment_files
 from .errors import StoppedError
@@ -38,13 +36,13 @@ def plan(
     plans = list(plan_files(inputs, out, options, model=model))
     bad = sum(bool(file.reason) for file in plans)
     if as_json:
-        typer.echo(json.dumps(_plan_json(plans)))
+        console.say(json.dumps(_plan_json(plans)))
     else:
         for file in plans:
-            typer.echo(_plan_text(file))
+            console.say(_plan_text(file))
         most = max(file.memory for file in plans)
         room = sum(file.disk for file in plans)
-        typer.echo(
+        console.say(
             f"{_count(len(plans), 'file')}, {bad} that cannot be done · "
             f"{_megabytes(most)} of memory · up to {_megabytes(room)} on the disk"
         )
@@ -119,10 +117,10 @@ def run(
             if stopped():
                 raise StoppedError(_stopped(event, len(ended), total))
     report = verb.result
-    typer.echo(
+    console.say(
         json.dumps(_result_json(report, out)) if as_json else _result_text(report, out)
     )
-    return _FAILED if report.count("failed") else 0
+    return _FAILED if report.count("failed") or report.notes else 0
 
 
 @contextmanager
@@ -176,7 +174,7 @@ def _result_text(report: BatchReport, out: Path) -> str:
     found = [file.objects for file in report.files if file.objects is not None]
     objects = f" · {sum(found)} objects" if found else ""
     last = f"{', '.join(counts)}{objects} · {report.seconds:.1f} s · {out}"
-    return "\n".join((*lines, *notes, last))
+    return "\n".join((*lines, *notes, *report.notes, last))
 
 
 def _result_json(report: BatchReport, out: Path) -> dict[str, Any]:
@@ -195,6 +193,9 @@ def _result_json(report: BatchReport, out: Path) -> dict[str, Any]:
         "megapixels_per_second": round(pixels / 1e6 / max(report.seconds, 1e-9), 4),
         "output": str(out),
         "reasons": {str(f.source): f.reason for f in report.files if f.reason},
-        "notes": list({note: None for file in report.files for note in file.notes}),
+        "notes": [
+            *{note: None for file in report.files for note in file.notes},
+            *report.notes,
+        ],
         "version": __version__,
     }

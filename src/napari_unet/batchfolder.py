@@ -17,12 +17,13 @@ from typing import Any
 from .batch import plan_stack_file, run_stack
 from .batchmodel import BatchModel
 from .cluster import connected, worker_peaks
-from .errors import OutputError, UNetError
+from .errors import OutputError, UNetError, sentence
 from .events import BatchReport, StackProgress, StackReport
 from .heap import peak_memory, return_freed
 from .inputfiles import find_inputs, name_outputs
 from .ledger import locked
 from .options import BatchOptions
+from .plain import plain
 from .safefile import sweep, write_whole
 from .stackrecord import Places
 
@@ -114,9 +115,10 @@ def segment_files(
                 report.add(done)
                 yield done
         finally:
-            report.write()
+            notes = report.finish()
         peak = max([peak_memory(), *worker_peaks(client)])
-    return BatchReport(tuple(report.files), time.perf_counter() - began, peak)
+    seconds = time.perf_counter() - began
+    return BatchReport(tuple(report.files), seconds, peak, notes)
 
 
 def _one(
@@ -134,12 +136,8 @@ def _one(
 
 
 def _sentence(error: Exception) -> str:
-    if isinstance(error, UNetError):
-        return " ".join(str(error).split())
-    return (
-        f"Something unexpected went wrong ({type(error).__name__}: {error}). Please "
-        "report it."
-    )
+    told = isinstance(error, UNetError | OSError)
+    return plain(sentence(error) + ("" if told else " Please report it."))
 
 
 class _Report:
@@ -155,9 +153,17 @@ class _Report:
     def add(self, file: StackReport) -> None:
         self.files.append(file)
         if time.monotonic() - self.written > _OFTEN:
-            self.write()
+            self.finish()
 
-    def write(self) -> None:
+    def finish(self) -> tuple[str, ...]:
+        """Write it; what is in the way stops no file, and is returned as a sentence."""
+        try:
+            self._write()
+        except OutputError as error:
+            return (str(error),)
+        return ()
+
+    def _write(self) -> None:
         rows = [_row(file) for file in self.files]
         text = io.StringIO()
         table = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
@@ -191,7 +197,7 @@ class _Report:
 
 def _row(file: StackReport) -> dict[str, Any]:
     return {
-        "file": str(file.source),
+        "file": plain(str(file.source)),
         "state": file.state,
         "reason": file.reason,
         "objects": file.objects,

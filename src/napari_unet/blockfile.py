@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import CorrectionError
-from .safefile import pack, read_whole, unpack
+from .safefile import DAMAGE, pack, read_whole, unpack
 from .tiling import Box
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 SIDE = 256  # pixels; a stroke touches few squares, and one is written in milliseconds
+_ARRAYS = "target", "shown", "raw"
 _VERSION = 1  # of the files; a newer one is left alone
 _NAME = re.compile(r"plane((?:-\d+)*)_(\d+)_(\d+)\.npz")
 
@@ -48,6 +49,11 @@ class Place:
         """Path of the block's file in the folder of all blocks."""
         plane = "".join(f"-{i}" for i in self.plane)
         return f"{self.image}/plane{plane}_{self.y}_{self.x}.npz"
+
+    @property
+    def where(self) -> tuple[tuple[int, ...], int, int]:
+        """The plane, the first row and the first column."""
+        return self.plane, self.y, self.x
 
     @property
     def box(self) -> Box:
@@ -81,8 +87,10 @@ class Block:
         for array, kind in ((self.target, np.uint8), (self.shown, np.int32)):
             if array.shape != (SIDE, SIDE) or array.dtype != kind:
                 raise ValueError(f"pixels of {array.shape}, {array.dtype}")
-        if self.raw.ndim != 3:
-            raise ValueError(f"pixels of {self.raw.shape}")
+        if self.raw.ndim != 3 or self.raw.dtype.kind not in "buif":
+            raise ValueError(f"pixels of {self.raw.shape}, {self.raw.dtype}")
+        if not isinstance(self.about, dict):
+            raise ValueError(f"{self.about!r:.40} says nothing about it")
 
 
 def find_blocks(folder: Path) -> Iterator[Place]:
@@ -101,18 +109,24 @@ def read_block(path: Path) -> Block:
     ------
     FileNotFoundError
         If there is none.
-    ValueError, KeyError, TypeError, RecursionError
+    ValueError
         If it is damaged.
     CorrectionError
         If it may not be read, or a newer version wrote it.
     """
     arrays = unpack(read_whole(path))
-    about = json.loads(arrays["about"].tobytes())
-    if about["version"] > _VERSION:
+    try:
+        about = json.loads(arrays["about"].tobytes())
+        newer = about["version"] > _VERSION
+        target, shown, raw = (arrays[name] for name in _ARRAYS)
+        block = None if newer else Block(target, shown, raw, about)
+    except DAMAGE as error:
+        raise ValueError(str(error)) from error
+    if block is None:
         raise CorrectionError(
             f"'{path}' was written by a newer version of napari-unet. Update it first."
         )
-    return Block(arrays["target"], arrays["shown"], arrays["raw"], about)
+    return block
 
 
 def pack_block(block: Block) -> bytes:

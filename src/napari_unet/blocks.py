@@ -25,6 +25,7 @@ from .corrections import IGNORE
 from .errors import CorrectionError, OutputError
 from .safefile import set_aside, write_whole
 from .tiling import Box, cut, shifted
+from .turns import turn
 
 __all__ = ["SIDE", "Block", "Blocks", "Pixels", "Place"]
 
@@ -41,7 +42,7 @@ class Blocks:
     Parameters
     ----------
     folder
-        Where they are, or will be.
+        Where they are, or will be: in that of a project.
     notes
         Takes sentences about files that could not be used.
     """
@@ -117,18 +118,34 @@ class Blocks:
             with self._lock:
                 changes = dict(self._dirty)
             for place, change in changes.items():
-                with self._lock:
-                    self._merge(place)
-                    target, shown = self._cache[place]
-                    target, shown = target.copy(), shown.copy()
-                if (target == IGNORE).all():
-                    self._remove(place)
-                else:
-                    self._save(place, Block(target, shown, *describe(place)))
-                with self._lock:
-                    self._stamps[place] = _stamp(self.folder / place.file)
-                    if self._dirty.get(place) is change:  # and no newer one
-                        del self._dirty[place], self._painted[place]
+                self._flush(place, change, describe)
+
+    def _flush(
+        self,
+        place: Place,
+        change: object,
+        describe: Callable[[Place], tuple[NDArray[Any], Any]],
+    ) -> None:
+        about = describe(place)  # reads the image: others need not wait for that
+        # Nobody else may write it after it was looked at, and before it is replaced.
+        with turn(self.folder.parent):
+            with self._lock:
+                self._merge(place)
+                target, shown = self._cache[place]
+                target, shown = target.copy(), shown.copy()
+            if (target == IGNORE).all():
+                self._remove(place)
+            else:
+                self._save(place, Block(target, shown, *about))
+            stamp = _stamp(self.folder / place.file)
+        with self._lock:
+            self._stamps[place] = stamp
+            if self._dirty.get(place) is change:  # and no newer one
+                del self._dirty[place], self._painted[place]
+
+    def leave_out(self, place: Place) -> None:
+        """Do as if there were no file of a place; it stays where it is."""
+        self._mark(place, stored=False)
 
     def stored(self, place: Place) -> Block | None:
         """Return what is on the disk; None if nothing is, or it is damaged.
@@ -145,7 +162,7 @@ class Blocks:
             return read_block(path)
         except FileNotFoundError:  # somebody else removed it
             self._mark(place, stored=False)
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except ValueError as error:
             self.notes.append(set_aside(path, error))
             self._mark(place, stored=False)
         return None

@@ -13,11 +13,13 @@ from torch import Tensor
 from .corrections import Correction
 from .model import Model
 from .options import TrainOptions
-from .safefile import write_whole
+from .safefile import DAMAGE, write_whole
 
 __all__ = ["read_checkpoint", "task", "write_checkpoint"]
 
 _KEY = "napari-unet training"
+_NUMBERS = {"step", "stale", "cuts"}
+_MOST = 2**53  # steps; more are damage
 
 
 def task(model: Model, corrections: Sequence[Correction], options: TrainOptions) -> str:
@@ -47,11 +49,23 @@ def write_checkpoint(
 def read_checkpoint(
     path: Path, of: str
 ) -> tuple[dict[str, int], dict[str, Tensor]] | None:
-    """Return where it stands, or None: no such file, damaged, or of other training."""
+    """Return where it stands, or None: there is no such file, or of other training.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged.
+    """
+    if not path.exists():
+        return None
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})[_KEY])
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, safetensors.SafetensorError, KeyError, ValueError):
-        return None
-    return (about["numbers"], state) if about["task"] == of else None
+        task, numbers = about["task"], dict(about["numbers"])
+    except (*DAMAGE, safetensors.SafetensorError) as error:
+        raise ValueError(f"no state of training: {error}") from error
+    whole = all(type(n) is int and 0 <= n < _MOST for n in numbers.values())
+    if not whole or numbers.keys() != _NUMBERS:
+        raise ValueError(f"numbers {numbers!r:.80}")
+    return (numbers, state) if task == of else None

@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 
 from . import __version__, console, flags
-from .errors import OptionsError, StoppedError, UNetError
+from .errors import OptionsError, StoppedError, UNetError, sentence
 from .options import BatchOptions, SegmentOptions, TrainOptions, parse_memory
 
 __all__ = ["app", "main"]
@@ -54,33 +54,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _cancelled()
     except StoppedError as stop:
-        typer.echo(str(stop), err=True)
+        console.say(str(stop), err=True)
         return _CANCELLED
     except UNetError as error:
-        return _failed(str(error))
+        return _failed(sentence(error))
     except Exception as error:  # noqa: BLE001 - the border: anything foreign
         if os.environ.get(_TRACEBACK) == "1":
             traceback.print_exc()
-        return _failed(
-            f"Something unexpected went wrong ({type(error).__name__}: {error}). "
-            f"Please report it, with what {_TRACEBACK}=1 shows."
-        )
+        report = f" Please report it, with what {_TRACEBACK}=1 shows."
+        told = isinstance(error, OSError) and error.filename
+        return _failed(sentence(error) + ("" if told else report))
     return 0
 
 
-def _failed(sentence: str) -> int:
-    typer.echo("Error: " + " ".join(sentence.splitlines()), err=True)
+def _failed(text: str) -> int:
+    console.say("Error: " + " ".join(text.splitlines()), err=True)
     return 2
 
 
 def _cancelled() -> int:
-    typer.echo("Cancelled; no result was written.", err=True)
+    console.say("Cancelled; no result was written.", err=True)
     return _CANCELLED
 
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"napari-unet {__version__}")
+        console.say(f"napari-unet {__version__}")
         raise typer.Exit
 
 
@@ -147,7 +146,7 @@ def segment(
             overwrite=overwrite,
             report=report,
         )
-    typer.echo(
+    console.say(
         console.result_json(result, out)
         if as_json
         else console.result_text(result, image)
@@ -260,7 +259,7 @@ def train(
             report=report,
         )
     said = console.lesson_json if as_json else console.lesson_text
-    typer.echo(said(lesson, out))
+    console.say(said(lesson, out))
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -309,7 +308,7 @@ def info(
     if model is None:
         names = shipped()
         text = json.dumps({"models": names}) if as_json else "\n".join(names)
-        typer.echo(text or "No model comes with this build.")
+        console.say(text or "No model comes with this build.")
         return
     from . import summary
 
@@ -319,9 +318,9 @@ def info(
     if as_json:
         if rows:
             about["shapes"] = console.shapes_json(rows)
-        typer.echo(json.dumps(about))
+        console.say(json.dumps(about))
         return
-    typer.echo(console.describe(about))
+    console.say(console.describe(about))
     if rows:
         console.show_shapes(rows)
 
@@ -339,7 +338,7 @@ def demo(
     _quiet()
     figures = run(headless)
     if figures is not None:
-        typer.echo(json.dumps(figures))
+        console.say(json.dumps(figures))
 
 
 if __name__ == "__main__":

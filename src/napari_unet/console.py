@@ -12,8 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from . import __version__
 from .heap import peak_memory
+from .plain import plain
 
 if TYPE_CHECKING:
     from .lesson import Lesson
@@ -27,9 +30,15 @@ __all__ = [
     "progress",
     "result_json",
     "result_text",
+    "say",
     "shapes_json",
     "show_shapes",
 ]
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print lines, none of which can do anything to a terminal but be read."""
+    typer.echo("\n".join(map(plain, text.split("\n"))), err=err)
 
 
 @contextmanager
@@ -51,12 +60,12 @@ def progress(text: str) -> Iterator[Callable[[str, float | None], None]]:
         bars.TimeRemainingColumn(),
     )
     with bars.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(text, total=None)
-        doing = text
+        doing = plain(text)
+        task = bar.add_task(doing, total=None)
 
         def report(now: str, fraction: float | None) -> None:
             nonlocal doing
-            total = None if fraction is None else 1.0
+            now, total = plain(now), None if fraction is None else 1.0
             if now != doing:  # another step: its time left is its own
                 doing = now
                 bar.reset(task, description=now, total=total)

@@ -81,6 +81,8 @@ class Trained:
     sequel
         With what learning from strokes can go on; None where whole images were
         labelled, or where it was stopped.
+    notes
+        Sentences about what could not be used.
     """
 
     model: Model
@@ -92,6 +94,7 @@ class Trained:
     seconds: float
     measure: Measure = "right"
     sequel: "Sequel | None" = field(default=None, repr=False, compare=False)
+    notes: tuple[str, ...] = ()
 
 
 class Contest:

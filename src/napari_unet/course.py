@@ -36,6 +36,7 @@ _PATIENCE, _CUTS = (
     3,
 )  # looks without a gain until the rate is cut; cuts until the end
 _CUT = 1 / 3
+_SLOTS = "exp_avg", "exp_avg_sq"  # what AdamW keeps of every weight
 
 
 class Course:
@@ -165,7 +166,14 @@ class Course:
 
     @torch.no_grad()
     def restore(self, state: dict[str, Tensor], step: int) -> None:
-        """Go on where `state` was taken, after so many steps."""
+        """Go on where `state` was taken, after so many steps.
+
+        Raises
+        ------
+        ValueError
+            If it was taken of something else, or is damaged; then nothing has changed.
+        """
+        self._check(state)
         for name, net in (("net", self.net), ("mean", self.mean)):
             for i, tensor in enumerate(_numbers(net)):
                 tensor.copy_(state[f"{name}.{i}"])
@@ -178,6 +186,20 @@ class Course:
         self.optimiser.load_state_dict({**about, "state": slots})
         self.step, self.usual = step, float(state["usual"])
         self.views.restart(self.seed + step)
+
+    def _check(self, state: dict[str, Tensor]) -> None:
+        """Raise unless `state` has all numbers of this course, and real ones."""
+        shapes = {"usual": torch.Size()}
+        for name, net in (("net", self.net), ("mean", self.mean)):
+            shapes |= {f"{name}.{i}": t.shape for i, t in enumerate(_numbers(net))}
+        for i, weights in enumerate(self.learnt):
+            shapes |= {f"step.{i}": torch.Size()}
+            shapes |= {f"{name}.{i}": weights.shape for name in _SLOTS}
+        if {name: tensor.shape for name, tensor in state.items()} != shapes:
+            raise ValueError("it has not the tensors of this net")
+        for name, tensor in state.items():
+            if not tensor.is_floating_point() or not tensor.isfinite().all():
+                raise ValueError(f"{name} has no real numbers")
 
 
 @dataclass

@@ -9,6 +9,7 @@ __all__ = [
     "OutputError",
     "StoppedError",
     "UNetError",
+    "sentence",
 ]
 
 
@@ -42,3 +43,18 @@ class MemoryBudgetError(OptionsError):
 
 class StoppedError(UNetError):
     """Somebody pressed Ctrl-C; what is finished is kept."""
+
+
+def sentence(error: Exception) -> str:
+    """Return an error in words: ours as it is, one of the system with its file.
+
+    Of anything else, a defect, as it can be reported.
+    """
+    if isinstance(error, UNetError):
+        return " ".join(str(error).split())
+    if isinstance(error, OSError) and error.filename:
+        return (
+            f"'{error.filename}' cannot be used ({error.strerror or error}). Check the "
+            "name, and whether you may read and write there."
+        )
+    return f"Something unexpected went wrong ({type(error).__name__}: {error})."

@@ -190,11 +190,14 @@ class BatchReport:
         Time that all of it took.
     peak_memory
         Most resident bytes that this process, or one of the workers, has had.
+    notes
+        Sentences about what is missing beside the files' results.
     """
 
     files: tuple[StackReport, ...]
     seconds: float
     peak_memory: int
+    notes: tuple[str, ...] = ()
 
     def count(self, state: str) -> int:
         """Return how many files are in a state."""

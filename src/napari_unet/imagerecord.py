@@ -7,9 +7,11 @@ Only this file knows how an image is found again that was renamed, and how a
 import datetime as dt
 import hashlib
 import itertools
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any, Self, TypeVar, get_origin
 
@@ -79,10 +81,15 @@ class ImageRecord:
         for name in (self.key, self.fingerprint):
             if not SAFE.fullmatch(name):
                 raise ValueError(f"{name!r:.40} names no image")
-        whole = all(isinstance(n, int) for n in self.shape)
-        fits = whole and len(self.shape) == len(self.axes)
-        if not fits or not {"Y", "X"} <= set(self.axes):
+        named = len(set(self.axes) & set("TCZYX")) == len(self.axes) == len(self.shape)
+        if not named or not _whole(self.shape, 1) or not {"Y", "X"} <= set(self.axes):
             raise ValueError(f"axes {self.axes!r:.40} of shape {self.shape!r:.40}")
+        if not all(isinstance(n, str) for n in (*self.channel_names, *self.units)):
+            raise TypeError(f"names {self.channel_names!r:.40} or {self.units!r:.40}")
+        if not all(isinstance(n, Real) and math.isfinite(n) for n in self.scale):
+            raise TypeError(f"pixels of {self.scale!r:.40}")
+        if not len(self.scale) == len(self.units) == 2:
+            raise ValueError(f"a scale of {len(self.scale)} axes")
 
     @classmethod
     def of(cls, image: Image) -> Self:
@@ -103,6 +110,22 @@ class ImageRecord:
             scale=image.label_scale[-2:],
             units=image.label_units[-2:],
         )
+
+    @property
+    def channels(self) -> int:
+        """Channels that are read: 1 without a C axis, 3 for RGBA."""
+        found = self.shape[self.axes.index("C")] if "C" in self.axes else 1
+        return min(found, 3) if self.rgb else found
+
+    def has(self, plane: Sequence[int], y: int, x: int) -> bool:
+        """Return whether it has this plane, and in it a block that begins there."""
+        lengths = dict(zip(self.axes, self.shape, strict=True))
+        ends = [n for axis, n in lengths.items() if axis not in "CYX"]
+        ends += self.plane_shape
+        at = (*plane, y, x)
+        if len(at) != len(ends) or not _whole(at, 0) or y % SIDE or x % SIDE:
+            return False
+        return all(i < n for i, n in zip(at, ends, strict=True))
 
     @property
     def plane_shape(self) -> tuple[int, int]:
@@ -209,6 +232,10 @@ def restore(block: Block, sample: NDArray[Any]) -> Correction:
     record = parse(ImageRecord, about["image"])
     (y, x), (top, left) = about["corner"], about["origin"]
     height, width = record.plane_shape
+    if not record.has(about["plane"], y, x) or not _whole((top, left), 0):
+        raise ValueError(f"there is no plane {about['plane']!r:.40}, row {y!r:.40}")
+    if not len(block.raw) == len(sample) == record.channels or not sample.size:
+        raise ValueError(f"it has {len(block.raw)} of {record.channels} channels")
     image = Image(
         name=record.name,
         data=block.raw,
@@ -229,6 +256,11 @@ def restore(block: Block, sample: NDArray[Any]) -> Correction:
         model=about.get("model", ""),
         time=about.get("time", ""),
     )
+
+
+def _whole(numbers: Sequence[Any], least: int) -> bool:
+    """Return whether all are whole numbers, and not below the least."""
+    return all(type(n) is int and n >= least for n in numbers)
 
 
 def _fingerprint(image: Image) -> str:

@@ -6,7 +6,7 @@ Only this file knows how to take a window from any array and make an `Image` of 
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,14 @@ from numpy.typing import NDArray
 from .axes import ArrayLike, arrange, check_axes, order_axes, settle_axes, unit_word
 from .content import Content
 from .errors import ImageError
+from .fingerprints import fingerprint
 from .formats import read_content
+from .plain import plain
 from .sampling import sample_planes, sample_windows
 
 __all__ = ["ArrayLike", "Image", "open_image"]
 
+_MOST = 2**60  # pixels
 _COLOURS = (3, 4)  # RGB, RGBA
 
 
@@ -52,6 +55,9 @@ class Image:
         The file, if there is one.
     notes
         Sentences about what of the file is not here.
+    mark
+        What the file was when it was opened, see `fingerprints`; empty if it is not
+        read any more.
 
     Raises
     ------
@@ -69,6 +75,7 @@ class Image:
     levels: tuple[ArrayLike, ...] = ()
     source: Path | None = None
     notes: tuple[str, ...] = ()
+    mark: dict[str, Any] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         shape = tuple(self.data.shape)
@@ -83,6 +90,11 @@ class Image:
                 f"{self.title} has an axis of length 0 (shape {shape}): there is "
                 "nothing to see in it."
             )
+        if math.prod(shape) > _MOST:
+            raise ImageError(
+                f"{self.title} has shape {shape}: more than any disk holds. Its "
+                "description is damaged; copy or export it again."
+            )
         if self.dtype.kind not in "buif":
             raise ImageError(
                 f"{self.title} has pixels of type {self.dtype}; only real numbers can "
@@ -93,14 +105,14 @@ class Image:
             "units": ("pixel",) * len(shape),
             "levels": (self.data,),
         }
-        for field, value in defaults.items():
-            if not getattr(self, field):
-                object.__setattr__(self, field, value)
+        for name, value in defaults.items():
+            if not getattr(self, name):
+                object.__setattr__(self, name, value)
 
     @property
     def title(self) -> str:
         """What a message calls it: the file's name if it has one."""
-        return self.name if self.source is None else self.source.name
+        return plain(self.name if self.source is None else self.source.name)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -203,6 +215,20 @@ class Image:
         picks = [c - first for c in wanted]
         return window if picks == list(range(len(window))) else window[picks]
 
+    def check_unchanged(self) -> None:
+        """Ask whether what was read is of one image.
+
+        Raises
+        ------
+        ImageError
+            If the file was written to since it was opened.
+        """
+        if self.mark and self.source and fingerprint(self.source) != self.mark:
+            raise ImageError(
+                f"{self.title} was changed while it was segmented. Start again when "
+                "nothing writes to it any more."
+            )
+
     def sample(
         self,
         channels: Sequence[int] | None = None,
@@ -255,7 +281,8 @@ def open_image(path: str | PathLike[str], axes: str | None = None) -> Image:
     """
     file = Path(path)
     try:
-        return _to_image(file, read_content(file), axes)
+        mark = _mark(file)  # first: what is changed from now on is noticed
+        return _to_image(file, read_content(file), axes, mark)
     except ImageError:
         raise
     except PermissionError as error:
@@ -270,7 +297,16 @@ def open_image(path: str | PathLike[str], axes: str | None = None) -> Image:
         ) from error
 
 
-def _to_image(file: Path, content: Content, axes: str | None) -> Image:
+def _mark(file: Path) -> dict[str, Any]:
+    try:
+        return fingerprint(file)
+    except ImageError:
+        return {}  # whoever opens it says best why it cannot be
+
+
+def _to_image(
+    file: Path, content: Content, axes: str | None, mark: dict[str, Any]
+) -> Image:
     """Return the image, its axes named and put into order."""
     shape = tuple(content.levels[0].shape)
     name = re.sub(r"(\.ome)?\.[^.]*$", "", file.name, flags=re.IGNORECASE) or file.name
@@ -297,7 +333,7 @@ def _to_image(file: Path, content: Content, axes: str | None) -> Image:
     count = levels[0].shape[ordered.index("C")] if "C" in ordered else 1
     names = content.channel_names
     return Image(
-        name=name,
+        name=plain(name),
         data=levels[0],
         axes=ordered,
         rgb=rgb,
@@ -307,4 +343,5 @@ def _to_image(file: Path, content: Content, axes: str | None) -> Image:
         levels=levels,
         source=file,
         notes=content.notes,
+        mark={} if isinstance(content.levels[0], np.ndarray) else mark,
     )

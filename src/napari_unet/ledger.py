@@ -15,6 +15,7 @@ from threading import Lock
 from typing import Any
 
 from .errors import OutputError
+from .turns import Timeout, turn_lock
 
 __all__ = ["Ledger", "locked", "read_ledger", "settle"]
 
@@ -131,7 +132,7 @@ def _read(path: Path) -> tuple[list[Entry], int]:
     for line in data.splitlines(keepends=True):
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             break
         if not line.endswith(b"\n") or not isinstance(entry, dict):
             break
@@ -176,37 +177,21 @@ def locked(folder: Path) -> Iterator[None]:
     OutputError
         If another job holds it, or it cannot be made.
     """
+    lock = turn_lock(folder / "lock", wait=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / "lock").open("ab")
+        lock.acquire()
+    except Timeout as error:
+        raise OutputError(
+            f"Another run is writing to '{folder.parent}' now. Wait until it has "
+            "ended, or choose another output folder."
+        ) from error
     except OSError as error:
         raise OutputError(
             f"'{folder.parent}' cannot be written to ({error.strerror or error}). "
             "Choose another output folder."
         ) from error
-    with file:
-        if not _lock(file.fileno()):
-            raise OutputError(
-                f"Another run is writing to '{folder.parent}' now. Wait until it has "
-                "ended, or choose another output folder."
-            )
+    try:
         yield
-
-
-def _lock(number: int) -> bool:
-    """Take the operating system's lock, which dies with the process."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        import msvcrt
-
-        try:
-            msvcrt.locking(number, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-        except OSError:
-            return False
-        return True
-    try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+    finally:
+        lock.release()

@@ -119,8 +119,37 @@ def train(
     kept = out.with_name(f"{out.name}.training")
     trained = _learn(start, found, options, kept, report)
     card = describe(trained, found.corrections)
-    save(replace(trained.model, card=card, name=out.stem), out)
-    return Lesson(trained, found.notes)
+    _keep(replace(trained.model, card=card, name=out.stem), out)
+    if options.seconds is None:
+        kept.unlink(missing_ok=True)  # only now: it is what the model can be had from
+    return Lesson(trained, (*found.notes, *trained.notes))
+
+
+def _keep(model: Model, out: Path) -> None:
+    """Save what was learned; where it should be, or else where it can be.
+
+    Raises
+    ------
+    OutputError
+        If it is not where it should be.
+    """
+    try:
+        save(model, out)
+    except OutputError as error:
+        raise OutputError(f"{error} {_rescue(model, out.name)}") from error
+
+
+def _rescue(model: Model, name: str) -> str:
+    """Save a model among the temporary files, and return the sentence that says so."""
+    try:
+        place = Path(tempfile.mkdtemp(prefix="napari-unet-")) / name
+        save(model, place)
+    except (OSError, OutputError):
+        return "It could not be kept among the temporary files either."
+    return (
+        f"What was learned is kept as '{place}': move it from there before this "
+        "computer is restarted."
+    )
 
 
 def _learn(

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .errors import ModelError, OptionsError, OutputError
 from .heap import take_huge_pages
+from .safefile import DAMAGE, write_whole
 from .scaling import Scaling
 from .unet import BOUNDARY, UNet, UNetSpec
 
@@ -76,7 +77,7 @@ class Model:
     @property
     def min_size(self) -> float:
         """Pixels that an object must have, at the scale of training, to be one."""
-        return float(self.card.get("min_size", 0))
+        return float(self.card.get("min_size") or 0)
 
     def checksum(self) -> str:
         """Return the SHA-256 of the weights, in hexadecimal."""
@@ -132,7 +133,7 @@ def load(source: str | os.PathLike[str]) -> Model:
 def save(model: Model, path: str | os.PathLike[str]) -> None:
     """Write `model` to a .safetensors file, weights in half precision.
 
-    The file appears under its name only when it is complete.
+    The file appears under its name only when it is complete and on the disk.
 
     Raises
     ------
@@ -150,15 +151,12 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
         name: tensor.half() if tensor.is_floating_point() else tensor
         for name, tensor in model.net.state_dict().items()
     }
-    part = target.with_name(target.name + ".part")
-    try:
-        part.write_bytes(safetensors.torch.save(state, {_KEY: json.dumps(about)}))
-        os.replace(part, target)
-    except (safetensors.SafetensorError, OSError) as error:
-        part.unlink(missing_ok=True)
+    if not target.parent.is_dir():
         raise OutputError(
-            f"The model cannot be written to {target}: {error}."
-        ) from error
+            f"The model cannot be written to {target}: there is no folder "
+            f"{target.parent}. Make it first, or choose another."
+        )
+    write_whole(target, safetensors.torch.save(state, {_KEY: json.dumps(about)}))
 
 
 def best_device(name: str = "auto") -> tuple[torch.device, str]:
@@ -209,12 +207,30 @@ def _find(source: str | os.PathLike[str]) -> Path:
     return path
 
 
+def _check_card(card: Any) -> None:
+    """Raise unless what others calculate with is what they take it for."""
+    if not isinstance(card, dict):
+        raise TypeError(f"the card is {card!r:.40}")
+    for key in ("diameter", "min_size"):
+        value = card.get(key)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value is not None and not (number and 0 <= float(value) < math.inf):
+            raise ValueError(f"{key} is {value!r:.40}")
+    if card.get("diameter") == 0:
+        raise ValueError("diameter is 0")
+    history = card.get("history", [])
+    if not isinstance(history, list) or not all(isinstance(h, str) for h in history):
+        raise TypeError(f"history is {history!r:.40}")
+
+
 def _build(path: Path, text: str, state: dict[str, Tensor]) -> Model:
     try:
         about = json.loads(text)
         if about["format"] > _FORMAT:
             raise _NewerError
         fields = about["spec"]
+        if not isinstance(fields["classes"], list):
+            raise TypeError(f"classes are {fields['classes']!r:.40}")
         net = UNet(UNetSpec(**{**fields, "classes": tuple(fields["classes"])}))
         net.load_state_dict(
             {
@@ -223,17 +239,15 @@ def _build(path: Path, text: str, state: dict[str, Tensor]) -> Model:
             }
         )
         scaling = Scaling(**about["scaling"])
-        card = dict(about.get("card", {}))
-        for key in ("diameter", "min_size"):
-            if card.get(key) is not None and not 0 < float(card[key]) < math.inf:
-                raise ValueError(f"{key} is {card[key]}")
+        card = about.get("card", {})
+        _check_card(card)
         if not all(bool(tensor.isfinite().all()) for tensor in state.values()):
             raise ValueError("weights that are no numbers")
     except _NewerError as error:
         raise ModelError(
             f"{path.name} was written by a newer napari-unet. Update napari-unet."
         ) from error
-    except (ModelError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (ModelError, *DAMAGE) as error:
         raise ModelError(
             f"{path.name} is damaged: its weights do not fit its header ({error})."
         ) from error

@@ -8,6 +8,7 @@ import errno
 import glob
 import json
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ import psutil
 
 from .errors import OutputError
 from .labelstore import LabelArray, create_labels
+from .ledger import settle
 from .omezarr_output import ZARR_ORDER, write_omezarr
 from .planes import Planes
 from .tiff_output import write_tiff
@@ -225,13 +227,20 @@ def _amount(nbytes: int) -> str:
 @contextmanager
 def _atomic(target: Path, *, overwrite: bool) -> Iterator[Path]:
     """Give a name to write to, and move what is there to `target` at the end."""
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    part = _beside(target, "part")
     try:
         _sweep(target)
         yield part
+        settle(part)  # a name must not outlive what it stands for
         publish(part, target, overwrite=overwrite)
     finally:
         _remove(part)
+
+
+def _beside(target: Path, kind: str) -> Path:
+    """Return a name that no other writer of the same file takes, in any process."""
+    mark = f"{secrets.token_hex(4)}.{os.getpid()}"
+    return target.with_name(f"{target.name}.{mark}.{kind}")
 
 
 def publish(part: Path, target: Path, *, overwrite: bool) -> None:
@@ -253,9 +262,8 @@ def publish(part: Path, target: Path, *, overwrite: bool) -> None:
 def _sweep(target: Path) -> None:
     """Remove what runs that were killed left of the same result."""
     for part in target.parent.glob(f"{glob.escape(target.name)}.*.part"):
-        number = part.name.removeprefix(f"{target.name}.").removesuffix(".part")
-        ours = number == str(os.getpid())  # a crashed run had our process id
-        if number.isdecimal() and (ours or not psutil.pid_exists(int(number))):
+        number = part.name.removesuffix(".part").rpartition(".")[2]
+        if number.isdecimal() and not psutil.pid_exists(int(number)):
             _remove(part)
 
 
@@ -279,7 +287,7 @@ def _replace(part: Path, target: Path) -> None:
     if not target.is_dir() or target.is_symlink():
         part.replace(target)
         return
-    old = target.with_name(f"{target.name}.{os.getpid()}.old")
+    old = _beside(target, "old")
     target.replace(old)  # a folder that is not empty cannot be replaced in one step
     try:
         part.replace(target)

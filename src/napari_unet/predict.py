@@ -293,6 +293,7 @@ class _Job:
                 yield self._finished(plane, core, values)
             del logits, values  # not held while the next window is computed
             self._give_back()
+        self.source.image.check_unchanged()
         if not objects:
             return 0
         self.space = Workspace()  # joining takes the memory that the net has had

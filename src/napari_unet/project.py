@@ -24,7 +24,6 @@ from .errors import CorrectionError, OutputError
 from .imagerecord import ImageRecord, check_shape, now, same_image, slug, unique
 from .images import Image
 from .projectfile import (
-    DAMAGE,
     INDEX,
     Index,
     ModelRecord,
@@ -40,6 +39,7 @@ from .projectfile import (
 from .reviews import Reviews
 from .safefile import read_whole, set_aside, sweep, write_whole
 from .tiling import Box, cut, whole
+from .turns import turn
 
 __all__ = ["Project", "project_place"]
 
@@ -83,7 +83,7 @@ class Project:
             project._saved = project.index
         except FileNotFoundError:
             project = cls._rebuild(place, notes)
-        except DAMAGE as error:
+        except ValueError as error:
             notes.append(set_aside(file, error))
             project = cls._rebuild(place, notes)
             notes.append("It was made again from the corrections and models there are.")
@@ -192,7 +192,8 @@ class Project:
         with self._saving:
             index = self.index
             if self.unsaved and index != self._saved:
-                write_whole(self.folder / INDEX, encode(self._merged(index)))
+                with turn(self.folder):
+                    write_whole(self.folder / INDEX, encode(self._merged(index)))
                 self._saved = index
             self._reviews.flush(self._origin)
 
@@ -226,21 +227,24 @@ class Project:
         OutputError
             If the disk does not take it.
         """
-        self.refresh()
-        if not name or any(record.name == name for record in self.index.models):
-            raise CorrectionError(
-                f"The project '{self.folder}' cannot keep a model {name!r}: the name "
-                f"is {'taken' if name else 'empty'}. Choose another."
-            )
-        file = self._free_file(name)
-        write_whole(file, data if isinstance(data, bytes) else read_whole(data))
+        content = data if isinstance(data, bytes) else read_whole(data)
         now_, was = (None if s is None else float(s) for s in (score, before))
-        record = ModelRecord(name, file.name, parent, now_, was, strokes, now())
-        try:
-            self._commit(lambda old: replace(old, models=(*old.models, record)))
-        except OutputError:
-            file.unlink(missing_ok=True)
-            raise
+        with self._saving, turn(self.folder):
+            self.index = self._merged(self.index)
+            if not name or any(record.name == name for record in self.index.models):
+                raise CorrectionError(
+                    f"The project '{self.folder}' cannot keep a model {name!r}: the "
+                    f"name is {'taken' if name else 'empty'}. Choose another."
+                )
+            file = self._free_file(name)
+            write_whole(file, content)
+            record = ModelRecord(name, file.name, parent, now_, was, strokes, now())
+            models = (*self.index.models, record)
+            try:
+                self._write(replace(self.index, models=models))
+            except OutputError:
+                file.unlink(missing_ok=True)
+                raise
         return record
 
     def renew_model(self, name: str, data: Path, score: float) -> None:
@@ -255,16 +259,15 @@ class Project:
         OutputError
             If the disk does not take it.
         """
-        write_whole(self.model_file(name), read_whole(data))
-        with self._saving:
+        content, file = read_whole(data), self.model_file(name)
+        with self._saving, turn(self.folder):
+            write_whole(file, content)
             index = self._merged(self.index)  # what is on the disk would win
             models = tuple(
                 replace(record, score=float(score)) if record.name == name else record
                 for record in index.models
             )
-            index = replace(index, models=models)
-            write_whole(self.folder / INDEX, encode(index))
-            self.index = self._saved = index
+            self._write(replace(index, models=models))
 
     def model_file(self, name: str) -> Path:
         """Return the file of a model.
@@ -317,16 +320,19 @@ class Project:
         self._commit(change)
 
     def _commit(self, change: Callable[[Index], Index]) -> None:
-        with self._saving:  # by now another thread may have changed something, too
-            index = self._merged(change(self.index))
-            write_whole(self.folder / INDEX, encode(index))
-            self.index = self._saved = index
+        # By now another thread or program may have changed something, too.
+        with self._saving, turn(self.folder):
+            self._write(self._merged(change(self.index)))
+
+    def _write(self, index: Index) -> None:
+        write_whole(self.folder / INDEX, encode(index))
+        self.index = self._saved = index
 
     def _merged(self, index: Index) -> Index:
         """Return the index with what another program saved since this one did."""
         try:
             theirs = read_index(self.folder / INDEX)
-        except (FileNotFoundError, *DAMAGE):
+        except (FileNotFoundError, ValueError):
             return index
         except CorrectionError as error:
             raise OutputError(str(error)) from error

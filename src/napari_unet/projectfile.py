@@ -20,10 +20,9 @@ from .blocks import Blocks
 from .errors import CorrectionError, OptionsError
 from .imagerecord import SAFE, ImageRecord, parse, slug
 from .options import SegmentOptions
-from .safefile import read_whole
+from .safefile import DAMAGE, read_whole
 
 __all__ = [
-    "DAMAGE",
     "INDEX",
     "SEEN",
     "Index",
@@ -43,7 +42,6 @@ __all__ = [
 ]
 
 INDEX = "project.json"
-DAMAGE = ValueError, TypeError, KeyError, AttributeError, RecursionError  # `read_index`
 SEEN = "seen"  # in the settings: by image, the options it was segmented with
 _VERSION = 1
 _Value = TypeVar("_Value")
@@ -117,26 +115,42 @@ def read_index(path: Path) -> Index:
     ------
     FileNotFoundError
         If there is none.
-    ValueError, TypeError, KeyError, AttributeError, RecursionError
+    ValueError
         If it is damaged.
     CorrectionError
         If it may not be read, or a newer version wrote it.
     """
-    stored = json.loads(read_whole(path))
-    version = stored["version"]
-    if version > _VERSION:
+    data = read_whole(path)
+    try:
+        stored = json.loads(data)
+        version = stored["version"]
+        if type(version) is not int:
+            raise TypeError(f"version {version!r:.40}")
+        index = _index(stored) if version <= _VERSION else None
+    except DAMAGE as error:
+        raise ValueError(f"no project: {error!r:.200}") from error
+    if index is None:
         raise CorrectionError(
             f"The project '{path.parent}' was saved by a newer version of napari-unet "
             f"(format {version}; this one knows {_VERSION}). Update napari-unet, or "
             "choose another folder; nothing was changed."
         )
+    return index
+
+
+def _index(stored: dict[str, Any]) -> Index:
+    classes, settings = stored["classes"], stored["settings"]
+    if not isinstance(classes, list) or not all(type(n) is str for n in classes):
+        raise TypeError(f"classes are {classes!r:.40}")
+    if not isinstance(settings, dict):
+        raise TypeError(f"settings are {settings!r:.40}")
     models = tuple(parse(ModelRecord, record) for record in stored["models"])
     return Index(
-        classes=tuple(str(name) for name in stored["classes"]),
+        classes=tuple(classes),
         images=tuple(parse(ImageRecord, record) for record in stored["images"]),
         models=models,
         active=stored["active"] if stored["active"] in {m.name for m in models} else "",
-        settings=dict(stored["settings"]),
+        settings=settings,
     )
 
 
@@ -198,7 +212,7 @@ def complete(index: Index, blocks: Blocks) -> Index:
         try:
             record = parse(ImageRecord, {**block.about["image"], "key": place.image})
             classes = classes or tuple(str(c) for c in block.about["classes"])
-        except (ValueError, TypeError, KeyError):
+        except DAMAGE:
             continue
         images[place.image] = record
     return replace(index, images=tuple(images.values()), classes=classes)
@@ -278,7 +292,7 @@ def lists(folder: Path, file: Path) -> bool:
     """Return whether the project in a folder has the image of a file."""
     try:
         images = read_index(folder / INDEX).images
-    except (OSError, CorrectionError, *DAMAGE):
+    except (OSError, CorrectionError, ValueError):
         return False
     return str(file.resolve()) in {record.path for record in images}
 

@@ -16,7 +16,7 @@ from .corrections import IGNORE, Correction
 from .errors import CorrectionError, ImageError, UNetError
 from .imagerecord import ImageRecord, now, restore, surroundings
 from .images import Image
-from .safefile import pack, read_whole, set_aside, unpack, write_whole
+from .safefile import DAMAGE, pack, read_whole, set_aside, unpack, write_whole
 from .tiling import Box
 
 __all__ = ["Reviews", "Samples"]
@@ -47,6 +47,10 @@ class Reviews:
     def open(self, record: ImageRecord, image: Image) -> None:
         """Say where the pixels of an image can be had."""
         self._images[record.key] = record, image
+        for place in self.blocks.places():
+            if place.image == record.key and not record.has(*place.where):
+                self.blocks.leave_out(place)
+                self._note(f"{place.file} lies outside of {image.title}; it stays.")
         self._samples.open(record.fingerprint, image)
         # A program that was killed between block and sample left them without one.
         if any(place.image == record.key for place in self.blocks.places()):
@@ -144,7 +148,7 @@ class Reviews:
         try:
             mark = block.about["image"]["fingerprint"]
             return [restore(block, self._samples.read(mark))]
-        except (ValueError, TypeError, KeyError, UNetError) as error:
+        except (*DAMAGE, UNetError) as error:
             self._note(f"{place.file} cannot be learned from: {error}")
             return []
 
@@ -218,11 +222,11 @@ class Samples:
         file = self._file(mark)
         try:
             pixels = unpack(read_whole(file))["pixels"]
-            if pixels.ndim == 2:
+            if pixels.ndim == 2 and pixels.dtype.kind in "buif":
                 return pixels
             raise ValueError(f"pixels of shape {pixels.shape}")
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError) as error:
+        except DAMAGE as error:
             self.notes.append(set_aside(file, error))
             return None

@@ -3,6 +3,7 @@
 import errno
 import io
 import itertools
+import math
 import os
 import re
 import secrets
@@ -12,6 +13,7 @@ import zlib
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -20,13 +22,26 @@ from numpy.typing import NDArray
 
 from .errors import CorrectionError, OutputError
 
-__all__ = ["pack", "read_whole", "set_aside", "sweep", "unpack", "write_whole"]
+__all__ = [
+    "DAMAGE",
+    "pack",
+    "read_whole",
+    "set_aside",
+    "sweep",
+    "unpack",
+    "write_whole",
+]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_DAMAGE = (
-    *(ValueError, KeyError, EOFError, OSError, RuntimeError, struct.error),
-    *(zipfile.BadZipFile, zlib.error),
+# What the libraries raise on bytes that they do not understand. (`RuntimeError` is that
+# of nesting without end, too, `ArithmeticError` that of a number without end.)
+DAMAGE = (
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, EOFError),
+    *(OSError, RuntimeError, SyntaxError, TokenError, struct.error, zlib.error),
+    zipfile.BadZipFile,
 )
+_KINDS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # of what `pack` writes
+_LARGEST = 400_000_000  # bytes that a file may unpack to: no sample is larger
 _PART = re.compile(r".+\.[0-9a-f]{8}\.(\d+)\.part", re.ASCII)  # and nobody else's
 _DAMAGED = ".damaged"
 
@@ -114,14 +129,31 @@ def unpack(data: bytes) -> dict[str, NDArray[Any]]:
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as file:
+            members = file.infolist()
+            if not _KINDS.issuperset(member.compress_type for member in members):
+                raise ValueError("it is packed in another way")
+            if sum(member.file_size for member in members) > _LARGEST:
+                raise ValueError("it unpacks to more than anything that is kept")
             # Whole members, so that their checksums are looked at first.
-            members = {name: io.BytesIO(file.read(name)) for name in file.namelist()}
-        return {
-            name.removesuffix(".npy"): np.load(member, allow_pickle=False)
-            for name, member in members.items()
-        }
-    except _DAMAGE as error:
+            return {
+                member.filename.removesuffix(".npy"): _array(file.read(member))
+                for member in members
+            }
+    except DAMAGE as error:
         raise ValueError(f"no arrays: {error}") from error
+
+
+def _array(data: bytes) -> NDArray[Any]:
+    """Return the array of a ``.npy`` file, if there is as much of it as it says."""
+    file = io.BytesIO(data)
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("an array of another version")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    if dtype.hasobject or dtype.itemsize * math.prod(shape) != len(data) - file.tell():
+        raise ValueError(f"an array of {shape}, {dtype}, in {len(data)} bytes")
+    file.seek(0)
+    array: NDArray[Any] = np.load(file, allow_pickle=False)
+    return array
 
 
 def set_aside(path: Path, error: Exception) -> str:

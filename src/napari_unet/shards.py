@@ -22,12 +22,14 @@ from .labelstore import put
 from .ledger import settle
 from .omezarr_output import ZARR_ORDER, level_shapes, metadata
 from .planes import Planes
+from .safefile import DAMAGE
 from .tiling import Box, blocks, whole
 
 __all__ = [
     "Layout",
     "PlaneView",
     "create_store",
+    "fits",
     "open_levels",
     "scratch",
     "write_levels",
@@ -173,6 +175,17 @@ def open_levels(path: Path, layout: Layout) -> list[Any]:
     return [zarr.open_array(path / str(i), mode="r+") for i in range(count)]
 
 
+def fits(path: Path, layout: Layout) -> bool:
+    """Return whether a store is what `create_store` makes for this layout."""
+    try:
+        finest, *_ = open_levels(path, layout)
+    except DAMAGE:
+        return False
+    _, side = _cut(layout, layout.file_shape)
+    there = (finest.shards or finest.chunks)[-2:]
+    return (finest.shape, there) == (layout.file_shape, tuple(side))
+
+
 def scratch(path: Path, layout: Layout, dtype: str) -> Any:
     """Return an array beside the store, cut as it is: opened, or made if missing.
 
@@ -193,12 +206,7 @@ def _create(
     parent: Any, name: str, shape: tuple[int, ...], layout: Layout, dtype: str, how: Any
 ) -> Any:
     lead = (1,) * (len(shape) - 2)
-    chunk = [n if n <= _CHUNK else math.gcd(_CHUNK, n) for n in layout.side]
-    # A level that has shrunk to one shard is not padded to the size of a large one.
-    side = [
-        min(side, -(-length // n) * n)
-        for side, length, n in zip(layout.side, shape[-2:], chunk, strict=True)
-    ]
+    chunk, side = _cut(layout, shape)
     shards = (*lead, *side)
     return zarr.create_array(
         parent,
@@ -211,6 +219,17 @@ def _create(
         dimension_names=tuple(layout.order.lower()),
         fill_value=0,
     )
+
+
+def _cut(layout: Layout, shape: tuple[int, ...]) -> tuple[list[int], list[int]]:
+    """Return rows and columns of a chunk, and of a shard, of a level of this shape."""
+    chunk = [n if n <= _CHUNK else math.gcd(_CHUNK, n) for n in layout.side]
+    # A level that has shrunk to one shard is not padded to the size of a large one.
+    side = [
+        min(side, -(-length // n) * n)
+        for side, length, n in zip(layout.side, shape[-2:], chunk, strict=True)
+    ]
+    return chunk, side
 
 
 def write_levels(

@@ -19,6 +19,7 @@ import numpy as np
 from .cluster import run_tiles
 from .errors import ImageError
 from .events import Phase, StackProgress
+from .fingerprints import fingerprint
 from .images import open_image
 from .labelsgroup import announce
 from .labelstore import LabelArray
@@ -27,7 +28,7 @@ from .objects import label_blocks
 from .predict import growth, least_size
 from .shards import PlaneView, open_levels, scratch, write_levels
 from .stackobjects import link, relabel
-from .stackrecord import Places, fingerprint
+from .stackrecord import Places
 from .stackresult import move, write_pyramid
 from .stacksetup import StackSetup
 from .stacktables import count_objects, write_tables

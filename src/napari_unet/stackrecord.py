@@ -4,7 +4,6 @@ Knows the names of all files beside a result, and whether a run that is found th
 the same job, so that it can be gone on with.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -13,18 +12,25 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
-from .errors import ImageError
+from .errors import OutputError
+from .fingerprints import fingerprint
 from .images import Image
 from .inference import Engine
+from .ledger import read_ledger
 from .options import BatchOptions
+from .safefile import set_aside
 from .scaling import Intensities
 
-__all__ = ["TABLES", "Places", "differences", "fingerprint", "header"]
+__all__ = ["TABLES", "Places", "differences", "header", "read_record"]
 
 TABLES = (".csv", ".parquet")
 
+Entry = dict[str, Any]
+
 _FORMAT = 1
-_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+_LINES = "tile", "plane", "objects", "linked"  # keys of numbers
+_ENDS = "publish", "done"  # keys of numbers, or of None
+_MOST = 2**53
 _FREE = ("memory", "device", "precision")  # options that do not change a result
 _NAMES = {
     "format": "the version of the record",
@@ -118,28 +124,51 @@ class Places:
         self.ledger.unlink(missing_ok=True)
 
 
-def fingerprint(path: Path) -> dict[str, Any]:
-    """Return what tells whether a file, or the description of a Zarr, was changed.
+def read_record(places: Places, *, keep: bool = False) -> tuple[list[Entry], list[str]]:
+    """Return what stands in the ledger of a result, and what is to be said about it.
+
+    One that makes no sense is set aside, or only left out if the files are to `keep`
+    their places.
 
     Raises
     ------
-    ImageError
-        If it is not there any more.
+    OutputError
+        If it cannot be read, or a newer version wrote it.
     """
+    entries = read_ledger(places.ledger)
     try:
-        if not path.is_dir():
-            stat = path.stat()
-            return {"bytes": stat.st_size, "changed": stat.st_mtime_ns}
-        digest = hashlib.sha256()
-        for mark in sorted(m for n in _MARKS for m in (path / n, *path.glob(f"*/{n}"))):
-            if mark.is_file() and mark.parent.name != "labels":  # may be ours
-                digest.update(str(mark.relative_to(path)).encode() + mark.read_bytes())
-        return {"description": digest.hexdigest()}
-    except OSError as error:
-        raise ImageError(
-            f"{path.name} is not there any more ({error.strerror or error}). Put it "
-            "back; the same command goes on from what is finished."
-        ) from error
+        if entries and entries[0]["format"] > _FORMAT:
+            raise OutputError(
+                f"'{places.target}' was begun by a newer version of napari-unet. "
+                "Update it, or choose another output folder."
+            )
+        _check(entries)
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        said = [] if keep else [set_aside(places.ledger, error)]
+        return [], said
+    return entries, []
+
+
+def _check(entries: list[Entry]) -> None:
+    """Raise unless the lines of a ledger are of the kinds that are written there."""
+    for first in entries[:1]:
+        (height, width), window = first["tile"]
+        device, precision = first["engine"]
+        named = isinstance(device, str) and isinstance(precision, str)
+        if not named or not {*_NAMES} <= {*first}:
+            raise ValueError("it does not begin as a record does")
+        _check_numbers(1, height, width, window)
+    for entry in entries[1:]:
+        _check_numbers(0, *(entry[key] for key in _LINES if key in entry))
+        _check_numbers(0, *(entry[k] for k in _ENDS if entry.get(k) is not None))
+        if "plane" in entry and "objects" not in entry:
+            raise ValueError("a plane without a number of objects")
+
+
+def _check_numbers(least: int, *numbers: Any) -> None:
+    for number in numbers:
+        if type(number) is not int or not least <= number < _MOST:
+            raise ValueError(f"{number!r:.40} is no number that stands there")
 
 
 def header(

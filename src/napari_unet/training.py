@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .autocast import mean_weights
 from .checkpoint import read_checkpoint, task, write_checkpoint
@@ -26,6 +27,7 @@ from .headfit import OBEYED, Fit, fit_head, obey
 from .heldout import Place, mean_dice, places, set_apart
 from .model import Model, best_device
 from .options import TrainOptions
+from .safefile import set_aside
 from .sequel import Sequel
 from .standing import Standing, agrees, noted, standing
 from .unet import UNet
@@ -85,8 +87,9 @@ def fine_tune(
         All there are, old ones too: what is not repeated is forgotten.
     resume
         A file in which long training keeps where it stands, to go on after it was
-        broken off; it is removed at the end. What another model, other corrections or
-        other options left there is not used. None: nothing is kept.
+        broken off. Whoever saves the model removes it then, not before. What another
+        model, other corrections or other options left there is not used. None: nothing
+        is kept.
     before
         Where the lesson before stands by now; taken up if `model` came of it.
 
@@ -162,7 +165,7 @@ class _Lesson:
     ) -> None:
         self.contest = Contest(model)
         self.model, self.corrections, self.options = model, corrections, options
-        self.resume = resume
+        self.resume, self.notes = resume, tuple[str, ...]()
         self.spare = (1 - _LEARNING) * (options.seconds or 0)  # seconds to judge in
         self.examples = read_examples(model, corrections, options.channel)
         pieces = [piece for e in self.examples for piece in e.pieces]
@@ -280,7 +283,7 @@ class _Lesson:
                 yield contest.event(fraction, loss, new=new)
         rule = _HELD if self.held else _KNOWN
         said = rule.format(now=contest.best, was=contest.before)
-        return contest.end(said, self.measure)
+        return replace(contest.end(said, self.measure), notes=self.notes)
 
     @property
     def check(self) -> int:
@@ -299,8 +302,6 @@ class _Lesson:
                 pace.look(better=new)
                 self._remember(course, pace)
             yield self.contest.event(pace.fraction, loss, new=new)
-        if self.resume:
-            self.resume.unlink(missing_ok=True)
 
     def _judge(self, net: UNet) -> bool:
         """Promote a net that is better on what was held out; return whether it is."""
@@ -320,19 +321,30 @@ class _Lesson:
         write_checkpoint(self.resume, self._task(), numbers, state)
 
     def _recall(self, course: Course) -> Pace | None:
-        found = self.resume and read_checkpoint(self.resume, self._task())
-        if not found:
+        """Go on where it was broken off; what is damaged is set aside, and told."""
+        if self.resume is None:
             return None
-        numbers, state = found
+        try:
+            found = read_checkpoint(self.resume, self._task())
+            return None if found is None else self._restore(course, *found)
+        except (ValueError, KeyError, RuntimeError) as error:  # tensors that do not fit
+            self.notes = (f"{set_aside(self.resume, error)} It was begun anew.",)
+            return None
+
+    def _restore(
+        self, course: Course, numbers: dict[str, int], state: dict[str, Tensor]
+    ) -> Pace:
+        pace = Pace(self.rate, numbers["stale"], numbers["cuts"])
         best = {k.removeprefix("best/"): t for k, t in state.items() if "/" in k}
+        net = copied(course.mean)
+        if best:
+            net.load_state_dict(best)
         course.restore(
             {k: t for k, t in state.items() if "/" not in k}, numbers["step"]
         )
         if best:
-            net = copied(course.mean)
-            net.load_state_dict(best)
             self._judge(net)
-        return Pace(self.rate, numbers["stale"], numbers["cuts"])
+        return pace
 
     def _task(self) -> str:
         return task(self.model, self.corrections, self.options)

@@ -69,6 +69,8 @@ class UNetSpec:
             )
         if self.depth > 12:
             raise ModelError(f"depth is {self.depth}; 12 is the most.")
+        if not all(isinstance(name, str) and name for name in self.classes):
+            raise ModelError(f"The classes are {self.classes!r:.80}; names are text.")
         if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
             raise ModelError(
                 f"The classes are {self.classes}; give two or more different names, "

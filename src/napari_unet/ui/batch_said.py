@@ -61,6 +61,7 @@ def ended_line(report: BatchReport, folder: Path) -> str:
     if report.count("failed"):
         lines.append(_WHY)
     lines += {note: None for file in report.files for note in file.notes}
+    lines += report.notes
     return "\n".join(lines)
 
 
