@@ -3,6 +3,7 @@
 import errno
 import io
 import itertools
+import math
 import os
 import re
 import secrets
@@ -25,10 +26,14 @@ __all__ = ["pack", "read_whole", "set_aside", "sweep", "unpack", "write_whole"]
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DAMAGE = (
     *(ValueError, KeyError, EOFError, OSError, RuntimeError, struct.error),
+    *(TypeError, MemoryError, RecursionError),
     *(zipfile.BadZipFile, zlib.error),
 )
 _PART = re.compile(r".+\.[0-9a-f]{8}\.(\d+)\.part", re.ASCII)  # and nobody else's
 _DAMAGED = ".damaged"
+# Bytes that a file may unpack to, whatever its size; and how many times its size. What
+# is large is stored as it is, or are pixels, which become a few times smaller.
+_UNPACKED, _RATIO = 2**28, 32
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -107,21 +112,52 @@ def pack(raw: Collection[str] = (), /, **arrays: NDArray[Any]) -> bytes:
 def unpack(data: bytes) -> dict[str, NDArray[Any]]:
     """Return the arrays of a ``.npz`` file; nothing in it is executed.
 
+    What it claims to hold is looked at before any of it is unpacked.
+
     Raises
     ------
     ValueError
-        If it is damaged.
+        If it is damaged, or unpacks to far more than `pack` would have put into it.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as file:
+            _check_members(file.infolist(), len(data))
             # Whole members, so that their checksums are looked at first.
-            members = {name: io.BytesIO(file.read(name)) for name in file.namelist()}
+            members = {name: file.read(name) for name in file.namelist()}
         return {
-            name.removesuffix(".npy"): np.load(member, allow_pickle=False)
+            name.removesuffix(".npy"): _array(member)
             for name, member in members.items()
         }
     except _DAMAGE as error:
         raise ValueError(f"no arrays: {error}") from error
+
+
+def _check_members(members: list[zipfile.ZipInfo], size: int) -> None:
+    kinds = {member.compress_type for member in members}
+    if not kinds <= {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        raise ValueError("packed in an unknown way")
+    unpacked = sum(member.file_size for member in members)
+    if unpacked > max(_UNPACKED, _RATIO * size):
+        raise ValueError(f"{size} bytes that unpack to {unpacked}")
+
+
+def _array(member: bytes) -> NDArray[Any]:
+    """Return what a ``.npy`` file holds; its header must say how long it is."""
+    file = io.BytesIO(member)
+    version = np.lib.format.read_magic(file)
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    if version not in readers:
+        raise ValueError(f"an array of version {version}")
+    shape, _, dtype = readers[version](file)
+    there = len(member) - file.tell()
+    if math.prod(shape) * dtype.itemsize != there:
+        raise ValueError(f"{there} bytes for an array of {shape}, {dtype}")
+    file.seek(0)
+    found: NDArray[Any] = np.load(file, allow_pickle=False)
+    return found
 
 
 def set_aside(path: Path, error: Exception) -> str:
