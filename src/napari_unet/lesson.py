@@ -176,7 +176,7 @@ def _read_labels(
 ) -> _Material:
     parent = load(model or _USUAL)
     spec = parent.spec if classes is None else new_model(parent, classes).spec
-    room = room_for(options.memory)
+    room = room_for(options.memory, spec.width)
     about = spec.classes, spec.boundary
     folder = LabelFolder(images, labels, *about, seed=options.seed)
     corrections, more = folder.corrections(room)
@@ -206,7 +206,10 @@ def _read_project(
             "U-Net: Correct names (it ends in .unet as a rule)."
         )
     project = Project.open(folder)
-    room = room_for(options.memory)
+    kept = {record.name for record in project.index.models}
+    name = model or project.index.active or _USUAL
+    parent = load(project.model_file(name) if name in kept else name)
+    room = room_for(options.memory, parent.spec.width)
     corrections = project.corrections(room)
     more = None
     if isinstance(corrections, Drawn):
@@ -214,9 +217,6 @@ def _read_project(
     if not corrections:
         why = " ".join(project.notes) or "Paint over what is wrong in napari first."
         raise CorrectionError(f"There is nothing to learn in '{folder}'. {why}")
-    kept = {record.name for record in project.index.models}
-    name = model or project.index.active or _USUAL
-    parent = load(project.model_file(name) if name in kept else name)
     if classes is None:
         _check_model(project, parent)
     _check_classes(project, classes or parent.spec.classes)

@@ -18,7 +18,8 @@ from .errors import CorrectionError, MemoryBudgetError
 __all__ = ["ROOM", "Drawn", "More", "begin", "room_for"]
 
 ROOM = 600_000_000  # bytes that a lesson holds of corrections; below that, of all
-_LEARNING = 700_000_000  # bytes that a step takes beside what is resident before
+_LEARNING = 300_000_000  # bytes that learning takes beside what is resident before
+_WIDTH = 25_000_000  # and for each channel of the net's first level: measured with 16
 _KEPT = 100_000_000  # bytes of what would else be read again and again
 _LEAST = 50_000_000  # bytes of corrections with which learning is of use
 _FREE = 0.5  # part of the free memory that is taken when nobody says how much
@@ -84,26 +85,29 @@ class More:
     room: int
 
 
-def room_for(memory: int | None) -> int:
+def room_for(memory: int | None, width: int) -> int:
     """Return how many bytes of corrections a lesson may hold.
 
     Parameters
     ----------
     memory
         Most resident bytes that the process may take; None: a part of what is free.
+    width
+        Channels of the first level of the net that learns.
 
     Raises
     ------
     MemoryBudgetError
         If that is too little to learn at all.
     """
+    learning = _LEARNING + _WIDTH * width
     resident = int(psutil.Process().memory_info().rss)
     if memory is None:
-        free = int(psutil.virtual_memory().available * _FREE) - _LEARNING
+        free = int(psutil.virtual_memory().available * _FREE) - learning
         return min(max(free, _LEAST), ROOM)
-    free = memory - resident - _LEARNING
+    free = memory - resident - learning
     if free < _LEAST:
-        need = (resident + _LEARNING + _LEAST) / 1e6
+        need = (resident + learning + _LEAST) / 1e6
         raise MemoryBudgetError(
             f"{memory / 1e6:.0f} MB of memory is too little to learn; it takes "
             f"{need:.0f} MB or more here. Raise the memory (--memory)."
