@@ -100,6 +100,10 @@ class LabelFolder:
         first = begin(draws, self.read, least, lambda: self._most)
         if not first:
             raise no_labels(*self.folders)
+        self.notes.append(
+            f"{self.folders[0].name} cannot be held at once: it is learned from piece "
+            f"by piece, {len(first)} at first. What is held is bounded by --memory."
+        )
         return first, More(map(self.read, draws), room - least)
 
     def _all(self, room: int) -> list[Correction] | None:
