@@ -198,7 +198,10 @@ class Project:
         if complete:
             return list(seen.values())
         self._note_part(len(seen))
-        return Drawn(self._read_place, seen)
+        part = Drawn(self._read_place)
+        for place, correction in seen.items():
+            part.add(place, correction)
+        return part
 
     def more(self, seed: int = 0) -> Iterator[Correction | None]:
         """Go through all that was said again and again, in an order by chance.

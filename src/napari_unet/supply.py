@@ -6,7 +6,7 @@ that are, by the bytes that a lesson holds of them.
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
@@ -32,20 +32,19 @@ class Drawn(Sequence[Correction]):
     ----------
     read
         Returns a correction by its number; None if there is none (any more).
-    known
-        Numbers of the corrections, and these as they were read the first time.
     """
 
-    def __init__(
-        self, read: Callable[[Any], Correction | None], known: Mapping[Any, Correction]
-    ) -> None:
-        self._read, self._numbers = read, list(known)
+    def __init__(self, read: Callable[[Any], Correction | None]) -> None:
+        self._read = read
+        self._numbers: list[Any] = []
         self._kept: dict[Any, Correction] = {}
-        room = _KEPT
-        for number, correction in known.items():
-            room -= _resident(correction)
-            if room < 0:
-                break
+        self._room = _KEPT
+
+    def add(self, number: Any, correction: Correction) -> None:
+        """Add a correction, as it was read the first time."""
+        self._numbers.append(number)
+        self._room -= _resident(correction)
+        if self._room > 0:
             self._kept[number] = correction
 
     def __len__(self) -> int:
@@ -130,18 +129,17 @@ def begin(
     tries
         After how many of them all have been looked at.
     """
-    found: dict[Any, Correction] = {}
-    spots = set()
+    found, spots = Drawn(read), set()
     for tried in itertools.count(1):
         number = next(draws)
         correction = read(number)
         if correction is not None and correction.spot not in spots:
-            found[number] = correction
+            found.add(number, correction)
             spots.add(correction.spot)
             room -= correction.nbytes
         if room < 0 or tried >= tries():
             break
-    return Drawn(read, found)
+    return found
 
 
 def _resident(correction: Correction) -> int:
