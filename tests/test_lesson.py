@@ -14,7 +14,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from napari_unet import course, training
+from napari_unet import course, supply, training
 from napari_unet.checkpoint import read_checkpoint
 from napari_unet.cli import main
 from napari_unet.corrections import FOREGROUND, IGNORE, Correction
@@ -417,6 +417,47 @@ def test_unknown_class_ends_with_a_sentence(folder, capsys) -> None:
     assert "a.tif has a pixel of class 7" in capsys.readouterr().err
 
 
+def fill(folder, count: int = 12) -> None:
+    """Add images of which every pixel is labelled."""
+    for number in range(count):
+        pixels, truth = squares(chr(100 + number))
+        tifffile.imwrite(folder / "images" / f"more{number}.tif", pixels)
+        tifffile.imwrite(folder / "labels" / f"more{number}.tif", truth)
+
+
+def test_folder_that_cannot_be_held_is_learned_from_piece_by_piece(
+    folder, small, monkeypatch
+) -> None:
+    monkeypatch.setattr(supply, "ROOM", 10**6)
+    fill(folder)
+    lesson = train(
+        folder / "x.safetensors",
+        images=folder / "images",
+        labels=folder / "labels",
+        model=str(small),
+        options=TrainOptions(seconds=1, device="cpu"),
+    )
+    assert lesson.trained.published
+    assert "cannot be held at once" in lesson.notes[0]
+    assert load(folder / "x.safetensors").spec.classes == ("background", "cell")
+
+
+def test_memory_that_is_too_little_is_refused(folder, small, project, capsys) -> None:
+    out = folder / "x.safetensors"
+    source = words(folder), ["train", "--project", project]
+    for said in source:
+        code, _, error = run(capsys, *said, "-o", out, "--memory", "100MB")
+        assert code == 2
+        assert "100 MB of memory is too little to learn" in error
+        assert "--memory" in error
+    code, _, error = run(capsys, *words(folder), "-o", out, "--memory", "much")
+    assert code == 2
+    assert "not an amount of memory" in error
+    assert not out.exists()
+    more = "--model", small, "--seconds", 0, "-o", out, "--memory", "8GB"
+    assert run(capsys, *words(folder, *more))[0] == 0
+
+
 # --- from a project ---------------------------------------------------------------
 
 
@@ -569,6 +610,15 @@ def test_no_project_is_a_sentence_and_none_is_made(folder, capsys) -> None:
     code, _, error = run(capsys, "train", "--project", folder / "new.unet", "-o", out)
     assert code == 2
     assert "Paint over what is wrong in napari first" in error
+
+
+def test_project_that_cannot_be_held_is_learned_from_piece_by_piece(
+    project, monkeypatch
+) -> None:
+    monkeypatch.setattr(supply, "ROOM", 10**6 // 4)
+    lesson = train(project.parent / "x.safetensors", project=project, options=BRIEF)
+    assert "1 of the 2 squares that were painted" in lesson.notes[0]
+    assert lesson.trained.score_after >= lesson.trained.score_before
 
 
 def test_exactly_one_source_is_given(folder, project, capsys) -> None:

@@ -15,6 +15,7 @@ import safetensors.torch
 import torch
 
 from napari_unet.errors import ModelError, OptionsError, OutputError
+from napari_unet.heap import peak_memory
 from napari_unet.model import (
     Model,
     UNet,
@@ -257,6 +258,55 @@ def test_header_that_does_not_fit_is_refused(
     rewrite(tmp_path / "odd.safetensors", **changes)
     with pytest.raises(ModelError, match=says):
         load(tmp_path / "odd.safetensors")
+
+
+HUGE = {
+    "depth": SPEC | {"depth": 12},
+    "convolutions": SPEC | {"convs_per_block": 10**6},
+    "width": SPEC | {"width": 10**6},
+    "width that is allowed": SPEC | {"width": 4096, "depth": 12},
+    "channels": SPEC | {"in_channels": 10**9},
+    "hypercolumn": SPEC | {"hypercolumn": 10**9},
+    "classes": SPEC | {"classes": [*map(str, range(10**6))]},
+    "all": SPEC | {"depth": 12, "convs_per_block": 32, "hypercolumn": 4096},
+}
+
+
+@pytest.mark.parametrize("spec", HUGE.values(), ids=HUGE)
+def test_header_that_claims_more_than_the_file_holds_takes_no_memory(
+    tmp_path: Path, spec: dict[str, Any]
+) -> None:
+    path = tmp_path / "huge.safetensors"
+    rewrite(path, spec=spec)
+    before = peak_memory()
+    with pytest.raises(ModelError, match=r"huge\.safetensors is damaged") as caught:
+        load(path)
+    assert len(str(caught.value)) < 500
+    assert peak_memory() - before < 300e6  # the names of the classes alone take 100
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"card": {"diameter": 10**400}},
+        {"spec": SPEC | {"classes": [1, 2, 3]}},
+        {"spec": SPEC | {"width": True}},
+        {"spec": SPEC | {"up": ["transpose"]}},
+    ],
+    ids=["diameter", "classes", "width", "up"],
+)
+def test_values_of_other_kinds_are_damage(tmp_path: Path, changes) -> None:
+    rewrite(tmp_path / "odd.safetensors", **changes)
+    with pytest.raises(ModelError, match=r"odd\.safetensors is damaged"):
+        load(tmp_path / "odd.safetensors")
+
+
+def test_header_that_is_nested_without_end_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "deep.safetensors"
+    state = {"w": torch.zeros(3)}
+    safetensors.torch.save_file(state, path, {"napari_unet": "[" * 10**5})
+    with pytest.raises(ModelError, match=r"deep\.safetensors is damaged"):
+        load(path)
 
 
 @pytest.mark.parametrize("header", [None, {"format": "pt"}], ids=["none", "other"])

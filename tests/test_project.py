@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import tracemalloc
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -1031,3 +1032,91 @@ def test_changes_from_two_threads_are_both_kept(tmp_path):
     assert again.classes == ("a", "b")
     assert again.settings == {"x": 1}
     assert [model.name for model in again.models] == ["v1"]
+
+
+# --- more than can be held ---------------------------------------------------------
+
+
+def fill(folder: Path, side: int, name: str = "many", rows: int = 99) -> Project:
+    """Return a project with a stroke in every block of some rows, saved."""
+    folder.mkdir(exist_ok=True)
+    tifffile.imwrite(folder / f"{name}.tif", noise(side * SIDE, side * SIDE))
+    project = Project.open(folder / f"{name}.unet")
+    key = project.add_image(open_image(folder / f"{name}.tif"))
+    for y in range(0, min(side, rows) * SIDE, SIDE):
+        for x in range(0, side * SIDE, SIDE):
+            box = slice(y + 5, y + 9), slice(x + 5, x + 40)
+            paint(project, key, (x // SIDE) % 2, box)
+    project.update(("background", "cell", "debris"))
+    project.flush()
+    return project
+
+
+ROOM = 6 * 10**6  # of two or three blocks
+
+
+def test_corrections_that_cannot_be_held_are_read_when_looked_at(tmp_path) -> None:
+    project = fill(tmp_path, 4)
+    usual = {c.spot: c for c in project.corrections()}
+    assert len(usual) == 16
+    assert not project.notes
+    found = project.corrections(ROOM)
+    assert 1 <= len(found) < 8
+    for _ in range(2):
+        for correction in found:
+            same = usual[correction.spot]
+            np.testing.assert_array_equal(correction.target, same.target)
+            np.testing.assert_array_equal(correction.image.data, same.image.data)
+    (note,) = project.notes
+    assert f"{len(found)} of the 16 squares" in note
+
+
+def test_what_was_painted_last_is_learned_from_first(tmp_path) -> None:
+    project = fill(tmp_path, 4)
+    (key,) = [record.key for record in project.index.images]
+    old = sorted((project.folder / "corrections").glob("*/*.npz"))
+    for path in old:
+        os.utime(path, (0, 0))
+    last = slice(520, 530), slice(600, 620)
+    paint(project, key, 1, last)  # not saved yet
+    for _ in range(2):
+        found = project.corrections(ROOM)[0]
+        assert found.place[1] == (512, 512)
+        assert found.target[8:18, 88:108].all()
+        project.flush()
+    again = Project.open(project.folder).corrections(ROOM)
+    assert again[0].place[1] == (512, 512)
+
+
+def test_all_corrections_come_in_the_end_and_again(tmp_path) -> None:
+    project = fill(tmp_path, 3)
+    everything = {c.spot for c in project.corrections()}
+    draws = project.more(seed=1)
+    for _ in range(2):
+        found = [next(draws) for _ in range(9)]
+        assert {c.spot for c in found if c is not None} == everything
+    min((project.folder / "corrections").glob("*/*.npz")).write_bytes(b"broken")
+    found = [next(draws) for _ in range(9)]
+    assert found.count(None) == 1
+    assert any("is damaged" in note for note in project.notes)
+
+
+def test_greatest_class_is_that_of_all_blocks(tmp_path) -> None:
+    project = fill(tmp_path, 3)
+    (key,) = [record.key for record in project.index.images]
+    assert project.greatest() == 1
+    paint(project, key, 2, (slice(600, 610), slice(600, 610)))
+    paint(project, key, FOREGROUND, (slice(10, 20), slice(100, 110)))
+    assert project.greatest() == 2
+
+
+def test_memory_does_not_grow_with_the_blocks(tmp_path) -> None:
+    taken = []
+    for rows in (2, 6):
+        project = Project.open(fill(tmp_path, 6, f"{rows}", rows).folder)
+        tracemalloc.start()
+        for _ in project.corrections(2 * ROOM):
+            pass
+        taken.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert taken[1] < 1.2 * taken[0]

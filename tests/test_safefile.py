@@ -1,15 +1,19 @@
 """Files that are whole or not there, whoever else writes them, and what is swept."""
 
+import io
 import os
 import subprocess
 import sys
 import threading
+import tracemalloc
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from napari_unet.errors import OutputError
-from napari_unet.safefile import set_aside, sweep, write_whole
+from napari_unet.safefile import pack, set_aside, sweep, unpack, write_whole
 
 
 def dead_process() -> int:
@@ -102,3 +106,73 @@ def test_damaged_file_that_cannot_be_renamed_is_named(tmp_path) -> None:
     gone = tmp_path / "gone" / "x.npz"
     assert f"it is kept as '{gone}'" in set_aside(gone, ValueError("broken"))
     assert not Path(gone).exists()
+
+
+# --- arrays --------------------------------------------------------------------
+
+
+def zipped(kind: int, **members: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", kind) as archive:
+        for name, data in members.items():
+            archive.writestr(f"{name}.npy", data)
+    return file.getvalue()
+
+
+def saved(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def claiming(shape: tuple[int, ...]) -> bytes:
+    """Return a .npy file of 8 bytes that says it holds more."""
+    data = saved(np.zeros(8, np.uint8))
+    old, new = b"(8,)", repr(shape).encode()
+    head = data[:128].replace(old, new)
+    return head[:127].rstrip().ljust(127)[:127] + b"\n" + data[-8:]
+
+
+def bomb() -> bytes:
+    """Return a file that unpacks to a thousand times its size."""
+    return zipped(zipfile.ZIP_DEFLATED, target=bytes(2**28 + 1))
+
+
+DAMAGED = {
+    "bomb": bomb,
+    "shape": lambda: zipped(zipfile.ZIP_STORED, raw=claiming((10**12,))),
+    "less": lambda: zipped(zipfile.ZIP_STORED, raw=claiming((7,))),
+    "lzma": lambda: zipped(zipfile.ZIP_LZMA, raw=saved(np.zeros(8))),
+    "objects": lambda: zipped(
+        zipfile.ZIP_STORED, raw=saved(np.array([None], dtype=object))
+    ),
+    "empty": lambda: zipped(zipfile.ZIP_STORED, raw=b""),
+    "text": lambda: zipped(zipfile.ZIP_STORED, raw=b"hello, nobody"),
+}
+
+
+@pytest.mark.parametrize("data", DAMAGED.values(), ids=DAMAGED)
+def test_arrays_that_claim_what_is_not_there_are_damage(data) -> None:
+    damaged = data()
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="no arrays"):
+        unpack(damaged)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 2**20
+
+
+def test_large_arrays_and_even_ones_come_back() -> None:
+    rng = np.random.default_rng(0)
+    arrays = {
+        "raw": rng.integers(0, 9, (3, 40, 50)).astype(np.uint16),
+        "even": np.zeros((2000, 2000), np.int32),
+        "by columns": np.asfortranarray(rng.random((4, 5))),
+        "nothing": np.zeros((1, 0, 0), np.uint8),
+    }
+    found = unpack(pack({"raw"}, **arrays))
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+        assert found[name].dtype == array.dtype
+        found[name][...] = 0  # they may be written to

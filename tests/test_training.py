@@ -1,5 +1,6 @@
 """Learning from strokes: better where nobody painted, never at the old model's cost."""
 
+import itertools
 import math
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from torch import nn
 from napari_unet import course, training
 from napari_unet.corrections import FOREGROUND, IGNORE, Correction
 from napari_unet.errors import CorrectionError, MemoryBudgetError
-from napari_unet.examples import as_images, read_examples
+from napari_unet.examples import as_images, class_weights, read_examples
 from napari_unet.headfit import fit_head, obey
 from napari_unet.images import Image
 from napari_unet.inference import engine
@@ -24,6 +25,7 @@ from napari_unet.options import SegmentOptions, TrainOptions
 from napari_unet.pixels import read_pixels
 from napari_unet.readers import apart
 from napari_unet.standing import NEARLY_RIGHT, STROKES, Standing, standing
+from napari_unet.supply import More
 from napari_unet.training import Trained, TrainStep, fine_tune, judge
 from napari_unet.verbs import Verb
 from napari_unet.views import Views
@@ -608,3 +610,78 @@ def test_what_other_training_left_is_not_used(tmp_path) -> None:
     job = fine_tune(small_model(), labelled(), other, kept)
     next(job)
     assert next(job).step == 1
+
+
+# --- more than can be held ------------------------------------------------------
+
+
+def beside(first: list[Correction], count: int = 12) -> tuple[list[Correction], More]:
+    """Return what learning begins with, and more images, among them the first again."""
+    named = [replace(c, key=f"first {i}") for i, c in enumerate(first)]
+    later = [replace(c, key=f"later {i}") for i, c in enumerate(labelled(count))]
+    draws = itertools.cycle([None, *named, *later])
+    room = 3 * sum(e.nbytes for e in read_examples(small_model(), named[:1]))
+    return named, More(draws, room)
+
+
+def lesson_with_more(monkeypatch, first: list[Correction]):
+    monkeypatch.setattr(training, "_EVERY", 1)
+    named, more = beside(first)
+    options = TrainOptions(device="cpu", seconds=None)
+    lesson = training._Lesson(small_model(), named, options, None, more)
+    net = lesson.teacher
+    course = lesson._course(training.copied(net), net, lesson.learn, 0.0)
+    return lesson, course, more
+
+
+@pytest.mark.parametrize("first", ["images", "strokes"])
+def test_steps_move_on_to_what_cannot_be_held(first, monkeypatch) -> None:
+    found = labelled()
+    if first == "strokes":
+        found = [Correction(c.image, painted(c.target)) for c in found]
+    lesson, course, more = lesson_with_more(monkeypatch, found)
+    assert lesson.is_dense == (first == "images")
+    held = {spot[0] for spot in lesson.held_spots}
+    assert bool(held) == lesson.is_dense
+    seen = set()
+    for _ in range(18):  # once through all
+        lesson._advance(course, 1e-3)
+        seen |= {e.spot[0] for e in course.views.examples}
+        taken = sum(e.nbytes for e in course.views.examples)
+        assert {id(e) for e, _ in course.views.strokes} == {
+            id(e) for e in course.views.examples
+        }
+    assert {f"later {i}" for i in range(12)} <= seen
+    assert not held & seen
+    assert taken <= more.room
+
+
+def test_later_images_are_weighed_as_the_first_ones(monkeypatch) -> None:
+    lesson, course, _ = lesson_with_more(monkeypatch, labelled())
+    for _ in range(10):
+        lesson._advance(course, 1e-3)
+    old = {(int(t), float(w)) for e in lesson.learn for t, w in _pairs(e)}
+    new = {(int(t), float(w)) for e in course.views.examples for t, w in _pairs(e)}
+    assert new <= old | {(IGNORE, 0.0)}
+
+
+def _pairs(example):
+    found = torch.stack([example.target.double().flatten(), example.weight.flatten()])
+    return torch.unique(found, dim=1).T
+
+
+def test_image_that_cannot_be_read_later_does_not_end_training(monkeypatch) -> None:
+    lesson, course, more = lesson_with_more(monkeypatch, labelled())
+    two = Image("two channels", np.zeros((2, 64, 64), np.uint8), "CYX")
+    bad = Correction(two, np.ones((64, 64), np.uint8))
+    lesson.more = More(iter([bad]), more.room)
+    before = list(course.views.examples)
+    for _ in range(3):
+        lesson._advance(course, 1e-3)
+    assert course.views.examples == before
+
+
+def test_class_that_only_comes_later_weighs_as_the_rarest() -> None:
+    weights = class_weights(read_examples(small_model(), labelled()))
+    assert weights[7] == weights[:2].max()
+    assert weights[IGNORE] == 0

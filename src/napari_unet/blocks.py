@@ -4,6 +4,8 @@ Only this file knows the grid of squares, and how those in memory and those on t
 come together, where another program may write too.
 """
 
+import itertools
+import math
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -68,6 +70,24 @@ class Blocks:
         with self._lock:
             found = self._stored | self._dirty.keys()
         return sorted(found, key=lambda p: (p.image, p.plane, p.y, p.x))
+
+    def newest(self) -> Iterator[Place]:
+        """Go through all blocks, those written last and others by turns, each once.
+
+        What was painted last is what people wait for; the others stand for all that was
+        painted before.
+        """
+        places = self.places()
+        last = sorted(places, key=self._age)
+        order = np.random.default_rng(0).permutation(len(places)).tolist()
+        both = itertools.chain.from_iterable(
+            zip(last, (places[i] for i in order), strict=True)
+        )
+        yield from dict.fromkeys(both)
+
+    def _age(self, place: Place) -> float:
+        stamp = None if place in self._dirty else _stamp(self.folder / place.file)
+        return -math.inf if stamp is None else -stamp[1]
 
     def read(self, image: str, plane: tuple[int, ...], box: Box) -> Pixels:
         """Return what is known of the pixels of a box.

@@ -228,6 +228,7 @@ def train(
     seconds: flags.Seconds = None,
     channel: flags.Channel = None,
     device: flags.Device = "auto",
+    memory: flags.Memory = None,
     seed: flags.Seed = 0,
     overwrite: flags.Overwrite = False,
     as_json: flags.Json = False,
@@ -240,7 +241,11 @@ def train(
     when nothing better was found.
     """
     options = TrainOptions(
-        seconds=seconds, channel=_channel(channel), device=device, seed=seed
+        seconds=seconds,
+        channel=_channel(channel),
+        device=device,
+        seed=seed,
+        memory=None if memory is None else parse_memory(memory),
     )
     classes = None if new is None else _names(new)
     _quiet()

@@ -4,6 +4,7 @@ Knows how such targets are written down (as classes or as instances, in files or
 screen) and what it means that nobody looked at a pixel.
 """
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,9 +25,15 @@ __all__ = [
     "FOREGROUND",
     "IGNORE",
     "Correction",
+    "Spot",
     "apart",
+    "find_pairs",
+    "held_bytes",
     "lone_number",
+    "no_labels",
+    "open_pair",
     "read_folder",
+    "read_pair",
     "strokes",
     "targets_from_labels",
 ]
@@ -35,7 +42,10 @@ IGNORE = 255  # nobody looked
 FOREGROUND = 254  # not background; which other class, nobody said
 _SUFFIXES = (".tif", ".tiff", ".png")
 _IMAGES = (*_SUFFIXES, ".jpg", ".jpeg", ".bmp", ".lsm", ".stk", ".zarr")
+_CONTEXT = 192  # pixels beside a target that are held with it, about
 _EIGHT = np.ones((3, 3), bool)  # pixels that touch at a corner belong together
+
+Spot = tuple[str, tuple[int, ...], int, int]  # image, plane, row, column
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,6 +110,20 @@ class Correction:
         return (*plane, *self.plane), (top + y, left + x)
 
     @property
+    def spot(self) -> Spot:
+        """Image and plane that it is of, and row and column where `target` begins."""
+        plane, corner = self.place
+        return self.key or str(self.image.source or self.source), plane, *corner
+
+    @property
+    def nbytes(self) -> int:
+        """About how many bytes a lesson holds of it: see `held_bytes`."""
+        sides = zip(self.target.shape, self.image.plane_shape, strict=True)
+        pixels = math.prod(min(n + _CONTEXT, whole) for n, whole in sides)
+        reviewed = int(np.count_nonzero(self.target != IGNORE))
+        return held_bytes(pixels, reviewed, self.image.channels)
+
+    @property
     def reviewed(self) -> NDArray[np.bool_]:
         """Which pixels of `target` somebody looked at."""
         return np.not_equal(self.target, IGNORE)
@@ -108,6 +132,15 @@ class Correction:
         """Return the pixels of each class, and of `FOREGROUND` at the end."""
         found = np.bincount(self.target.ravel(), minlength=256)
         return np.append(found[:classes], found[FOREGROUND])
+
+
+def held_bytes(pixels: int, reviewed: int, channels: int) -> int:
+    """Return about how many bytes a lesson holds of so many pixels.
+
+    They are the image as the net sees it (float32), target and weight (uint8 and
+    float32), and where every reviewed pixel lies.
+    """
+    return pixels * (4 * channels + 1 + 4) + 9 * reviewed
 
 
 def strokes(target: NDArray[np.uint8]) -> tuple[NDArray[np.int32], int]:
@@ -124,7 +157,7 @@ def strokes(target: NDArray[np.uint8]) -> tuple[NDArray[np.int32], int]:
     """
     numbers = np.zeros(target.shape, np.int32)
     count = 0
-    for value in np.unique(target[target != IGNORE]):
+    for value in np.flatnonzero(np.bincount(target.ravel(), minlength=256)[:IGNORE]):
         found, n = ndimage.label(target == value, _EIGHT)
         numbers += np.where(found > 0, found + count, 0).astype(np.int32)
         count += n
@@ -226,6 +259,23 @@ def read_folder(
     CorrectionError
         If a folder is missing, no labels belong to an image, or labels do not fit.
     """
+    pairs = find_pairs(images, labels)
+    found = [c for pair in pairs for c in read_pair(*pair, classes, boundary)]
+    if not found:
+        raise no_labels(images, labels)
+    return found
+
+
+def find_pairs(
+    images: str | PathLike[str], labels: str | PathLike[str]
+) -> list[tuple[Path, Path]]:
+    """Return the images of a folder that have labels, and these; none is opened.
+
+    Raises
+    ------
+    CorrectionError
+        If a folder is missing, or no labels belong to an image.
+    """
     folders = Path(images), Path(labels)
     for folder in folders:
         if not folder.is_dir():
@@ -235,17 +285,20 @@ def read_folder(
             f"Images and labels are both looked for in {folders[0]}. Keep the labels "
             "in a folder of their own, under the images' names."
         )
-    found = [
-        correction
-        for image, label in _pairs(*folders)
-        for correction in _read_pair(image, label, classes, boundary)
-    ]
+    found = list(_pairs(*folders))
     if not found:
-        raise CorrectionError(
-            f"No image in {folders[0]} has labels in {folders[1]}. A label file has "
-            "the image's name and ends in .tif, .tiff or .png; 255 means unlabelled."
-        )
+        raise no_labels(*folders)
     return found
+
+
+def no_labels(
+    images: str | PathLike[str], labels: str | PathLike[str]
+) -> CorrectionError:
+    """Return what to say where nobody has labelled a pixel."""
+    return CorrectionError(
+        f"No image in {images} has labels in {labels}. A label file has the image's "
+        "name and ends in .tif, .tiff or .png; 255 means unlabelled."
+    )
 
 
 def _pairs(images: Path, labels: Path) -> Iterator[tuple[Path, Path]]:
@@ -269,9 +322,16 @@ def _stem(path: Path) -> str:
     return re.sub(r"(\.ome)?\.[^.]*$", "", path.name, flags=re.IGNORECASE)
 
 
-def _read_pair(
-    image_path: Path, label_path: Path, classes: Sequence[str], boundary: int | None
-) -> Iterator[Correction]:
+def open_pair(image_path: Path, label_path: Path) -> tuple[Image, Image]:
+    """Open an image and its labels.
+
+    Raises
+    ------
+    CorrectionError
+        If they do not fit each other.
+    ImageError
+        If one of them cannot be opened.
+    """
     image, labels = open_image(image_path), open_image(label_path)
     if labels.channels > 1:
         raise CorrectionError(
@@ -283,6 +343,14 @@ def _read_pair(
             f"The labels {label_path.name} have shape {labels.shape}; the image "
             f"{image_path.name} needs {image.label_shape}. Save them in the same size."
         )
+    return image, labels
+
+
+def read_pair(
+    image_path: Path, label_path: Path, classes: Sequence[str], boundary: int | None
+) -> Iterator[Correction]:
+    """Yield the labelled planes of an image, as `read_folder` returns them."""
+    image, labels = open_pair(image_path, label_path)
     whole = slice(None)
     for at, plane in zip(labels.planes(), image.planes(), strict=True):
         raw = labels.read(at, whole, whole)[0]

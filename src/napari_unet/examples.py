@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 from torch import Tensor
 
-from .corrections import IGNORE, Correction, strokes
+from .corrections import IGNORE, Correction, Spot, strokes
 from .inputs import ModelInput, corrected_input
 from .model import Model
+from .scaling import Intensities
 from .tiling import Box, shifted
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "Piece",
     "View",
     "as_images",
+    "class_weights",
     "find_pieces",
     "read_examples",
     "said_in",
@@ -46,8 +49,8 @@ class Piece:
     """
 
     value: int
-    rows: NDArray[np.intp]
-    columns: NDArray[np.intp]
+    rows: NDArray[np.int32]
+    columns: NDArray[np.int32]
 
     @property
     def weight(self) -> float:
@@ -74,12 +77,21 @@ class Example:
         (Y, X) float32, 0 where nobody looked; they sum to one over all examples.
     pieces
         What `target` consists of.
+    spot
+        Where the correction begins that it is of.
     """
 
     image: Tensor
     target: Tensor
     weight: Tensor
     pieces: tuple[Piece, ...]
+    spot: Spot = ("", (), 0, 0)
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes it holds."""
+        pieces = sum(piece.rows.nbytes + piece.columns.nbytes for piece in self.pieces)
+        return self.image.nbytes + self.target.nbytes + self.weight.nbytes + pieces
 
     def cut(self, box: Box) -> View:
         """Return image, target and weight of a part."""
@@ -98,46 +110,62 @@ class Example:
                 for piece, m in kept
                 if m.any()
             ),
+            self.spot,
         )
 
 
 def read_examples(
-    model: Model, corrections: Sequence[Correction], channel: int | str | None = None
+    model: Model,
+    corrections: Sequence[Correction],
+    channel: int | str | None = None,
+    total: float | None = None,
 ) -> list[Example]:
     """Return what `model` sees of the corrections, with context around them.
+
+    Parameters
+    ----------
+    total
+        The weight of all pieces that are learned from, as `Piece.weight`; None: there
+        are no others.
 
     Raises
     ------
     ImageError
         If an image does not fit the model, or cannot be read.
     """
-    crops = [
-        (window, target)
-        for correction in corrections
-        for window, target in _crops(model, correction, channel)
-    ]
-    pieces = [tuple(find_pieces(target)) for _, target in crops]
-    total = sum(piece.weight for found in pieces for piece in found)
+    found = []
+    known: tuple[object, tuple[int, ...], Intensities] | None = None
+    for correction in corrections:
+        source = corrected_input(model, correction, channel)
+        sample = correction.sample
+        origin = correction.image if sample is None else sample
+        # Planes and crops of one image have their intensities in common.
+        if known is None or known[0] is not origin or known[1] != source.channels:
+            known = origin, source.channels, source.intensities(sample=sample)
+        for window, target in _crops(model, correction, source, known[2]):
+            pieces = tuple(find_pieces(target))
+            found.append((window, target, pieces, correction.spot))
+    if total is None:
+        total = sum(piece.weight for _, _, pieces, _ in found for piece in pieces)
     return [
         Example(
             torch.from_numpy(window),
             torch.from_numpy(target),
-            torch.from_numpy(_weights(target.shape, found, total)),
-            found,
+            torch.from_numpy(_weights(target.shape, pieces, total)),
+            pieces,
+            spot,
         )
-        for (window, target), found in zip(crops, pieces, strict=True)
+        for window, target, pieces, spot in found
     ]
 
 
 def _crops(
-    model: Model, correction: Correction, channel: int | str | None
+    model: Model,
+    correction: Correction,
+    source: ModelInput,
+    intensities: Intensities,
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
     """Cut a correction into crops of bounded size that somebody looked at."""
-    source = corrected_input(model, correction, channel)
-    if correction.sample is None:
-        intensities = source.intensities()
-    else:
-        intensities = source.intensities(sample=correction.sample)
     for core, box in _squares(source.shape, model.spec.halo):
         said = said_in(correction, source, core)
         if (said != IGNORE).any():
@@ -181,15 +209,12 @@ def _even(length: int) -> Iterator[slice]:
 
 def find_pieces(target: NDArray[np.uint8]) -> Iterator[Piece]:
     """Yield what a target (Y, X) consists of."""
-    numbers, count = strokes(target)
-    rows, columns = np.nonzero(numbers)
-    found = numbers[rows, columns]
-    order = np.argsort(found, kind="stable")
-    ends = np.searchsorted(found[order], np.arange(1, count + 2))
-    for start, stop in itertools.pairwise(ends):
-        own = order[start:stop]
-        value = int(target[rows[own[0]], columns[own[0]]])
-        yield Piece(value, rows[own], columns[own])
+    numbers, _ = strokes(target)
+    for number, box in enumerate(ndimage.find_objects(numbers), 1):
+        rows, columns = np.nonzero(numbers[box] == number)
+        rows, columns = rows + box[0].start, columns + box[1].start
+        value = int(target[rows[0], columns[0]])
+        yield Piece(value, rows.astype(np.int32), columns.astype(np.int32))
 
 
 def _weights(
@@ -202,12 +227,12 @@ def _weights(
     return weights
 
 
-def as_images(examples: Sequence[Example]) -> list[Example]:
-    """Return the same, weighed pixel by pixel: where all is labelled, none is a stroke.
+def class_weights(examples: Sequence[Example]) -> Tensor:
+    """Return how much a pixel of each value (256,) weighs where all is labelled.
 
     All pixels of a class weigh alike, and the whole class by the root of how many they
-    are: what is thin or rare is seen, and what is common still counts for more. The
-    weights sum to one.
+    are: what is thin or rare is seen, and what is common still counts for more. Those
+    of all examples sum to one. A class that is in none of them weighs as the rarest.
     """
     count = torch.zeros(IGNORE + 1)
     for example in examples:
@@ -215,4 +240,20 @@ def as_images(examples: Sequence[Example]) -> list[Example]:
     each = count.clamp_min(1).rsqrt()
     each[IGNORE] = 0
     each /= (each * count).sum()
+    there = count[:IGNORE] > 0
+    each[:IGNORE][~there] = each[:IGNORE][there].max()
+    return each
+
+
+def as_images(
+    examples: Sequence[Example], weights: Tensor | None = None
+) -> list[Example]:
+    """Return the same, weighed pixel by pixel: where all is labelled, none is a stroke.
+
+    Parameters
+    ----------
+    weights
+        Those of `class_weights`; None: of these examples.
+    """
+    each = class_weights(examples) if weights is None else weights
     return [replace(e, weight=each[e.target.long()]) for e in examples]

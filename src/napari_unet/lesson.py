@@ -14,12 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from .contest import told
-from .corrections import FOREGROUND, IGNORE, Correction, read_folder
+from .corrections import FOREGROUND, IGNORE, Correction
 from .errors import CorrectionError, OptionsError, OutputError
+from .labelfolder import LabelFolder
 from .model import BOUNDARY, Model, UNetSpec, load, save
 from .options import TrainOptions
 from .project import Project
 from .projectfile import is_project
+from .supply import Drawn, More, room_for
 from .training import Trained, fine_tune
 from .transfer import new_model
 from .verbs import Verb
@@ -61,8 +63,9 @@ class _Material:
 
     name: str
     parent: Model
-    corrections: list[Correction]
-    notes: tuple[str, ...]
+    corrections: Sequence[Correction]
+    more: More | None
+    notes: list[str]
 
 
 def train(
@@ -107,9 +110,9 @@ def train(
     out = Path(target).expanduser()
     _check_target(out, overwrite=overwrite)
     if project is not None and images is None and labels is None:
-        found = _read_project(Path(project).expanduser(), model, classes)
+        found = _read_project(Path(project).expanduser(), model, classes, options)
     elif project is None and images is not None and labels is not None:
-        found = _read_labels(images, labels, model, classes)
+        found = _read_labels(images, labels, model, classes, options)
     else:
         raise OptionsError(
             "What to learn from is not clear. Give either a project (--project), or "
@@ -155,7 +158,7 @@ def _rescue(model: Model, name: str) -> str:
 def _learn(
     start: Model, found: _Material, options: TrainOptions, kept: Path, report: _Report
 ) -> Trained:
-    verb = Verb(fine_tune(start, found.corrections, options, kept))
+    verb = Verb(fine_tune(start, found.corrections, options, kept, more=found.more))
     for event in verb:
         report(f"learning from {found.name}", event.fraction)
     return verb.result
@@ -194,13 +197,20 @@ def _check_target(out: Path, *, overwrite: bool) -> None:
 
 
 def _read_labels(
-    images: _Folder, labels: _Folder, model: str | None, classes: Sequence[str] | None
+    images: _Folder,
+    labels: _Folder,
+    model: str | None,
+    classes: Sequence[str] | None,
+    options: TrainOptions,
 ) -> _Material:
     parent = load(model or _USUAL)
     spec = parent.spec if classes is None else new_model(parent, classes).spec
-    corrections = read_folder(images, labels, spec.classes, spec.boundary)
-    notes = _doubts(corrections, spec)
-    return _Material(Path(images).name, parent, corrections, notes)
+    room = room_for(options.memory, spec.width)
+    about = spec.classes, spec.boundary
+    folder = LabelFolder(images, labels, *about, seed=options.seed)
+    corrections, more = folder.corrections(room)
+    folder.notes += _doubts(corrections, spec)
+    return _Material(Path(images).name, parent, corrections, more, folder.notes)
 
 
 def _doubts(corrections: Sequence[Correction], spec: UNetSpec) -> tuple[str, ...]:
@@ -214,7 +224,10 @@ def _doubts(corrections: Sequence[Correction], spec: UNetSpec) -> tuple[str, ...
 
 
 def _read_project(
-    folder: Path, model: str | None, classes: Sequence[str] | None
+    folder: Path,
+    model: str | None,
+    classes: Sequence[str] | None,
+    options: TrainOptions,
 ) -> _Material:
     if not is_project(folder):
         raise CorrectionError(
@@ -222,17 +235,21 @@ def _read_project(
             "U-Net: Correct names (it ends in .unet as a rule)."
         )
     project = Project.open(folder)
-    corrections = project.corrections()
-    if not corrections:
-        why = " ".join(project.notes) or "Paint over what is wrong in napari first."
-        raise CorrectionError(f"There is nothing to learn in '{folder}'. {why}")
     kept = {record.name for record in project.index.models}
     name = model or project.index.active or _USUAL
     parent = load(project.model_file(name) if name in kept else name)
+    room = room_for(options.memory, parent.spec.width)
+    corrections = project.corrections(room)
+    more = None
+    if isinstance(corrections, Drawn):
+        more = More(project.more(options.seed), room // 2)
+    if not corrections:
+        why = " ".join(project.notes) or "Paint over what is wrong in napari first."
+        raise CorrectionError(f"There is nothing to learn in '{folder}'. {why}")
     if classes is None:
         _check_model(project, parent)
-    _check_classes(project, corrections, classes or parent.spec.classes)
-    return _Material(folder.name, parent, corrections, tuple(project.notes))
+    _check_classes(project, classes or parent.spec.classes)
+    return _Material(folder.name, parent, corrections, more, project.notes)
 
 
 def _check_model(project: Project, model: Model) -> None:
@@ -247,9 +264,7 @@ def _check_model(project: Project, model: Model) -> None:
         )
 
 
-def _check_classes(
-    project: Project, corrections: Sequence[Correction], classes: Sequence[str]
-) -> None:
+def _check_classes(project: Project, classes: Sequence[str]) -> None:
     """Ask whether the numbers that were painted mean the same in `classes`."""
     known = project.index.classes
     for name in set(known) & set(classes):
@@ -259,8 +274,7 @@ def _check_classes(
                 f"{name!r} is class {was} of the project '{project.folder}', and class "
                 f"{now} of --new. Keep the project's order: {','.join(known)}."
             )
-    painted = np.sum([c.counts(FOREGROUND) for c in corrections], 0)[:FOREGROUND]
-    most = int(np.flatnonzero(painted).max(initial=0))
+    most = project.greatest()
     if most >= len(classes):
         called = f" ({known[most]})" if most < len(known) else ""
         raise CorrectionError(

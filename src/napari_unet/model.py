@@ -4,7 +4,8 @@ import hashlib
 import json
 import math
 import os
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,10 +36,6 @@ _KEY = "napari_unet"  # of our JSON in the header of a .safetensors file
 _FORMAT = 1
 _DEVICES = ("cpu", "cuda", "mps", "xpu")
 _WEIGHTS = Path(__file__).parent / "weights"
-
-
-class _NewerError(Exception):
-    """A file of a format that this version does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +109,11 @@ def load(source: str | os.PathLike[str]) -> Model:
         )
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            about = _about(path, file.metadata() or {})
+            names = file.keys()
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+            spec = _spec(path, about, shapes)  # before anything is allocated
+            state = {name: file.get_tensor(name) for name in names}
     except PermissionError as error:
         raise ModelError(
             f"{path.name} may not be read. Ask its owner for permission."
@@ -122,12 +122,7 @@ def load(source: str | os.PathLike[str]) -> Model:
         raise ModelError(
             f"{path.name} is damaged or no model file ({error}). Get it again."
         ) from error
-    if _KEY not in header:
-        raise ModelError(
-            f"{path.name} holds weights, but not a napari-unet model: its header says "
-            "nothing about the network. Save it with napari-unet."
-        )
-    return _build(path, header[_KEY], state)
+    return _build(path, spec, about, state)
 
 
 def save(model: Model, path: str | os.PathLike[str]) -> None:
@@ -223,15 +218,51 @@ def _check_card(card: Any) -> None:
         raise TypeError(f"history is {history!r:.40}")
 
 
-def _build(path: Path, text: str, state: dict[str, Tensor]) -> Model:
-    try:
-        about = json.loads(text)
-        if about["format"] > _FORMAT:
-            raise _NewerError
+def _about(path: Path, header: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the header of a file says about the model."""
+    if _KEY not in header:
+        raise ModelError(
+            f"{path.name} holds weights, but not a napari-unet model: its header says "
+            "nothing about the network. Save it with napari-unet."
+        )
+    with _named(path):
+        about: dict[str, Any] = json.loads(header[_KEY])
+        newer = about["format"] > _FORMAT
+    if newer:
+        raise ModelError(
+            f"{path.name} was written by a newer napari-unet. Update napari-unet."
+        )
+    return about
+
+
+def _spec(
+    path: Path, about: dict[str, Any], shapes: dict[str, tuple[int, ...]]
+) -> UNetSpec:
+    """Return the spec of a network whose weights have these shapes.
+
+    The network that it describes is laid out without memory, and compared.
+    """
+    with _named(path):
         fields = about["spec"]
         if not isinstance(fields["classes"], list):
             raise TypeError(f"classes are {fields['classes']!r:.40}")
-        net = UNet(UNetSpec(**{**fields, "classes": tuple(fields["classes"])}))
+        spec = UNetSpec(**{**fields, "classes": tuple(fields["classes"])})
+        with torch.device("meta"):
+            layout = UNet(spec).state_dict()
+        wanted = {name: tuple(tensor.shape) for name, tensor in layout.items()}
+        for name in wanted.keys() ^ shapes.keys():
+            raise ValueError(f"{name:.60} is in one of them alone")
+        for name, shape in wanted.items():
+            if shapes[name] != shape:
+                raise ValueError(f"{name} is {shapes[name]}, and should be {shape}")
+    return spec
+
+
+def _build(
+    path: Path, spec: UNetSpec, about: dict[str, Any], state: dict[str, Tensor]
+) -> Model:
+    with _named(path):
+        net = UNet(spec)
         net.load_state_dict(
             {
                 name: tensor.float() if tensor.is_floating_point() else tensor
@@ -243,12 +274,15 @@ def _build(path: Path, text: str, state: dict[str, Tensor]) -> Model:
         _check_card(card)
         if not all(bool(tensor.isfinite().all()) for tensor in state.values()):
             raise ValueError("weights that are no numbers")
-    except _NewerError as error:
-        raise ModelError(
-            f"{path.name} was written by a newer napari-unet. Update napari-unet."
-        ) from error
+    return Model(net.eval(), scaling, card, path.stem)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Say of which file it is that header and weights do not fit."""
+    try:
+        yield
     except (ModelError, *DAMAGE) as error:
         raise ModelError(
             f"{path.name} is damaged: its weights do not fit its header ({error})."
         ) from error
-    return Model(net.eval(), scaling, card, path.stem)

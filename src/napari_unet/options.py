@@ -141,12 +141,16 @@ class TrainOptions:
         Which channel a one-channel model sees: an index from 0 or a name.
     seed
         The same seed, steps and device give the same model.
+    memory
+        Most resident memory that the whole process may take, in bytes; None takes a
+        part of what is free now, and no more than is of use.
     """
 
     seconds: float | None = 20.0
     device: str = "auto"
     channel: int | str | None = None
     seed: int = 0
+    memory: int | None = None
 
     def __post_init__(self) -> None:
         if self.seconds is not None and not 0 <= self.seconds < math.inf:
@@ -155,6 +159,10 @@ class TrainOptions:
             )
         if not 0 <= self.seed < 2**32:
             raise OptionsError(f"seed is {self.seed}; it must be 0 to {2**32 - 1}.")
+        if self.memory is not None and not 0 < self.memory < math.inf:
+            raise OptionsError(
+                f"memory is {self.memory}; it must be above 0 and finite."
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,15 +11,15 @@ Only this file knows what lies where in it::
 import itertools
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from .blocks import Pixels
-from .corrections import IGNORE, Correction
+from .blocks import Pixels, Place
+from .corrections import FOREGROUND, IGNORE, Correction
 from .errors import CorrectionError, OutputError
 from .imagerecord import ImageRecord, check_shape, now, same_image, slug, unique
 from .images import Image
@@ -38,6 +38,7 @@ from .projectfile import (
 )
 from .reviews import Reviews
 from .safefile import read_whole, set_aside, sweep, write_whole
+from .supply import ROOM, Drawn
 from .tiling import Box, cut, whole
 from .turns import turn
 
@@ -176,10 +177,67 @@ class Project:
             other.write(theirs, plane, box, nothing)
         other.flush()
 
-    def corrections(self) -> list[Correction]:
-        """Return what was said about all images; see `Reviews.corrections`."""
-        found = self._reviews.corrections(self._origin)
-        return [replace(c, seen=seen_as(self.index, c.key)) for c in found]
+    def corrections(self, room: int = ROOM) -> Sequence[Correction]:
+        """Return what was said about all images, saved or not, block by block.
+
+        Where that is too much to hold, the newest and some others, each of which is
+        read whenever it is looked at; a note says so.
+
+        Parameters
+        ----------
+        room
+            Bytes that a lesson may hold of it.
+
+        Raises
+        ------
+        CorrectionError
+            If a file may not be read.
+        """
+        found, complete = self._reviews.corrections(self._origin, room)
+        seen = {place: self._seen(c) for place, c in found.items()}
+        if complete:
+            return list(seen.values())
+        self._note_part(len(seen))
+        part = Drawn(self._read_place)
+        for place, correction in seen.items():
+            part.add(place, correction)
+        return part
+
+    def more(self, seed: int = 0) -> Iterator[Correction | None]:
+        """Go through all that was said again and again, in an order by chance.
+
+        None comes where a block cannot be learned from (any more).
+        """
+        random = np.random.default_rng(seed)
+        while places := self._reviews.blocks.places():
+            for number in random.permutation(len(places)).tolist():
+                try:
+                    yield self._read_place(places[number])
+                except CorrectionError:  # it may not be read: the others are
+                    yield None
+
+    def greatest(self) -> int:
+        """Return the greatest class that was painted anywhere; 0 if none was."""
+        found = 0
+        for place in self._reviews.blocks.places():
+            target, _ = self.read(place.image, place.plane, place.box)
+            found = max(found, int(target[target < FOREGROUND].max(initial=0)))
+        return found
+
+    def _read_place(self, place: Place) -> Correction | None:
+        found = self._reviews.correction(place, self._origin)
+        return None if found is None else self._seen(found)
+
+    def _seen(self, correction: Correction) -> Correction:
+        return replace(correction, seen=seen_as(self.index, correction.key))
+
+    def _note_part(self, count: int) -> None:
+        note = (
+            f"{count} of the {len(self._reviews.blocks.places())} squares that were "
+            "painted are learned from at first: the newest, and some of the others."
+        )
+        if note not in self.notes:
+            self.notes.append(note)
 
     def flush(self) -> None:
         """Write what changed; may run in another thread than the rest.

@@ -4,9 +4,11 @@ Only this file knows how blocks, the images under them and the pixels that they 
 scaled by come together.
 """
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,8 @@ from .safefile import DAMAGE, pack, read_whole, set_aside, unpack, write_whole
 from .tiling import Box
 
 __all__ = ["Reviews", "Samples"]
+
+_KEPT = 16  # samples in memory: a few megabytes each
 
 
 class Reviews:
@@ -109,25 +113,66 @@ class Reviews:
         self.blocks.flush(lambda place: self._describe(place, origin))
         self._samples.flush()  # last: it takes longer
 
-    def corrections(self, origin: Mapping[str, Any]) -> list[Correction]:
+    def corrections(
+        self, origin: Mapping[str, Any], room: int
+    ) -> tuple[dict[Place, Correction], bool]:
         """Return what was said about all images, saved or not, block by block.
+
+        Parameters
+        ----------
+        origin
+            As for `flush`.
+        room
+            Bytes that a lesson may hold of it.
+
+        Returns
+        -------
+        corrections
+            Of all blocks; or, where that is too much, of those that half of the room
+            is enough for, the newest among them.
+        complete
+            Whether these are all.
 
         Raises
         ------
         CorrectionError
             If a file may not be read.
         """
-        dirty = self.blocks.dirty
-        found = []
-        for place in self.blocks.places():
-            if place in dirty:
-                pixels = self.read(place.image, place.plane, place.box)
-                block: Block | None = Block(*pixels, *self._describe(place, origin))
-            else:
-                block = self.blocks.stored(place)
-            if block is not None and (block.target != IGNORE).any():
-                found += self._restore(place, block)
-        return found
+        found: dict[Place, Correction] = {}
+        samples: set[int] = set()
+        half, within = room // 2, 0
+        for place in self.blocks.newest():
+            correction = self.correction(place, origin)
+            if correction is None:
+                continue
+            found[place] = correction
+            room -= correction.nbytes + np.asarray(correction.image.data).nbytes
+            if correction.sample is not None and id(correction.sample) not in samples:
+                samples.add(id(correction.sample))
+                room -= correction.sample.nbytes
+            within += room > half
+            if room < 0:
+                part = itertools.islice(found.items(), max(within, 1))
+                return dict(part), False
+        places = [place for place in self.blocks.places() if place in found]
+        return {place: found[place] for place in places}, True
+
+    def correction(self, place: Place, origin: Mapping[str, Any]) -> Correction | None:
+        """Return what a block holds; None if it is nothing that can be learned from.
+
+        Raises
+        ------
+        CorrectionError
+            If its file may not be read.
+        """
+        if place in self.blocks.dirty:
+            pixels = self.read(place.image, place.plane, place.box)
+            block: Block | None = Block(*pixels, *self._describe(place, origin))
+        else:
+            block = self.blocks.stored(place)
+        if block is None or (block.target == IGNORE).all():
+            return None
+        return self._restore(place, block)
 
     def _describe(
         self, place: Place, origin: Mapping[str, Any]
@@ -143,14 +188,14 @@ class Reviews:
             raw = np.zeros((1, 0, 0), np.uint8) if old is None else old.raw
         return raw, {**about, **origin, "time": now()}
 
-    def _restore(self, place: Place, block: Block) -> list[Correction]:
-        """Return the correction of a block; none, and a note, if it cannot be used."""
+    def _restore(self, place: Place, block: Block) -> Correction | None:
+        """Return the correction of a block; None, and a note, if it cannot be used."""
         try:
             mark = block.about["image"]["fingerprint"]
-            return [restore(block, self._samples.read(mark))]
+            return restore(block, self._samples.read(mark))
         except (*DAMAGE, UNetError) as error:
             self._note(f"{place.file} cannot be learned from: {error}")
-            return []
+            return None
 
     def _note(self, text: str) -> None:
         if text not in self.notes:
@@ -172,7 +217,8 @@ class Samples:
         self.folder, self.notes = folder, notes
         self.owed: set[str] = set()
         self._images: dict[str, Image] = {}
-        self._found: dict[str, NDArray[Any]] = {}
+        self._found: dict[str, NDArray[Any]] = {}  # what was not used comes first
+        self._shared = WeakValueDictionary[str, NDArray[Any]]()  # that others hold
 
     def open(self, mark: str, image: Image) -> None:
         """Say where the pixels of an image can be had."""
@@ -193,12 +239,18 @@ class Samples:
         ImageError
             If the image cannot be read.
         """
-        if mark not in self._found:
+        found = self._found.pop(mark, None)
+        if found is None:
+            found = self._shared.get(mark)
+        if found is None:
             found = self._stored(mark)
             if found is None and mark not in self._images:
                 raise CorrectionError("the image itself is needed again. Open it once.")
-            self._found[mark] = self._images[mark].sample() if found is None else found
-        return self._found[mark]
+            found = self._images[mark].sample() if found is None else found
+        self._found[mark] = self._shared[mark] = found
+        while len(self._found) > _KEPT:
+            del self._found[next(iter(self._found))]
+        return found
 
     def flush(self) -> None:
         """Write what is owed.

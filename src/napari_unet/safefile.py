@@ -41,9 +41,11 @@ DAMAGE = (
     zipfile.BadZipFile,
 )
 _KINDS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # of what `pack` writes
-_LARGEST = 400_000_000  # bytes that a file may unpack to: no sample is larger
 _PART = re.compile(r".+\.[0-9a-f]{8}\.(\d+)\.part", re.ASCII)  # and nobody else's
 _DAMAGED = ".damaged"
+# Bytes that a file may unpack to, whatever its size; and how many times its size. What
+# is large is stored as it is, or are pixels, which become a few times smaller.
+_UNPACKED, _RATIO = 2**28, 32
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -122,38 +124,50 @@ def pack(raw: Collection[str] = (), /, **arrays: NDArray[Any]) -> bytes:
 def unpack(data: bytes) -> dict[str, NDArray[Any]]:
     """Return the arrays of a ``.npz`` file; nothing in it is executed.
 
+    What it claims to hold is looked at before any of it is unpacked.
+
     Raises
     ------
     ValueError
-        If it is damaged.
+        If it is damaged, or unpacks to far more than `pack` would have put into it.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as file:
-            members = file.infolist()
-            if not _KINDS.issuperset(member.compress_type for member in members):
-                raise ValueError("it is packed in another way")
-            if sum(member.file_size for member in members) > _LARGEST:
-                raise ValueError("it unpacks to more than anything that is kept")
+            _check_members(file.infolist(), len(data))
             # Whole members, so that their checksums are looked at first.
             return {
                 member.filename.removesuffix(".npy"): _array(file.read(member))
-                for member in members
+                for member in file.infolist()
             }
     except DAMAGE as error:
         raise ValueError(f"no arrays: {error}") from error
 
 
-def _array(data: bytes) -> NDArray[Any]:
-    """Return the array of a ``.npy`` file, if there is as much of it as it says."""
-    file = io.BytesIO(data)
-    if np.lib.format.read_magic(file) != (1, 0):
-        raise ValueError("an array of another version")
-    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-    if dtype.hasobject or dtype.itemsize * math.prod(shape) != len(data) - file.tell():
-        raise ValueError(f"an array of {shape}, {dtype}, in {len(data)} bytes")
+def _check_members(members: list[zipfile.ZipInfo], size: int) -> None:
+    if not _KINDS.issuperset(member.compress_type for member in members):
+        raise ValueError("packed in an unknown way")
+    unpacked = sum(member.file_size for member in members)
+    if unpacked > max(_UNPACKED, _RATIO * size):
+        raise ValueError(f"{size} bytes that unpack to {unpacked}")
+
+
+def _array(member: bytes) -> NDArray[Any]:
+    """Return what a ``.npy`` file holds; its header must say how long it is."""
+    file = io.BytesIO(member)
+    version = np.lib.format.read_magic(file)
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    if version not in readers:
+        raise ValueError(f"an array of version {version}")
+    shape, _, dtype = readers[version](file)
+    there = len(member) - file.tell()
+    if math.prod(shape) * dtype.itemsize != there:
+        raise ValueError(f"{there} bytes for an array of {shape}, {dtype}")
     file.seek(0)
-    array: NDArray[Any] = np.load(file, allow_pickle=False)
-    return array
+    found: NDArray[Any] = np.load(file, allow_pickle=False)
+    return found
 
 
 def set_aside(path: Path, error: Exception) -> str:

@@ -19,10 +19,10 @@ from torch import Tensor
 from .autocast import mean_weights
 from .checkpoint import read_checkpoint, task, write_checkpoint
 from .contest import Contest, Measure, Trained, TrainStep, copied
-from .corrections import Correction
+from .corrections import Correction, Spot
 from .course import Course, Pace, score
-from .errors import CorrectionError, MemoryBudgetError
-from .examples import Example, as_images, read_examples
+from .errors import CorrectionError, MemoryBudgetError, UNetError
+from .examples import Example, as_images, class_weights, read_examples
 from .headfit import OBEYED, Fit, fit_head, obey
 from .heldout import Place, mean_dice, places, set_apart
 from .model import Model, best_device
@@ -30,6 +30,7 @@ from .options import TrainOptions
 from .safefile import set_aside
 from .sequel import Sequel
 from .standing import Standing, agrees, noted, standing
+from .supply import More
 from .unet import UNet
 
 __all__ = ["TrainStep", "Trained", "fine_tune", "judge", "warm_up"]
@@ -45,6 +46,8 @@ _NEAR = 0.125  # how far from right a model is whose statistics are kept
 _FIRST = 3.2  # seconds for the first answer, if someone waits
 _LEARNING = 0.65  # of the time at least; then strokes are obeyed, and it is judged
 _OBEYING, _OBEYING_LEAST = 60.0, 4.0  # seconds until they are; and if there is no time
+_EVERY = 4  # steps until one more correction is read, of more than can be held
+_APART = 1024  # rows or columns between what is held out and what is read then
 _CHECK = 50  # steps between two looks at what was held out
 _LOOK = 2**20  # pixels that a look computes; of n times as many, it comes n times later
 _ALONE = 500  # steps where nothing is held out that could say when to end
@@ -74,6 +77,7 @@ def fine_tune(
     options: TrainOptions | None = None,
     resume: Path | None = None,
     before: Sequel | None = None,
+    more: More | None = None,
 ) -> Generator[TrainStep, None, Trained]:
     """Learn from corrections; yield what is reached, return the better model.
 
@@ -92,6 +96,9 @@ def fine_tune(
         is kept.
     before
         Where the lesson before stands by now; taken up if `model` came of it.
+    more
+        What else there is, where not all can be held: the first answer and the scores
+        are of `corrections`, while steps move on to these. None: there is no more.
 
     Raises
     ------
@@ -106,7 +113,7 @@ def fine_tune(
     """
     threading.Thread(target=warm_up, name="napari-unet warm-up").start()
     with _told_when_full():
-        lesson = _Lesson(model, corrections, options or TrainOptions(), resume)
+        lesson = _Lesson(model, corrections, options or TrainOptions(), resume, more)
         lesson.take_up(before)
         return (yield from lesson.dense() if lesson.is_dense else lesson.sparse())
 
@@ -162,8 +169,10 @@ class _Lesson:
         corrections: Sequence[Correction],
         options: TrainOptions,
         resume: Path | None,
+        more: More | None = None,
     ) -> None:
         self.contest = Contest(model)
+        self.more = more
         self.model, self.corrections, self.options = model, corrections, options
         self.resume, self.notes = resume, tuple[str, ...]()
         self.spare = (1 - _LEARNING) * (options.seconds or 0)  # seconds to judge in
@@ -180,8 +189,10 @@ class _Lesson:
         self.reviewed = sum(len(piece.rows) for piece in pieces)
         pixels = sum(e.target.numel() for e in self.examples)
         self.is_dense = self.reviewed >= _DENSE * pixels
+        self.total = sum(piece.weight for piece in pieces)
         self.learn = self.examples
         self.held, self.judged = list[Place](), list[Place]()
+        self.held_spots: list[Spot] = []
         self.unseen, self.rate = 1.0, _DENSE_RATE
         if self.is_dense:
             self._hold_out()
@@ -249,11 +260,19 @@ class _Lesson:
     # --- whole images -------------------------------------------------------------
 
     def _hold_out(self) -> None:
-        images, spec = as_images(self.examples), replace(self.model.spec, hypercolumn=1)
+        self.each = class_weights(self.examples)
+        # The same in another weighing: the first one is not needed any more.
+        images = self.examples = as_images(self.examples, self.each)
+        spec = replace(self.model.spec, hypercolumn=1)
         self.learn, self.held = set_apart(images, spec, self.options.seed)
         self.judged = self.held or places(images, spec)
-        seen = sum(np.count_nonzero(c.reviewed) for c in self.corrections)
-        self.unseen = 1 - seen / sum(c.target.size for c in self.corrections)
+        kept = {id(example) for example in self.learn}
+        self.held_spots = [e.spot for e in images if id(e) not in kept]
+        sizes = [
+            (np.count_nonzero(c.reviewed), c.target.size) for c in self.corrections
+        ]
+        seen, pixels = map(sum, zip(*sizes, strict=True))
+        self.unseen = 1 - seen / pixels
 
     def dense(self) -> Generator[TrainStep, None, Trained]:
         """Learn from images in which most is labelled; judged by what is held out."""
@@ -380,7 +399,25 @@ class _Lesson:
     def _advance(self, course: Course, rate: float) -> float:
         loss = course.advance(rate * min(1.0, (course.step + 1) / _WARM))
         self.contest.steps = course.step
+        if self.more is not None and course.step % _EVERY == 0:
+            self._move_on(course, self.more)
         return loss
+
+    def _move_on(self, course: Course, more: More) -> None:
+        """Let a course learn from one more correction, unless it is held out."""
+        try:
+            found = next(more.draws, None)
+            held = self.held_spots
+            if found is None or any(_near(found.spot, spot) for spot in held):
+                return
+            about = self.model, [found], self.options.channel
+            examples = read_examples(*about, total=self.total)
+        except UNetError:  # one image of many: the others are learned from
+            return
+        if self.is_dense:
+            examples = as_images(examples, self.each)
+        for example in examples:
+            course.views.admit(example, more.room)
 
     def _timed(
         self, course: Course, rate: float, limit: float
@@ -407,6 +444,12 @@ class _Lesson:
         if limit is not None:
             passed = self.contest.seconds / max(limit - self.spare, 1e-9)
         return min(1.0, max(steps, passed))
+
+
+def _near(one: Spot, other: Spot) -> bool:
+    """Whether two corrections lie near each other in a plane of one image."""
+    apart = max(abs(one[2] - other[2]), abs(one[3] - other[3]))
+    return one[:2] == other[:2] and apart < _APART
 
 
 def _lack(began: tuple[int, float], now: tuple[int, float], wanted: float) -> float:

@@ -16,6 +16,15 @@ from .hypercolumn import RADIUS, Hypercolumn
 __all__ = ["BOUNDARY", "UNet", "UNetSpec"]
 
 BOUNDARY = "boundary"  # the class that separates touching objects
+# Least and most of every number: far beyond what is of use, and small enough that what
+# such a net would look like can be told in a moment.
+_RANGES = {
+    "in_channels": (1, 4096),
+    "width": (1, 4096),
+    "depth": (1, 12),
+    "convs_per_block": (1, 32),
+    "hypercolumn": (0, 4096),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,32 +66,29 @@ class UNetSpec:
     hypercolumn: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("in_channels", "width", "depth", "convs_per_block"):
+        for name, (least, most) in _RANGES.items():
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
+            if type(value) is not int or not least <= value <= most:
                 raise ModelError(
-                    f"{name} is {value!r}; it must be a whole number >= 1."
+                    f"{name} is {value!r:.40}; it must be a whole number from {least} "
+                    f"to {most}."
                 )
-        if not isinstance(self.hypercolumn, int) or self.hypercolumn < 0:
+        count = len(self.classes)
+        if count > 254:  # 254 and 255 say something else: see corrections
             raise ModelError(
-                f"hypercolumn is {self.hypercolumn!r}; it must be a whole number >= 0."
+                f"There are {count} classes; 254 are the most, background included."
             )
-        if self.depth > 12:
-            raise ModelError(f"depth is {self.depth}; 12 is the most.")
         if not all(isinstance(name, str) and name for name in self.classes):
-            raise ModelError(f"The classes are {self.classes!r:.80}; names are text.")
-        if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
+            raise ModelError(f"The classes are {self.classes!r:.200}; names are text.")
+        if count < 2 or len(set(self.classes)) < count:
             raise ModelError(
-                f"The classes are {self.classes}; give two or more different names, "
-                "background first."
-            )
-        if len(self.classes) > 254:  # 254 and 255 say something else: see corrections
-            raise ModelError(
-                f"There are {len(self.classes)} classes; 254 are the most, background "
-                "included."
+                f"The classes are {self.classes!r:.200}; give two or more different "
+                "names, background first."
             )
         if self.up not in ("transpose", "upsample"):
-            raise ModelError(f"up is {self.up!r}; choose 'transpose' or 'upsample'.")
+            raise ModelError(
+                f"up is {self.up!r:.40}; choose 'transpose' or 'upsample'."
+            )
 
     @property
     def stride(self) -> int:

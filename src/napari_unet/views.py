@@ -22,13 +22,29 @@ class Views:
     """
 
     def __init__(self, examples: Sequence[Example], size: int, seed: int) -> None:
-        self.examples, self.size = examples, size
+        self.examples, self.size = list(examples), size
         self.restart(seed)
         self.strokes = [(e, piece) for e in examples for piece in e.pieces]
 
     def restart(self, seed: int) -> None:
         """Draw from here on as this seed says."""
         self.random = np.random.default_rng(seed)
+
+    def admit(self, example: Example, room: int) -> None:
+        """Draw from one more example, and from the oldest no more if memory is short.
+
+        Parameters
+        ----------
+        room
+            Bytes that all examples may take together; the new one is always taken.
+        """
+        self.examples.append(example)
+        self.strokes += [(example, piece) for piece in example.pieces]
+        held = sum(each.nbytes for each in self.examples)
+        while held > room and len(self.examples) > 1:
+            oldest = self.examples.pop(0)
+            held -= oldest.nbytes
+            del self.strokes[: len(oldest.pieces)]  # they stand in the same order
 
     def batch(self, around: int, anywhere: int) -> View:
         """Return images (N, C, S, S), targets and weights (N, S, S).

@@ -253,8 +253,7 @@ def _check_painted(project: Project, classes: Sequence[str]) -> None:
     known = project.index.classes
     if len(classes) >= len(known):
         return
-    targets = (correction.target for correction in project.corrections())
-    most = max((int(t[t < FOREGROUND].max(initial=0)) for t in targets), default=0)
+    most = project.greatest()
     if most >= len(classes):
         raise CorrectionError(
             f"Pixels of {known[most]!r} were painted in {project.folder.name}; the new "

@@ -5,7 +5,7 @@ it came to.
 """
 
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -142,7 +142,7 @@ class _Lesson:
         self.shown: Model | None = None
 
     def run(
-        self, corrections: list[Correction]
+        self, corrections: Sequence[Correction]
     ) -> Generator[Learned | Step | Outcome, None, "Trained"]:
         """Train; what comes out after a stop is the best so far."""
         from napari_unet.training import fine_tune
@@ -175,7 +175,7 @@ class _Lesson:
 
     def _stopped(
         self,
-        corrections: list[Correction],
+        corrections: Sequence[Correction],
         best: "TrainStep | None",
         last: "TrainStep | None",
     ) -> "Trained":
@@ -204,7 +204,7 @@ def _again(view: Request, outcome: Outcome) -> Request:
     )
 
 
-def _corrections(project: Project) -> list[Correction]:
+def _corrections(project: Project) -> Sequence[Correction]:
     """Return what there is to learn from.
 
     Raises
@@ -226,7 +226,7 @@ def _corrections(project: Project) -> list[Correction]:
 
 
 def _keep(
-    request: ImproveRequest, trained: "Trained", corrections: list[Correction]
+    request: ImproveRequest, trained: "Trained", corrections: Sequence[Correction]
 ) -> tuple[str, str]:
     """Put a new model into the project and in use; return its name and file."""
     from napari_unet.lesson import describe
@@ -245,14 +245,14 @@ def _keep(
     return name, path
 
 
-def _strokes(corrections: list[Correction]) -> int:
+def _strokes(corrections: Sequence[Correction]) -> int:
     from napari_unet.corrections import strokes
 
     return sum(strokes(c.target)[1] for c in corrections)
 
 
 def _compared(
-    old: "Model", new: "Model", corrections: list[Correction], options: TrainOptions
+    old: "Model", new: "Model", corrections: Sequence[Correction], options: TrainOptions
 ) -> Generator["Comparing", None, list["Compared"]]:
     """Return what the new model fixed and broke on reviewed pixels."""
     from napari_unet.comparison import compare
