@@ -123,7 +123,7 @@ def segment(
     """Segment an image and write its labels."""
     options = SegmentOptions(
         output=output,
-        channel=_channel(channel),
+        channel=channel,
         device=device,
         precision=precision,
         tile=tile,
@@ -187,7 +187,7 @@ def batch(
     """
     segment = SegmentOptions(
         output=output,
-        channel=_channel(channel),
+        channel=channel,
         device=device,
         precision=precision,
         tile=tile,
@@ -240,9 +240,7 @@ def train(
     the viewer: the result is never worse on those pixels, and is the model as it was
     when nothing better was found.
     """
-    options = TrainOptions(
-        seconds=seconds, channel=_channel(channel), device=device, seed=seed
-    )
+    options = TrainOptions(seconds=seconds, channel=channel, device=device, seed=seed)
     classes = None if new is None else _names(new)
     _quiet()
     from .lesson import train as learn
@@ -271,10 +269,6 @@ def _names(text: str) -> tuple[str, ...]:
             "between them, as in background,cell."
         )
     return names
-
-
-def _channel(text: str | None) -> int | str | None:
-    return int(text) if text and text.isdecimal() else text
 
 
 def _quiet() -> None:

@@ -243,9 +243,11 @@ def _channels(
 
 
 def _channel(image: Image, channel: int | str) -> int:
-    names = list(image.channel_names)
-    if isinstance(channel, str) and channel in names:
-        return names.index(channel)
+    """Return the index of a channel; text is a name first: lasers are called 488."""
+    if isinstance(channel, str) and channel:
+        if channel in image.channel_names:
+            return image.channel_names.index(channel)
+        channel = int(channel) if channel.isdecimal() else channel
     if isinstance(channel, int) and 0 <= channel < image.channels:
         return channel
     raise ImageError(
