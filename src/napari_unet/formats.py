@@ -1,5 +1,6 @@
 """Which format a file has, seen from its first bytes and never from its name."""
 
+import struct
 from pathlib import Path
 
 from .content import Content
@@ -15,6 +16,9 @@ _DECODERS = {
     b"\xff\xd8\xff": "jpeg_decode",
     b"BM": "bmp_decode",
 }
+_BYTES = 2**28  # that a picture may unpack to, however small its file is
+_RATIO = 100  # beyond that: how much smaller a real one may be in its file
+_PNG_SAMPLES = {0: 1, 2: 3, 3: 4, 4: 2, 6: 4}  # by kind of colour
 
 
 def read_content(file: Path) -> Content:
@@ -59,6 +63,7 @@ def _read_picture(file: Path, decoder: str) -> Content:
             f"{file.name} was cut off: the end of the picture is missing. Copy or "
             "export it again."
         )
+    _check_size(file, content, decoder)
     pixels = getattr(imagecodecs, decoder)(content)
     if pixels.ndim == 3 and pixels.shape[-1] == 2:  # grey and alpha
         pixels = pixels[..., 0]
@@ -68,3 +73,40 @@ def _read_picture(file: Path, decoder: str) -> Content:
         )
     axes = "YXS" if pixels.ndim == 3 else "YX"
     return Content((pixels,), axes, True, {}, ())
+
+
+def _check_size(file: Path, content: bytes, decoder: str) -> None:
+    """Raise if a picture says that it is larger than anybody wrote into its file."""
+    rows, columns, samples = _SIZES[decoder](content)
+    whole = rows * columns * samples
+    if whole > _BYTES and whole > _RATIO * len(content):
+        raise ImageError(
+            f"{file.name} would unpack from {len(content)} bytes to {whole / 1e6:.0f} "
+            f"MB ({rows} x {columns} pixels), which is too much to read at a time. "
+            "Save it as a tiled TIFF."
+        )
+
+
+def _png_size(content: bytes) -> tuple[int, int, int]:
+    """Return rows, columns and bytes of a pixel, as the header says."""
+    columns, rows, bits, kind = struct.unpack(">IIBB", content[16:26])
+    return rows, columns, _PNG_SAMPLES.get(kind, 4) * (1 + (bits > 8))
+
+
+def _bmp_size(content: bytes) -> tuple[int, int, int]:
+    columns, rows, _, bits = struct.unpack("<iiHH", content[18:30])
+    return abs(rows), abs(columns), max(bits // 8, 1)
+
+
+def _jpeg_size(content: bytes) -> tuple[int, int, int]:
+    at = 2
+    while at + 10 <= len(content):
+        marker, length = content[at + 1], int.from_bytes(content[at + 2 : at + 4])
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            bits, rows, columns, samples = struct.unpack_from(">BHHB", content, at + 4)
+            return rows, columns, samples * (1 + (bits > 8))
+        at += 2 + length
+    return 0, 0, 0  # the decoder says what is wrong
+
+
+_SIZES = {"png_decode": _png_size, "jpeg_decode": _jpeg_size, "bmp_decode": _bmp_size}
