@@ -1,5 +1,6 @@
 """Sizes that a TIFF claims are compared with its bytes before they are believed."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,18 @@ def test_strip_that_unpacks_to_more_than_it_says_is_damaged(tmp_path: Path) -> N
     overwrite(path, ImageLength=16, ImageWidth=16, RowsPerStrip=16)
     image = open_image(path)
     with pytest.raises(ImageError, match="cannot be read"):
+        image.read((), slice(0, 16), slice(0, 16))
+
+
+def test_jpeg_that_is_larger_than_its_piece_is_not_unpacked(tmp_path: Path) -> None:
+    options = {"compression": "jpeg", "tile": (16, 16)}
+    path = write_pages(tmp_path / "a.tif", [np.zeros((16, 16), "u1")], "x", **options)
+    size = struct.pack(">BHH", 8, 16, 16)
+    content = path.read_bytes()
+    assert content.count(size) == 1
+    path.write_bytes(content.replace(size, struct.pack(">BHH", 8, 65_000, 65_000)))
+    image = open_image(path)
+    with pytest.raises(ImageError, match="65000 x 65000 pixels"):
         image.read((), slice(0, 16), slice(0, 16))
 
 

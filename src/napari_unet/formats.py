@@ -1,11 +1,11 @@
 """Which format a file has, seen from its first bytes and never from its name."""
 
-import struct
 from pathlib import Path
 
 from .content import Content
 from .errors import ImageError
 from .omezarr import read_zarr
+from .picturesize import bmp_size, jpeg_size, png_size
 from .tiff import read_tiff
 
 __all__ = ["read_content"]
@@ -18,7 +18,7 @@ _DECODERS = {
 }
 _BYTES = 2**28  # that a picture may unpack to, however small its file is
 _RATIO = 100  # beyond that: how much smaller a real one may be in its file
-_PNG_SAMPLES = {0: 1, 2: 3, 3: 4, 4: 2, 6: 4}  # by kind of colour
+_SIZES = {"png_decode": png_size, "jpeg_decode": jpeg_size, "bmp_decode": bmp_size}
 
 
 def read_content(file: Path) -> Content:
@@ -85,28 +85,3 @@ def _check_size(file: Path, content: bytes, decoder: str) -> None:
             f"MB ({rows} x {columns} pixels), which is too much to read at a time. "
             "Save it as a tiled TIFF."
         )
-
-
-def _png_size(content: bytes) -> tuple[int, int, int]:
-    """Return rows, columns and bytes of a pixel, as the header says."""
-    columns, rows, bits, kind = struct.unpack(">IIBB", content[16:26])
-    return rows, columns, _PNG_SAMPLES.get(kind, 4) * (1 + (bits > 8))
-
-
-def _bmp_size(content: bytes) -> tuple[int, int, int]:
-    columns, rows, _, bits = struct.unpack("<iiHH", content[18:30])
-    return abs(rows), abs(columns), max(bits // 8, 1)
-
-
-def _jpeg_size(content: bytes) -> tuple[int, int, int]:
-    at = 2
-    while at + 10 <= len(content):
-        marker, length = content[at + 1], int.from_bytes(content[at + 2 : at + 4])
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            bits, rows, columns, samples = struct.unpack_from(">BHHB", content, at + 4)
-            return rows, columns, samples * (1 + (bits > 8))
-        at += 2 + length
-    return 0, 0, 0  # the decoder says what is wrong
-
-
-_SIZES = {"png_decode": _png_size, "jpeg_decode": _jpeg_size, "bmp_decode": _bmp_size}

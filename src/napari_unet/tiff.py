@@ -216,7 +216,8 @@ def _alike(
     known = set(first.axes) <= set("TCZYXS") and not {"T", "Z"} <= set(first.axes)
     if first.kind != "shaped" or len(first.levels) > 1 or not known:
         return [first]
-    return [one for one in series if look(one) == look(first)]
+    wanted = look(first)
+    return [one for one in series if look(one) == wanted]
 
 
 def _left_out(
@@ -227,7 +228,8 @@ def _left_out(
 ) -> tuple[str, ...]:
     """Return sentences about images and planes that are not shown."""
     notes = []
-    others = [s for s in tiff.series if s not in group and not _is_thumbnail(s)]
+    shown = {id(series) for series in group}
+    others = [s for s in tiff.series if id(s) not in shown and not _is_thumbnail(s)]
     if others:
         which = "the first" if group[0] is tiff.series[0] else "one"
         notes.append(

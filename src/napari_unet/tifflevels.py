@@ -17,6 +17,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from .errors import ImageError
+from .picturesize import jpeg_size
 from .tiffarray import Grid, Page, TiffArray
 from .tiffchain import cut_off
 
@@ -25,6 +26,8 @@ __all__ = ["level_array", "planes_there"]
 _BAND_BYTES = 2**20  # uncompressed data are read in bands of rows of this size
 _PIECE_BYTES = 2**28  # that a strip or tile may unpack to, whatever it says
 _PIECE_RATIO = 100  # beyond that: how much smaller a real one may be in the file
+_JPEG = (6, 7, 33007, 34892)  # kinds of compression
+_JPEG_MORE = 4  # times the pixels that a piece may have: some are padded
 
 _Source = tuple[Callable[..., Any], tuple[Any, ...]]
 
@@ -152,6 +155,8 @@ def _grid(series: tifffile.TiffPageSeries) -> Grid:
     key = series.keyframe
     if not key.is_final:
         decode = partial(key.decode, jpegheader=key.jpegheader)
+        if key.compression in _JPEG:
+            decode = partial(_decode_jpeg, decode, math.prod(_piece(key)))
         return Grid(key.shaped, _piece(key), decode)
     pixel = np.dtype(series.dtype).newbyteorder(key.parent.byteorder)
     (_, counts), (width, colours) = _bands(key), key.shaped[3:]
@@ -163,6 +168,16 @@ def _grid(series: tifffile.TiffPageSeries) -> Grid:
         return band.reshape(1, -1, width, colours), None, None
 
     return Grid(key.shaped, (1, _band_rows(key), width), decode_band)
+
+
+def _decode_jpeg(
+    decode: Callable[..., Any], pixels: int, data: bytes | None, index: int, **more: Any
+) -> Any:
+    """Return a decoded piece of so many pixels; its header may speak of more."""
+    rows, columns, _ = jpeg_size(data or b"")
+    if rows * columns > _JPEG_MORE * pixels:
+        raise ValueError(f"a piece of it speaks of {rows} x {columns} pixels")
+    return decode(data, index, **more)
 
 
 def _piece(key: tifffile.TiffPage) -> tuple[int, int, int]:
