@@ -162,6 +162,33 @@ class Image:
         """Units along `label_axes`."""
         return tuple(self.units[self.axes.index(a)] for a in self.label_axes)
 
+    @property
+    def channel_list(self) -> str:
+        """Indices and names of all channels, for sentences."""
+        names = [*self.channel_names, *[""] * self.channels][: self.channels]
+        return ", ".join(f"{i} {name}".strip() for i, name in enumerate(names))
+
+    def channel_index(self, channel: int | str) -> int:
+        """Return the index of a channel.
+
+        Text is a name first, then an index: lasers are called 488.
+
+        Raises
+        ------
+        ImageError
+            If there is no such channel.
+        """
+        if isinstance(channel, str) and channel:
+            if channel in self.channel_names:
+                return self.channel_names.index(channel)
+            channel = int(channel) if channel.isdecimal() else channel
+        if isinstance(channel, int) and 0 <= channel < self.channels:
+            return channel
+        raise ImageError(
+            f"{self.title} has no channel {channel!r}. Choose one of: "
+            f"{self.channel_list}."
+        )
+
     def _length(self, axis: str) -> int:
         return int(self.data.shape[self.axes.index(axis)])
 
