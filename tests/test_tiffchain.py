@@ -47,6 +47,19 @@ def test_countless_pages_are_refused(tmp_path: Path) -> None:
         open_image(path)
 
 
+def test_countless_kinds_of_pages_are_refused(tmp_path: Path) -> None:
+    path = chain(tmp_path / "a.tif", 501)
+    content = path.read_bytes()
+    step = (len(content) - 16) // 501
+    pages = [content[i : i + step] for i in range(16, len(content), step)]
+    width = struct.pack("<HHI", 256, 4, 1)
+    for i, page in enumerate(pages):
+        pages[i] = page.replace(width + b"\1\0", width + struct.pack("<H", i + 1), 1)
+    path.write_bytes(content[:16] + b"".join(pages))
+    with pytest.raises(ImageError, match="more than 500 kinds of pages"):
+        open_image(path)
+
+
 def test_countless_levels_of_a_page_are_refused(tmp_path: Path) -> None:
     path = chain(tmp_path / "a.tif", 1)
     last, sub = struct.pack("<HHII", 279, 4, 1, 1), struct.pack("<HHI", 330, 4, 10**6)

@@ -7,7 +7,7 @@ leads: in a circle, or to so many pages that nobody can wait for them.
 import os
 import struct
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from .errors import ImageError
 
@@ -16,6 +16,10 @@ __all__ = ["count_pages", "cut_off"]
 _MOST_PAGES = 100_000  # levels of pyramids counted, too; they open in some seconds
 _MOST_TAGS = 4096  # of a page; real ones have some dozen
 _SUBIFDS = 330  # the tag that lists further pages of a page
+_LOOKS = frozenset(
+    (256, 257, 258, 259, 277, 278, 322, 323)
+)  # size, bits, strips, tiles
+_MOST_LOOKS = 500  # each is compared with each other one, as levels of a pyramid are
 
 
 class _Form(NamedTuple):
@@ -38,6 +42,7 @@ def count_pages(path: Path) -> int:
         size = os.fstat(file.fileno()).st_size
         form, at = _begin(file, path)
         seen: set[int] = set()
+        looks: set[tuple[Any, ...]] = set()
         listed = 0
         while at:
             if at in seen:
@@ -49,12 +54,16 @@ def count_pages(path: Path) -> int:
             found = _page(file, form, at) if at < size else None
             if found is None:
                 raise cut_off(path, f"only {len(seen) - 1} of its pages can be found")
-            at, more = found
+            at, more, look = found
             listed += 1 + more
-            if listed > _MOST_PAGES:
+            looks.add(look)
+            if listed > _MOST_PAGES or len(looks) > _MOST_LOOKS:
+                most = f"{_MOST_PAGES} pages"
+                if len(looks) > _MOST_LOOKS:
+                    most = f"{_MOST_LOOKS} kinds of pages"
                 raise ImageError(
-                    f"{path.name} has more than {_MOST_PAGES} pages, which would take "
-                    "too long to open. Save it in parts, or as OME-Zarr."
+                    f"{path.name} has more than {most}, which would take too long to "
+                    "open. Save it in parts, or as OME-Zarr."
                 )
     return len(seen)
 
@@ -83,8 +92,13 @@ def _form(order: str, offset: str, tags: str, tag: str) -> _Form:
     return _Form(*(struct.Struct(order + letters) for letters in (offset, tags, tag)))
 
 
-def _page(file: BinaryIO, form: _Form, at: int) -> tuple[int, int] | None:
-    """Return where the next page is, and how many this one lists; None if cut off."""
+def _page(
+    file: BinaryIO, form: _Form, at: int
+) -> tuple[int, int, tuple[Any, ...]] | None:
+    """Return where the next page is, how many this one lists, and how it looks.
+
+    None if it was cut off.
+    """
     file.seek(at)
     head = file.read(form.tags.size)
     if len(head) < form.tags.size:
@@ -96,6 +110,10 @@ def _page(file: BinaryIO, form: _Form, at: int) -> tuple[int, int] | None:
     body = file.read(size + form.offset.size)
     if len(body) < size + form.offset.size:
         return None
-    tags = form.tag.iter_unpack(body[:size])
-    more = sum(number for code, _, number, _ in tags if code == _SUBIFDS)
-    return form.offset.unpack(body[size:])[0], more
+    more, look = 0, []
+    for code, _, number, value in form.tag.iter_unpack(body[:size]):
+        if code == _SUBIFDS:
+            more += number
+        elif code in _LOOKS and number == 1:
+            look.append((code, value))
+    return form.offset.unpack(body[size:])[0], more, tuple(look)
