@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from tiffs import dataset
 
 from napari_unet import cli
 from napari_unet.batchfolder import plan_files, segment_files
@@ -137,6 +138,18 @@ def test_full_disk_is_said_of_every_file(
     assert "File too large" in said[0]
     assert "report.csv' could not be saved: the disk is full" in said[3]
     assert said[4].startswith("0 done, 3 failed")
+
+
+def test_dataset_in_several_files_is_done_once(
+    tmp_path: Path, bright_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset(tmp_path, [f"t{i}.ome.tif" for i in range(3)])
+    out = tmp_path / "out"
+    words = ["batch", tmp_path, "-o", out, "--model", bright_model]
+    assert cli.main(list(map(str, words))) == 0
+    assert [Path(row["file"]).name for row in table(out)] == ["t0.ome.tif"]
+    assert open_image(out / "t0.ome.zarr").shape[0] == 3
+    assert "t0.ome.tif is one of 3 files of an image" in capsys.readouterr().out
 
 
 def test_folder_of_images_and_results_in_one(folder: Path, bright_model: Path) -> None:

@@ -8,10 +8,12 @@ import tifffile
 import zarr
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
+from napari.utils.notifications import notification_manager
 from npe2 import PluginManifest
 
 from napari_unet.errors import ImageError, OutputError
 from napari_unet.outputs import save_labels
+from napari_unet.suffixes import TIFFS
 from napari_unet.ui import files as our_files
 from napari_unet.ui.files import layers_of, reader, sample, write_labels
 
@@ -41,6 +43,42 @@ def test_manifest_names_functions_that_exist():
 )
 def test_reader_takes_tiff_and_zarr_only(name, ours):
     assert (reader(name) is not None) == ours
+
+
+@pytest.mark.parametrize("suffix", TIFFS)
+def test_names_of_microscopes_are_offered_and_opened(tmp_path, suffix):
+    """Those that napari asks a plugin for, and those that it takes, are the same."""
+    data = np.arange(40 * 50, dtype=np.uint16).reshape(40, 50)
+    path = tmp_path / f"cells{suffix.upper()}"
+    tifffile.imwrite(tmp_path / "a.tif", data, metadata=None)
+    if suffix != ".ndpi":  # which counts in 8 bytes, told by its name alone
+        (tmp_path / "a.tif").rename(path)
+        (layer,) = opened(path)
+        assert (np.asarray(layer.data) == data).all()
+    (ours,) = MANIFEST.contributions.readers
+    assert f"*{suffix}" in ours.filename_patterns
+
+
+def test_what_is_not_shown_of_a_file_is_said_in_the_window(window):
+    path = window.folder / "cells.BTF"
+    for shape in ((40, 50), (30, 20)):
+        tifffile.imwrite(path, np.ones(shape, np.uint8), append=True)
+    before = len(notification_manager.records)
+    window.viewer.open(str(path), plugin=MANIFEST.name)
+    (said,) = notification_manager.records[before:]
+    assert said.message == "cells.BTF holds 2 images; this is the first of them."
+    assert window.viewer.layers[-1].data.shape == (40, 50)
+
+
+def test_channels_in_one_pixel_get_a_layer_each(tmp_path):
+    data = np.random.default_rng(0).integers(0, 999, (32, 40, 3)).astype(np.uint16)
+    text = "ImageJ=1.53t\nchannels=3\nmode=composite\n"
+    path = tmp_path / "composite.tif"
+    tifffile.imwrite(path, data, photometric="rgb", metadata=None, description=text)
+    layers = opened(path)
+    assert [layer.ndim for layer in layers] == [2, 2, 2]
+    for i, layer in enumerate(layers):
+        assert (np.asarray(layer.data) == data[..., i]).all()
 
 
 def test_pixel_size_and_axes_reach_the_layer(tmp_path):

@@ -2,8 +2,10 @@
 
 import json
 import os
+import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -416,6 +418,41 @@ def test_a_jpeg_that_was_cut_off_is_refused(tmp_path: Path) -> None:
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ImageError, match=r"half\.jpg was cut off"):
         open_image(path)
+
+
+def huge_png(path: Path) -> None:
+    row = b"\0" + bytes(60_000)
+    packer = zlib.compressobj(9)
+    packed = b"".join(packer.compress(row) for _ in range(20_000)) + packer.flush()
+    about = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
+    chunks = [(b"IHDR", about), (b"IDAT", packed), (b"IEND", b"")]
+    content = b"\x89PNG\r\n\x1a\n"
+    for kind, data in chunks:
+        check = struct.pack(">I", zlib.crc32(kind + data))
+        content += struct.pack(">I", len(data)) + kind + data + check
+    path.write_bytes(content)
+
+
+def huge_jpeg(path: Path) -> None:
+    content = imagecodecs.jpeg_encode(pixels(8, 9))
+    size, larger = struct.pack(">HH", 8, 9), struct.pack(">HH", 65_500, 65_500)
+    path.write_bytes(content.replace(size, larger, 1))
+
+
+def huge_bmp(path: Path) -> None:
+    content = imagecodecs.bmp_encode(pixels(8, 9))
+    size, larger = struct.pack("<ii", 9, 8), struct.pack("<ii", 60_000, 60_000)
+    assert size in content
+    path.write_bytes(content.replace(size, larger, 1))
+
+
+@pytest.mark.parametrize("write", [huge_png, huge_jpeg, huge_bmp])
+def test_picture_of_gigabytes_in_a_small_file_is_refused(
+    tmp_path: Path, write: Callable[[Path], None]
+) -> None:
+    write(tmp_path / "a.png")
+    with pytest.raises(ImageError, match=r"a\.png would unpack from \d+ bytes to"):
+        open_image(tmp_path / "a.png")
 
 
 def test_planes_in_files_that_are_not_there_are_missed(tmp_path: Path) -> None:

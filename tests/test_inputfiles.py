@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import zarr
+from tiffs import dataset, ome_image, ome_xml, planes, write_pages
 
 from napari_unet.errors import OptionsError
 from napari_unet.inputfiles import find_inputs, name_outputs
@@ -46,6 +47,17 @@ def test_file_whose_name_looks_like_a_pattern_is_that_file(tmp_path: Path) -> No
     (tmp_path / "a[1].tif").write_bytes(b"")
     (tmp_path / "a1.tif").write_bytes(b"")
     assert found(tmp_path, "a[1].tif") == ["a[1].tif"]
+
+
+def test_files_of_one_image_are_one_input(tmp_path: Path) -> None:
+    names = [f"t{i}.ome.tif" for i in range(3)]
+    dataset(tmp_path, names)
+    write_pages(tmp_path / "other.ome.tif", planes(1, 8, 9), ome_xml(ome_image()))
+    (tmp_path / "u.ome.tif").write_bytes(b"")
+    assert found(tmp_path, ".") == ["other.ome.tif", "t0.ome.tif", "u.ome.tif"]
+    assert found(tmp_path, "t2.ome.tif", ".")[:2] == ["t2.ome.tif", "other.ome.tif"]
+    (tmp_path / "t1.ome.tif").unlink()  # each of them says so when its turn comes
+    assert found(tmp_path, "t*") == ["t0.ome.tif", "t2.ome.tif"]
 
 
 def test_results_are_no_inputs(folder: Path) -> None:

@@ -261,6 +261,32 @@ def test_rgb_is_turned_grey_and_grey_is_repeated():
     assert run(random_model(in_channels=3), rgb)[1].notes == ()
 
 
+@pytest.mark.parametrize(
+    ("names", "given", "index"),
+    [
+        (("405", "488"), "488", 1),  # lasers are called so
+        (("405", "488"), "1", 1),
+        (("405", "488"), 0, 0),
+        (("1", "0"), "0", 1),
+        (("1", "0"), 0, 0),
+        (("DAPI", ""), "1", 1),
+        ((), "1", 1),
+    ],
+)
+def test_text_is_the_name_of_a_channel_before_it_is_an_index(names, given, index):
+    image = Image("c.tif", np.zeros((2, 40, 50)), "CYX", channel_names=names)
+    source = model_input(random_model(), image, SegmentOptions(channel=given))
+    assert source.channels == (index,)
+
+
+@pytest.mark.parametrize("given", ["", "2", "-1", "561"])
+def test_what_is_neither_name_nor_index_is_no_channel(given):
+    names = ("405", "")
+    image = Image("c.tif", np.zeros((2, 40, 50)), "CYX", channel_names=names)
+    with pytest.raises(ImageError, match=r"no channel .*0 405, 1"):
+        model_input(random_model(), image, SegmentOptions(channel=given))
+
+
 def test_channel_must_be_chosen_and_is_used():
     data = random_image((3, 40, 50)).data
     image = Image("c.tif", data, "CYX", channel_names=("DAPI", "GFP", "RFP"))

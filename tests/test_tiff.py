@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from tiffs import write_pages
 
 from napari_unet.errors import ImageError
 from napari_unet.images import open_image
 
 RNG = np.random.default_rng(0)
+OLD_REDUCED = (255, 3, 1, 2, True)  # how a thumbnail was marked before 1992
 
 
 def pixels(shape: tuple[int, ...], dtype: str = "u2") -> np.ndarray:
@@ -248,6 +250,112 @@ def test_colour_map_of_a_grey_image_is_not_applied(tmp_path: Path, kind: str) ->
     np.testing.assert_array_equal(image.data[...], data)
 
 
+HILO = np.tile(np.arange(256) * 257, (3, 1))
+HILO[:, 0], HILO[:, 255] = (0, 0, 65535), (65535, 0, 0)
+GREYS = {
+    "hilo": HILO,
+    "bright_first": np.tile(np.arange(255, -1, -1) * 257, (3, 1)),
+    "gamma": np.tile(np.round((np.arange(256) / 255) ** 0.5 * 65535), (3, 1)),
+}
+
+
+@pytest.mark.parametrize("colours", GREYS.values(), ids=GREYS)
+def test_palette_that_shows_only_grey_is_grey(
+    tmp_path: Path, colours: np.ndarray
+) -> None:
+    data = pixels((40, 50), "u1")
+    path = tmp_path / "a.tif"
+    options: dict[str, Any] = {"photometric": "palette", "metadata": None}
+    tifffile.imwrite(path, data, colormap=colours.astype("u2"), **options)
+    image = open_image(path)
+    assert (image.axes, image.dtype) == ("YX", np.uint8)
+    np.testing.assert_array_equal(image.data[...], data)
+
+
+def test_greys_in_any_order_are_looked_up(tmp_path: Path) -> None:
+    data = pixels((40, 50), "u1")
+    greys = np.random.default_rng(0).permutation(256)
+    colours = np.tile(greys * 257, (3, 1)).astype("u2")
+    options: dict[str, Any] = {"photometric": "palette", "metadata": None}
+    tifffile.imwrite(tmp_path / "a.tif", data, colormap=colours, **options)
+    image = open_image(tmp_path / "a.tif")
+    assert image.axes == "YX"
+    np.testing.assert_array_equal(image.data[3:9], greys[data[3:9]])
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_alpha_of_grey_is_not_read(tmp_path: Path, planar: str, count: int) -> None:
+    data = pixels((count, 40, 50), "u1")
+    both = np.stack([data, np.full_like(data, 255)], -1 if planar == "contig" else 1)
+    options = {"planarconfig": planar, "extrasamples": ["unassalpha"]}
+    path = write_pages(tmp_path / "a.tif", both, "x", **options)
+    image = open_image(path)
+    assert image.channels == 1
+    np.testing.assert_array_equal(np.squeeze(image.data[...]), data.squeeze())
+
+
+def test_samples_that_are_no_alpha_are_channels(tmp_path: Path) -> None:
+    data = pixels((40, 50, 2), "u1")
+    options = {"planarconfig": "contig", "extrasamples": ["unspecified"]}
+    image = open_image(write_pages(tmp_path / "a.tif", data[None], "x", **options))
+    assert (image.axes, image.channels, image.rgb) == ("YXC", 2, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "dtype", "rgb"),
+    [
+        ("ImageJ=1.53t\nchannels=3\nmode=composite\n", "u2", False),
+        ("ImageJ=1.53t\nchannels=3\nmode=composite\n", "u1", False),
+        ("ImageJ=1.53t\n", "u2", False),
+        ("ImageJ=1.53t\n", "u1", True),
+        ("a camera", "u2", True),
+    ],
+)
+def test_composite_of_imagej_has_channels_and_no_colours(
+    tmp_path: Path, text: str, dtype: str, rgb: bool
+) -> None:
+    data = pixels((40, 50, 3), dtype)
+    path = write_pages(tmp_path / "a.tif", data[None], text, photometric="rgb")
+    image = open_image(path)
+    assert (image.channels, image.rgb) == (3, rgb)
+    window = image.read((), slice(3, 9), slice(5, 20), [2])
+    np.testing.assert_array_equal(window[0], data[3:9, 5:20, 2])
+
+
+@pytest.mark.parametrize("samples", [3, 4])
+def test_colours_of_channels_are_channels_too(tmp_path: Path, samples: int) -> None:
+    data = pixels((2, 40, 50, samples), "u1")
+    options: dict[str, Any] = {"photometric": "rgb", "ome": True}
+    if samples == 4:
+        options["extrasamples"] = ["unassalpha"]
+    about = {"axes": "CYXS", "Channel": {"Name": ["a", "b"]}}
+    tifffile.imwrite(tmp_path / "a.ome.tif", data, metadata=about, **options)
+    image = open_image(tmp_path / "a.ome.tif")
+    assert (image.axes, image.channels, image.rgb) == ("CYX", 6, False)
+    expected = np.moveaxis(data[..., :3], -1, 1).reshape(6, 40, 50)
+    np.testing.assert_array_equal(image.data[...], expected)
+    np.testing.assert_array_equal(image.data[4, 3:9, ::2], expected[4, 3:9, ::2])
+    window = image.read((), slice(3, 9), slice(5, 20), [5, 1])
+    np.testing.assert_array_equal(window, expected[[5, 1], 3:9, 5:20])
+    again = pickle.loads(pickle.dumps(image.data))
+    np.testing.assert_array_equal(again[1:3], expected[1:3])
+
+
+@pytest.mark.parametrize("shared", [1, 2])
+def test_colours_as_brightness_and_differences_are_refused(
+    tmp_path: Path, shared: int
+) -> None:
+    path = tmp_path / "a.tif"
+    tags = [(530, 3, 2, (shared, shared), True)]
+    data = pixels((1, 40, 48, 3), "u1")
+    write_pages(path, data, "x", photometric="rgb", extratags=tags)
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        tiff.pages.first.tags["PhotometricInterpretation"].overwrite(6)
+    with pytest.raises(ImageError, match="YCbCr colours without JPEG"):
+        open_image(path)
+
+
 def test_alpha_is_not_read(tmp_path: Path) -> None:
     data = pixels((40, 50, 4), "u1")
     path = write(tmp_path, data, {"photometric": "rgb", "extrasamples": ["unassalpha"]})
@@ -288,6 +396,73 @@ def test_decimal_comma_in_ome_is_understood(tmp_path: Path) -> None:
     image = open_image(path)
     assert image.scale == (1.0, 0.25)
     assert image.units == ("pixel", "micrometer")
+
+
+def test_planes_that_were_added_one_by_one_are_a_stack(tmp_path: Path) -> None:
+    data = pixels((6, 40, 50))
+    for plane in data:
+        tifffile.imwrite(tmp_path / "a.tif", plane, append=True)
+    image = open_image(tmp_path / "a.tif")
+    assert (image.axes, image.notes) == ("ZYX", ())
+    np.testing.assert_array_equal(image.data[...], data)
+    again = pickle.loads(pickle.dumps(image.data))
+    np.testing.assert_array_equal(again[2:4, 3:9, ::-1], data[2:4, 3:9, ::-1])
+
+
+def test_volumes_that_were_added_one_by_one_are_a_movie(tmp_path: Path) -> None:
+    data = pixels((3, 2, 40, 50))
+    for volume in data:
+        about = {"axes": "ZYX"}
+        tifffile.imwrite(tmp_path / "a.tif", volume, append=True, metadata=about)
+    image = open_image(tmp_path / "a.tif")
+    assert image.axes == "TZYX"
+    np.testing.assert_array_equal(image.data[...], data)
+
+
+def test_stacks_of_unknown_axes_that_were_added_are_told(tmp_path: Path) -> None:
+    for volume in pixels((3, 2, 40, 50)):
+        tifffile.imwrite(tmp_path / "a.tif", volume, append=True)
+    image = open_image(tmp_path / "a.tif")
+    assert image.shape == (2, 40, 50)
+    assert image.notes == ("a.tif holds 3 images; this is the first of them.",)
+
+
+def test_more_pages_than_imagej_says_are_told(tmp_path: Path) -> None:
+    text = "ImageJ=1.53c\nimages=4\nslices=4\n"
+    data = pixels((6, 40, 50))
+    image = open_image(write_pages(tmp_path / "a.tif", data, text))
+    np.testing.assert_array_equal(image.data[...], data[:4])
+    assert image.notes == (
+        "a.tif holds 6 planes, but its text speaks of 4: the other 2 are not shown.",
+    )
+
+
+@pytest.mark.parametrize("mark", [{"subfiletype": 1}, {"extratags": [OLD_REDUCED]}])
+def test_thumbnail_in_front_is_not_the_picture(
+    tmp_path: Path, mark: dict[str, Any]
+) -> None:
+    data = pixels((40, 50))
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        tiff.write(data[::10, ::10], metadata=None, **mark)
+        tiff.write(data, metadata=None)
+    image = open_image(tmp_path / "a.tif")
+    np.testing.assert_array_equal(image.data[...], data)
+    assert not image.notes
+
+
+@pytest.mark.parametrize("pages", [1, 3])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_pages_split_off_a_stack_open_and_that_is_told(
+    tmp_path: Path, pages: int, compression: str | None
+) -> None:
+    text = "ImageJ=1.53t\nimages=12\nslices=12\nunit=micron\nspacing=2.0\n"
+    data = pixels((pages, 40, 50))
+    options = {"compression": compression, "resolution": (4, 4), "resolutionunit": 1}
+    image = open_image(write_pages(tmp_path / "a.tif", data, text, **options))
+    assert image.axes == "ZYX"[-2 - (pages > 1) :]
+    assert image.scale == (2.0, 0.25, 0.25)[-len(image.axes) :]
+    np.testing.assert_array_equal(image.data[...], data.squeeze())
+    assert "speaks of more planes than there are" in " ".join(image.notes)
 
 
 def test_first_of_several_images_is_taken_and_said(tmp_path: Path) -> None:

@@ -14,8 +14,10 @@ from .errors import ImageError
 __all__ = [
     "ArrangedArray",
     "ArrayLike",
+    "ColourChannels",
     "arrange",
     "check_axes",
+    "join_colours",
     "order_axes",
     "parse_key",
     "settle_axes",
@@ -187,6 +189,58 @@ class ArrangedArray:
         window = np.asarray(self._data[tuple(keys)])
         kept = [i for i, k in enumerate(keys) if isinstance(k, slice)]
         return window.transpose([kept.index(i) for i in self._order if i in kept])
+
+
+def join_colours(letters: str, data: Any, colours: int) -> tuple[str, Any]:
+    """Return axes and array where the colours of channels are channels, too.
+
+    Parameters
+    ----------
+    colours
+        How many of the samples of a pixel are colours; alpha comes behind them.
+    """
+    return letters.replace("S", ""), ColourChannels(data, letters, colours)
+
+
+class ColourChannels:
+    """Channels that have colours, as one axis: all colours of a channel, then the next.
+
+    There is no axis of samples any more.
+    """
+
+    def __init__(self, data: Any, letters: str, colours: int) -> None:
+        self._channel, self._sample = letters.index("C"), letters.index("S")
+        self._data = data
+        self._colours = colours
+        shape = [int(n) for n in data.shape]
+        shape[self._channel] *= colours
+        del shape[self._sample]
+        self.shape = tuple(shape)
+        self.dtype = data.dtype
+        self.ndim = len(shape)
+        self.size = math.prod(shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return np.asarray(self[...], dtype)
+
+    def __getitem__(self, key: Any) -> Any:
+        keys = list(parse_key(key, self.shape))
+        keys.insert(self._sample, 0)
+        wanted = keys[self._channel]
+        at = self._channel - (self._sample < self._channel)
+        numbers = range(self.shape[at])[wanted]
+        if isinstance(numbers, int):
+            return self._one(keys, numbers)
+        place = sum(isinstance(k, slice) for k in keys[: self._channel])
+        return np.stack([self._one(keys, n) for n in numbers], place)
+
+    def _one(self, keys: list[int | slice], number: int) -> Any:
+        """Return one colour of one channel."""
+        keys[self._channel], keys[self._sample] = divmod(number, self._colours)
+        return np.asarray(self._data[tuple(keys)])
 
 
 def parse_key(key: Any, shape: tuple[int, ...]) -> tuple[int | slice, ...]:

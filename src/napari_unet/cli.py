@@ -122,7 +122,7 @@ def segment(
     """Segment an image and write its labels."""
     options = SegmentOptions(
         output=output,
-        channel=_channel(channel),
+        channel=channel,
         device=device,
         precision=precision,
         tile=tile,
@@ -186,7 +186,7 @@ def batch(
     """
     segment = SegmentOptions(
         output=output,
-        channel=_channel(channel),
+        channel=channel,
         device=device,
         precision=precision,
         tile=tile,
@@ -242,7 +242,7 @@ def train(
     """
     options = TrainOptions(
         seconds=seconds,
-        channel=_channel(channel),
+        channel=channel,
         device=device,
         seed=seed,
         memory=None if memory is None else parse_memory(memory),
@@ -275,10 +275,6 @@ def _names(text: str) -> tuple[str, ...]:
             "between them, as in background,cell."
         )
     return names
-
-
-def _channel(text: str | None) -> int | str | None:
-    return int(text) if text and text.isdecimal() else text
 
 
 def _quiet() -> None:

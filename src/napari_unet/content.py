@@ -23,7 +23,7 @@ class Content:
     steps
         Axis letter to (size of a step, its unit as written).
     channel_names
-        Empty if there are none.
+        In the order of the channels; there may be fewer, and some may be "".
     notes
         Sentences about what was left out.
     """

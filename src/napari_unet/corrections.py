@@ -20,6 +20,7 @@ from .errors import CorrectionError
 from .images import Image, open_image
 from .objects import instance_targets
 from .options import SegmentOptions
+from .suffixes import PICTURES, TIFFS
 
 __all__ = [
     "FOREGROUND",
@@ -41,7 +42,7 @@ __all__ = [
 IGNORE = 255  # nobody looked
 FOREGROUND = 254  # not background; which other class, nobody said
 _SUFFIXES = (".tif", ".tiff", ".png")
-_IMAGES = (*_SUFFIXES, ".jpg", ".jpeg", ".bmp", ".lsm", ".stk", ".zarr")
+_IMAGES = (*TIFFS, *PICTURES, ".zarr")
 _CONTEXT = 192  # pixels beside a target that are held with it, about
 _EIGHT = np.ones((3, 3), bool)  # pixels that touch at a corner belong together
 

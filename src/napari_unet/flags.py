@@ -11,7 +11,7 @@ Axes = Annotated[
     str | None, typer.Option(help="Axes of the file where it is silent, as in TZYX.")
 ]
 Channel = Annotated[
-    str | None, typer.Option(help="Which channel: its index from 0, or its name.")
+    str | None, typer.Option(help="Which channel: its name, or its index from 0.")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Diameter = Annotated[

@@ -5,6 +5,7 @@ from pathlib import Path
 from .content import Content
 from .errors import ImageError
 from .omezarr import read_zarr
+from .picturesize import bmp_size, jpeg_size, png_size
 from .tiff import read_tiff
 
 __all__ = ["read_content"]
@@ -15,6 +16,9 @@ _DECODERS = {
     b"\xff\xd8\xff": "jpeg_decode",
     b"BM": "bmp_decode",
 }
+_BYTES = 2**28  # that a picture may unpack to, however small its file is
+_RATIO = 100  # beyond that: how much smaller a real one may be in its file
+_SIZES = {"png_decode": png_size, "jpeg_decode": jpeg_size, "bmp_decode": bmp_size}
 
 
 def read_content(file: Path) -> Content:
@@ -59,6 +63,7 @@ def _read_picture(file: Path, decoder: str) -> Content:
             f"{file.name} was cut off: the end of the picture is missing. Copy or "
             "export it again."
         )
+    _check_size(file, content, decoder)
     pixels = getattr(imagecodecs, decoder)(content)
     if pixels.ndim == 3 and pixels.shape[-1] == 2:  # grey and alpha
         pixels = pixels[..., 0]
@@ -68,3 +73,15 @@ def _read_picture(file: Path, decoder: str) -> Content:
         )
     axes = "YXS" if pixels.ndim == 3 else "YX"
     return Content((pixels,), axes, True, {}, ())
+
+
+def _check_size(file: Path, content: bytes, decoder: str) -> None:
+    """Raise if a picture says that it is larger than anybody wrote into its file."""
+    rows, columns, samples = _SIZES[decoder](content)
+    whole = rows * columns * samples
+    if whole > _BYTES and whole > _RATIO * len(content):
+        raise ImageError(
+            f"{file.name} would unpack from {len(content)} bytes to {whole / 1e6:.0f} "
+            f"MB ({rows} x {columns} pixels), which is too much to read at a time. "
+            "Save it as a tiled TIFF."
+        )

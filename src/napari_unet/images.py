@@ -6,7 +6,7 @@ Only this file knows how to take a window from any array and make an `Image` of 
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .axes import ArrayLike, arrange, check_axes, order_axes, settle_axes, unit_word
+from .axes import (
+    ArrayLike,
+    arrange,
+    check_axes,
+    join_colours,
+    order_axes,
+    settle_axes,
+    unit_word,
+)
 from .content import Content
 from .errors import ImageError
 from .fingerprints import fingerprint
@@ -48,7 +56,7 @@ class Image:
     units
         One word per axis, such as ``"micrometer"``; default all ``"pixel"``.
     channel_names
-        One per channel, or empty.
+        One per channel, which may be "", or no names at all.
     levels
         The whole pyramid, `data` first; default `data` alone.
     source
@@ -165,6 +173,33 @@ class Image:
     def label_units(self) -> tuple[str, ...]:
         """Units along `label_axes`."""
         return tuple(self.units[self.axes.index(a)] for a in self.label_axes)
+
+    @property
+    def channel_list(self) -> str:
+        """Indices and names of all channels, for sentences."""
+        names = [*self.channel_names, *[""] * self.channels][: self.channels]
+        return ", ".join(f"{i} {name}".strip() for i, name in enumerate(names))
+
+    def channel_index(self, channel: int | str) -> int:
+        """Return the index of a channel.
+
+        Text is a name first, then an index: lasers are called 488.
+
+        Raises
+        ------
+        ImageError
+            If there is no such channel.
+        """
+        if isinstance(channel, str) and channel:
+            if channel in self.channel_names:
+                return self.channel_names.index(channel)
+            channel = int(channel) if channel.isdecimal() else channel
+        if isinstance(channel, int) and 0 <= channel < self.channels:
+            return channel
+        raise ImageError(
+            f"{self.title} has no channel {channel!r}. Choose one of: "
+            f"{self.channel_list}."
+        )
 
     def _length(self, axis: str) -> int:
         return int(self.data.shape[self.axes.index(axis)])
@@ -308,6 +343,8 @@ def _to_image(
     file: Path, content: Content, axes: str | None, mark: dict[str, Any]
 ) -> Image:
     """Return the image, its axes named and put into order."""
+    if axes is None:
+        content = _without_colours(content)
     shape = tuple(content.levels[0].shape)
     name = re.sub(r"(\.ome)?\.[^.]*$", "", file.name, flags=re.IGNORECASE) or file.name
     letters = (
@@ -315,12 +352,8 @@ def _to_image(
         if axes is None
         else check_axes(axes, shape, file.name)
     )
-    samples = letters.find("S")
-    if samples < 0 and len(content.axes) == len(letters):
-        samples = content.axes.find("S")
+    rgb = _has_colours(letters, shape, content, axes)
     letters = letters.replace("S", "C")
-    rgb = letters.find("C") == samples >= 0 and shape[samples] in _COLOURS
-    rgb = rgb and (content.rgb or (axes is not None and "S" in axes.upper()))
     order = order_axes(letters)
     ordered = "".join(letters[i] for i in order)
     steps = {
@@ -331,7 +364,6 @@ def _to_image(
     found = [steps.get(a, (1.0, "pixel")) for a in ordered]
     levels = tuple(arrange(level, order) for level in content.levels)
     count = levels[0].shape[ordered.index("C")] if "C" in ordered else 1
-    names = content.channel_names
     return Image(
         name=plain(name),
         data=levels[0],
@@ -339,9 +371,57 @@ def _to_image(
         rgb=rgb,
         scale=tuple(size for size, _ in found),
         units=tuple(unit_word(unit) for _, unit in found),
-        channel_names=names if len(names) == count and not rgb else (),
+        channel_names=() if rgb else _names(content, count, axes),
         levels=levels,
         source=file,
         notes=content.notes,
         mark={} if isinstance(content.levels[0], np.ndarray) else mark,
     )
+
+
+def _without_colours(content: Content) -> Content:
+    """Return what a file holds with the colours of its channels as channels, too."""
+    axes, shape = content.axes, content.levels[0].shape
+    if not {"C", "S"} <= set(axes) or 1 in (shape[axes.index(a)] for a in "CS"):
+        return content
+    colours = shape[axes.index("S")]
+    if content.rgb:
+        colours = min(colours, 3)
+    joined = [join_colours(axes, level, colours) for level in content.levels]
+    return replace(
+        content,
+        axes=joined[0][0],
+        levels=tuple(level for _, level in joined),
+        channel_names=_coloured(content.channel_names, colours),
+        rgb=False,
+    )
+
+
+def _coloured(names: tuple[str, ...], colours: int) -> tuple[str, ...]:
+    words = ("red", "green", "blue") if colours == 3 else range(colours)
+    return tuple(f"{name} {word}" if name else "" for name in names for word in words)
+
+
+def _has_colours(
+    letters: str, shape: tuple[int, ...], content: Content, axes: str | None
+) -> bool:
+    """Whether the channels are colours."""
+    samples = letters.find("S")
+    if samples < 0 and len(content.axes) == len(letters):
+        samples = content.axes.find("S")
+    rgb = letters.replace("S", "C").find("C") == samples >= 0
+    rgb = rgb and shape[samples] in _COLOURS
+    return rgb and (content.rgb or (axes is not None and "S" in axes.upper()))
+
+
+def _names(content: Content, count: int, axes: str | None) -> tuple[str, ...]:
+    """Return a name, or an empty one, for every channel; none at all if none has one.
+
+    Where somebody gave other `axes`, it takes as many names as channels to know whose
+    they are.
+    """
+    names = content.channel_names
+    other = axes is not None and axes.upper().find("C") != content.axes.find("C")
+    if not any(names) or len(names) > count or (other and len(names) < max(count, 2)):
+        return ()
+    return (*names, *[""] * (count - len(names)))

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from .errors import OptionsError
 from .options import StackFormat
+from .suffixes import PICTURES, TIFFS
 
 __all__ = ["find_inputs", "name_outputs"]
 
-_IMAGES = (".tif", ".tiff", ".btf", ".tf8", ".lsm", ".png", ".jpg", ".jpeg", ".bmp")
 _MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 _SUFFIXES: dict[StackFormat, str] = {"ome-zarr": ".ome.zarr", "ome-tiff": ".ome.tif"}
 _LEDGERS = ".napari-unet"
@@ -26,8 +26,9 @@ def find_inputs(words: Sequence[str | os.PathLike[str]]) -> list[Path]:
     """Return the images that are named by files, folders and globs, each once.
 
     A folder stands for the images in it, not for those in folders of it; a folder that
-    is a Zarr is an image. Results of a batch are no inputs. Files that are not there
-    are returned too: each is reported when its turn comes.
+    is a Zarr is an image. Results of a batch are no inputs, and several OME-TIFFs that
+    are shown as one image are one input. Files that are not there are returned too:
+    each is reported when its turn comes.
 
     Raises
     ------
@@ -43,7 +44,30 @@ def find_inputs(words: Sequence[str | os.PathLike[str]]) -> list[Path]:
             f"There is nothing to segment: {why} found for {said}. Name images, "
             "folders of images, or patterns such as 'data/*.tif'."
         )
-    return images
+    return _once(images)
+
+
+def _once(images: list[Path]) -> list[Path]:
+    """Return the images without files that are shown with one before them."""
+    if sum(map(_is_ome, images)) < 2:
+        return images
+    from .tiffdataset import files_together  # slow to load, and seldom needed
+
+    shown: set[Path] = set()
+    kept = []
+    for path in images:
+        place = path.absolute()
+        if place in shown:
+            continue
+        if _is_ome(path):
+            shown |= files_together(place)
+        kept.append(path)
+    return kept
+
+
+def _is_ome(path: Path) -> bool:
+    """Whether a file may be one of several: then it has to be called so."""
+    return ".ome." in path.name.lower() and path.is_file()
 
 
 def _expand(word: str | os.PathLike[str]) -> list[Path]:
@@ -62,7 +86,7 @@ def _is_image(path: Path) -> bool:
         return False
     if path.is_dir():
         return _is_zarr(path)
-    return path.name.lower().endswith(_IMAGES)
+    return path.name.lower().endswith((*TIFFS, *PICTURES))
 
 
 def _is_zarr(path: Path) -> bool:

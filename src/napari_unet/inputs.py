@@ -221,7 +221,7 @@ def _channels(
     available = 3 if image.rgb else image.channels
     if options.channel is not None:
         available, image = 1, replace(image, rgb=False)
-        chosen: tuple[int, ...] = (_channel(image, options.channel),)
+        chosen: tuple[int, ...] = (image.channel_index(options.channel),)
     else:
         chosen = tuple(range(available))
     if available == wanted:
@@ -235,24 +235,8 @@ def _channels(
     if wanted == 1:
         raise ImageError(
             f"{seen}; the model {model.name} takes 1. Choose a channel (--channel, or "
-            f"'Channel' in the dock): {_listed(image)}."
+            f"'Channel' in the dock): {image.channel_list}."
         )
     raise ImageError(
         f"{seen}; the model {model.name} takes {wanted}. Choose another model."
     )
-
-
-def _channel(image: Image, channel: int | str) -> int:
-    names = list(image.channel_names)
-    if isinstance(channel, str) and channel in names:
-        return names.index(channel)
-    if isinstance(channel, int) and 0 <= channel < image.channels:
-        return channel
-    raise ImageError(
-        f"{image.title} has no channel {channel!r}. Choose one of: {_listed(image)}."
-    )
-
-
-def _listed(image: Image) -> str:
-    names = [*image.channel_names, *[""] * image.channels][: image.channels]
-    return ", ".join(f"{i} {name}".strip() for i, name in enumerate(names))

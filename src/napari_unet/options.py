@@ -57,8 +57,9 @@ class SegmentOptions:
         or ``"probabilities"`` (float16, one channel per class). None takes objects
         when the model has a boundary class, else classes.
     channel
-        Which channel a one-channel model sees: an index from 0 or a name. None is
-        fine when there is one channel, RGB, or as many as the model takes.
+        Which channel a one-channel model sees: an index from 0, or text, which is a
+        name first and then an index. None is fine when there is one channel, RGB, or
+        as many as the model takes.
     device
         ``"auto"`` (the GPU if there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``,
         ``"mps"``.
@@ -138,7 +139,7 @@ class TrainOptions:
         ``"auto"`` (the GPU if there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``,
         ``"mps"``.
     channel
-        Which channel a one-channel model sees: an index from 0 or a name.
+        Which channel a one-channel model sees: an index from 0, or text as above.
     seed
         The same seed, steps and device give the same model.
     memory

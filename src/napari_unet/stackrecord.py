@@ -183,6 +183,8 @@ def header(
     `checksum` is that of the model.
     """
     kept = {k: v for k, v in asdict(options.segment).items() if k not in _FREE}
+    if str(kept["channel"]).isdecimal():  # as it was always written
+        kept["channel"] = int(kept["channel"])
     kept |= {"link_z": options.link_z, "format": options.format, "axes": options.axes}
     source = image.source or Path(image.name)
     about = {

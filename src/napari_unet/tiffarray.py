@@ -6,7 +6,7 @@ a window is read, so no handle leaks; threads share nothing but a bounded cache.
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -71,7 +71,7 @@ class TiffArray:
         shape: tuple[int, ...],
         dtype: DTypeLike,
         grid: Grid,
-        pages: tuple[Page | None, ...],
+        pages: Sequence[Page | None],
     ) -> None:
         self.shape = shape
         self.dtype = np.dtype(dtype)
@@ -186,10 +186,13 @@ class TiffArray:
 
 
 class PaletteArray:
-    """Colour numbers seen through their colour map: an array (..., Y, X, 3) uint8."""
+    """Numbers seen through their colour map.
 
-    def __init__(self, numbers: TiffArray, colours: NDArray[np.uint8]) -> None:
-        self.shape: tuple[int, ...] = (*numbers.shape, colours.shape[1])
+    An array (..., Y, X, 3) of uint8; (..., Y, X) if the map (N,) is one of greys.
+    """
+
+    def __init__(self, numbers: Any, colours: NDArray[np.uint8]) -> None:
+        self.shape: tuple[int, ...] = (*numbers.shape, *colours.shape[1:])
         self.dtype = colours.dtype
         self.ndim = len(self.shape)
         self.size = math.prod(self.shape)
@@ -205,7 +208,8 @@ class PaletteArray:
         return np.asarray(self[...], dtype)
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
-        *outer, last = parse_key(key, self.shape)
-        numbers = self._numbers[tuple(outer)]
+        keys = parse_key(key, self.shape)
+        outer = len(self._numbers.shape)
+        numbers = self._numbers[keys[:outer]]
         colours: NDArray[Any] = self._colours.take(numbers, axis=0, mode="clip")
-        return colours[..., last]
+        return colours[(..., *keys[outer:])]

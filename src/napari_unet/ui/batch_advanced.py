@@ -57,10 +57,9 @@ class BatchAdvanced(Fold):
         self.overwrite.setChecked(False)
         self._follow()
 
-    def channel_chosen(self) -> int | str | None:
-        """Return the channel: its number, its name, or None."""
-        text = self.channel.text().strip()
-        return int(text) if text.isdecimal() else text or None
+    def channel_chosen(self) -> str | None:
+        """Return the channel: its name or number as text, or None."""
+        return self.channel.text().strip() or None
 
     def _set_up(self) -> None:
         for name in _OUTPUTS:
@@ -90,7 +89,7 @@ class BatchAdvanced(Fold):
                 "Begin anew where results are there already, also those that somebody "
                 "corrected by hand. Else they are left alone."
             ),
-            self.channel: "The channel that the model sees: number from 0, or name.",
+            self.channel: "The channel that the model sees: name, or number from 0.",
             self.axes: (
                 "Where files do not say what their axes are: a letter for each, as in "
                 "TZYX or TCYX."

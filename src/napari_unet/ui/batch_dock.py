@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 from napari_unet.errors import UNetError
 from napari_unet.events import BatchReport
 from napari_unet.inputfiles import find_inputs
+from napari_unet.suffixes import PICTURES, TIFFS
 
 from .batch_form import BatchForm
 from .batch_outlook import Outlook
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchDock"]
 
-_IMAGES = "Images (*.tif *.tiff *.btf *.tf8 *.lsm *.png *.jpg *.jpeg *.bmp);;All (*)"
+_IMAGES = f"Images ({' '.join(f'*{end}' for end in (*TIFFS, *PICTURES))});;All (*)"
 
 
 class BatchDock(QWidget):

@@ -5,7 +5,7 @@ to it, before anybody paints.
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +76,15 @@ def editing(
     _check(image, open_image(target), target)
     images = layers_of(source) if bare else []
     yield
+    segment = request.options.segment
+    if segment.channel is not None:
+        segment = replace(segment, channel=image.channel_index(segment.channel))
     begun = yield from beginning_with(
-        Request(image, request.model, request.options.segment, models), pyramid
+        Request(image, request.model, segment, models), pyramid
     )
     last = max(found, pyramid.greatest()) if begun.rules.kind == "objects" else 0
-    return Editable(images, _channel(image, request), begun, last)
+    channel = segment.channel if isinstance(segment.channel, int) else 0
+    return Editable(images, channel, begun, last)
 
 
 def _objects(target: Path, request: BatchRequest, models: dict[Any, Any]) -> int:
@@ -126,11 +130,3 @@ def _check(image: Image, labels: Image, target: Path) -> None:
             f"A plane of {image.title} has {pixels / 1e6:.0f} megapixels; napari can "
             f"paint on {_MOST / 1e6:.0f} at most. Cut the image into parts."
         )
-
-
-def _channel(image: Image, request: BatchRequest) -> int:
-    channel = request.options.segment.channel
-    if isinstance(channel, str):
-        names = list(image.channel_names)
-        return names.index(channel) if channel in names else 0
-    return channel or 0

@@ -15,11 +15,13 @@ import dask.array as da
 import numpy as np
 import tifffile
 import zarr
+from napari.utils.notifications import show_warning
 
 from napari_unet.errors import OutputError
 from napari_unet.images import Image, open_image
 from napari_unet.outputs import save_labels
 from napari_unet.samples import sample_path, skimage_samples
+from napari_unet.suffixes import TIFFS
 
 from .layers import named_axes
 
@@ -27,7 +29,7 @@ __all__ = ["layers_of", "reader", "sample", "write_labels"]
 
 LayerData = tuple[Any, dict[str, Any], str]
 
-_SUFFIXES = (".tif", ".tiff", ".zarr")
+_SUFFIXES = (*TIFFS, ".zarr")
 _IN_MEMORY = 256_000_000  # bytes; a larger image is read where it is looked at
 _CHUNK = 1024
 _SHOWN = (0.05, 99.95)  # percentiles of the intensities that are black and white
@@ -44,7 +46,8 @@ def reader(path: str | list[str]) -> Callable[[Any], list[LayerData]] | None:
 def layers_of(path: str | os.PathLike[str]) -> list[LayerData]:
     """Return a file as layer tuples: an Image layer per channel, or a Labels layer.
 
-    Labels beside an OME-Zarr image come along.
+    Labels beside an OME-Zarr image come along. What of the file is not shown is said
+    in napari's notifications.
 
     Raises
     ------
@@ -52,6 +55,8 @@ def layers_of(path: str | os.PathLike[str]) -> list[LayerData]:
         If it cannot be opened.
     """
     image = open_image(path)
+    for note in image.notes:
+        show_warning(note)
     kind = "labels" if _is_labels(Path(path), image) else "image"
     inside = [_one_channel(open_image(folder)) for folder in _labels_inside(Path(path))]
     layers = [_layer(labels, "labels") for labels in inside if labels is not None]

@@ -1,0 +1,10 @@
+"""What files of images are called; what they are is told by their first bytes."""
+
+__all__ = ["PICTURES", "TIFFS"]
+
+# Microscopes and slide scanners write TIFF under names of their own.
+TIFFS = (
+    *(".tif", ".tiff", ".btf", ".tf2", ".tf8", ".lsm", ".stk"),
+    *(".svs", ".ndpi", ".qptiff", ".scn", ".bif"),
+)
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
