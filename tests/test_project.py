@@ -974,5 +974,5 @@ def test_model_that_is_a_link_out_of_the_project_is_not_followed(saved, tmp_path
     file = project.model_file("v1")
     file.unlink()
     file.symlink_to(tmp_path / "secret")
-    with pytest.raises(CorrectionError, match="'v1' .* leads out of it"):
+    with pytest.raises(CorrectionError, match=r"'v1' .* leads out of it"):
         project.model_file("v1")
