@@ -10,7 +10,7 @@ from .images import Image
 
 __all__ = ["decoding_bytes", "keeping", "reading_bytes", "rooms"]
 
-_CACHE = 64 * 2**20  # bytes of decoded segments that the reader of TIFFs keeps
+_CACHE = 64 * 2**20  # bytes that are kept at least; of a TIFF at most
 _MOST = 2**29  # bytes of chunks that are kept, so that none is decoded twice
 _TIMES = 2  # a piece beside the kept ones: packed, decoded, and where it is copied to
 
@@ -19,7 +19,8 @@ def rooms(image: Image) -> list[int]:
     """Return how many bytes of decoded pieces may be kept, the best first."""
     data = image.data
     piece, slab = getattr(data, "piece", 0), getattr(data, "slab", 0)
-    return list(dict.fromkeys([slab, piece])) if piece <= slab <= _MOST else [piece]
+    sizes = [slab, piece] if slab <= _MOST else [piece]
+    return list(dict.fromkeys(max(size, _CACHE) for size in sizes))
 
 
 def decoding_bytes(image: Image) -> int:
@@ -29,7 +30,7 @@ def decoding_bytes(image: Image) -> int:
 
 def reading_bytes(image: Image, room: int) -> int:
     """Return what reading takes if `room` bytes of decoded pieces are kept."""
-    return max(_CACHE, room) + decoding_bytes(image)
+    return room + decoding_bytes(image)
 
 
 def keeping(image: Image, room: int) -> Image:

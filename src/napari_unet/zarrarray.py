@@ -47,10 +47,10 @@ class ZarrArray:
     shape, dtype, ndim, size
         As in numpy.
     piece
-        Bytes of a chunk where chunks are kept, else 0.
+        Bytes of a chunk that is worth keeping, else 0.
     slab
-        Bytes of all chunks that one plane lies in, where they are kept: with so much
-        room none is decoded twice while planes are read in their order.
+        Bytes of all such chunks that one plane lies in: with so much room none is
+        decoded twice while planes are read in their order.
     """
 
     def __init__(self, array: Any, axes: str, room: int = _ROOM) -> None:
@@ -64,10 +64,12 @@ class ZarrArray:
             array.store.expect(self.path, size, shards=array.shards is not None)
         lengths = list(zip(axes, self._chunks, self.shape, strict=True))
         deep = math.prod(min(c, n) for a, c, n in lengths if a not in "CSYX")
-        kept = size > _LARGE or deep > 1
-        self.piece = size if kept else 0
+        large = size > _LARGE
+        self.piece = size if large or deep > 1 else 0
         wide = (-(-n // c) for a, c, n in lengths if a in "CSYX")
         self.slab = self.piece * math.prod(wide)
+        # Small chunks that would be gone before the next plane wants them are not kept.
+        self._keeps = large or 0 < self.slab <= room
         self._empty = self.dtype.type(array.fill_value or 0)  # of chunks without a file
         self._cache: OrderedDict[tuple[int, ...], NDArray[Any]] = OrderedDict()
         self._lock = Lock()
@@ -99,7 +101,7 @@ class ZarrArray:
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         keys = parse_key(key, self.shape)
-        if not self.piece:
+        if not self._keeps:
             return np.asarray(self._array[keys])
         picks = [range(n)[k] for k, n in zip(keys, self.shape, strict=True)]
         runs = [p if isinstance(p, range) else range(p, p + 1) for p in picks]
