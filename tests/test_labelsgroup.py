@@ -191,3 +191,17 @@ def test_list_of_labels_that_is_damaged_is_not_replaced(
     with pytest.raises(OutputError, match=r"labels/zarr\.json' is damaged"):
         next(into_its_labels(image, bright_model))
     assert arrays(image) == before
+
+
+def test_labels_of_an_image_that_lies_elsewhere_lie_over_it(
+    image: Path, bright_model: Path
+) -> None:
+    group = zarr.open_group(image)
+    about = dict(group.attrs["ome"])
+    moved = {"type": "translation", "translation": [4.0, 15.0, 20.5]}
+    about["multiscales"][0]["datasets"][0]["coordinateTransformations"].append(moved)
+    group.attrs["ome"] = about
+    *_, report = into_its_labels(image, bright_model)
+    assert report.state == "done"
+    for _, meta, _ in layers_of(image):
+        assert tuple(meta["translate"]) == (4.0, 15.0, 20.5)
