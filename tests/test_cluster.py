@@ -16,7 +16,7 @@ from test_batch import STACK, arrays, batch, write_image
 from napari_unet import cli
 from napari_unet.batch import segment_stack
 from napari_unet.batchmodel import BatchModel
-from napari_unet.cluster import _resources
+from napari_unet.cluster import _resources, connected
 from napari_unet.errors import ImageError, OptionsError
 from napari_unet.stacksetup import prepare
 
@@ -214,3 +214,15 @@ def test_tiles_for_a_gpu_go_where_dask_says_that_one_is(
         assert _resources(client, task) is None
     with LocalCluster(**options) as none, Client(none) as client:
         assert _resources(client, on_gpu) is None
+
+
+def test_local_workers_take_orders_from_this_run_alone() -> None:
+    pytest.importorskip("cryptography")
+    from distributed import Client
+
+    with connected(replace(STACK, workers=1)) as client:
+        address = client.scheduler.address
+        assert client.submit(sum, [1, 2]).result() == 3
+        assert address.startswith("tls://127.0.0.1:")
+        with pytest.raises(OSError, match=r"closed|reset|[Tt]imed out"):
+            Client(address.replace("tls", "tcp"), timeout="3s")

@@ -267,3 +267,26 @@ def test_saving_under_another_name_overwrites_nothing(tmp_path):
     with pytest.raises(OutputError, match=r"cells\.ome\.zarr"):
         write_labels(str(tmp_path / "cells.zarr"), data, {"name": "cells"})
     assert zarr.open_group(there)["0"].dtype == np.float32
+
+
+def test_field_of_a_plate_opens_though_it_is_called_0(tmp_path):
+    field = tmp_path / "plate.zarr" / "B" / "03" / "0"
+    write_image(field, np.ones((1, 40, 50), np.uint16))
+    (layer,) = opened(field)
+    assert tuple(layer.scale) == (0.5, 0.5)
+    assert reader(str(tmp_path)) is None  # a folder, but no Zarr
+
+
+def test_labels_of_a_part_lie_where_they_were_written(tmp_path):
+    layer = Labels(
+        np.ones((2, 40, 50), np.int32),
+        scale=(2, 0.5, 0.5),
+        translate=(8, 15, 20.5),
+        units=("micrometer",) * 3,
+        axis_labels=("z", "y", "x"),
+    )
+    data, meta, _ = layer.as_layer_data_tuple()
+    (written,) = write_labels(str(tmp_path / "part.ome.zarr"), data, meta)
+    (back,) = opened(written)
+    assert tuple(back.translate) == (8, 15, 20.5)
+    assert tuple(back.scale) == (2, 0.5, 0.5)

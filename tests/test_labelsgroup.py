@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
+from napari.utils.notifications import notification_manager
 from test_batch import EXACT, STACK, arrays, batch, multiscale, read
 
 from napari_unet.batch import segment_stack
@@ -77,3 +78,130 @@ def test_older_image_is_left_alone(tmp_path: Path, bright_model: Path) -> None:
     with pytest.raises(OutputError, match=r"before 0\.5"):
         batch(path, path / "labels" / "a.ome.zarr", bright_model)
     assert not (path / "labels" / "a.ome.zarr").exists()
+
+
+def without_a_list(labels: Path) -> None:
+    (labels / ".napari-unet" / "a.ome.zarr").mkdir(parents=True)  # of a batch
+
+
+def name(labels: Path, *names: object) -> None:
+    group = zarr.create_group(labels)
+    group.attrs["ome"] = {"version": "0.5", "labels": list(names)}
+
+
+def with_null(labels: Path) -> None:
+    zarr.create_group(labels).attrs["ome"] = {"labels": None}
+
+
+def damaged(labels: Path) -> None:
+    labels.mkdir()
+    (labels / "zarr.json").write_text('{"attributes": [')
+
+
+def gone(labels: Path) -> None:
+    name(labels, "nuclei")
+
+
+def outside(labels: Path) -> None:
+    multiscale(labels.parent.parent / "other", np.ones((2, 9, 9), np.int32), 3, None)
+    name(labels, "../../other")
+
+
+def of_fractions(labels: Path) -> None:
+    name(labels, "nuclei")
+    multiscale(labels / "nuclei", np.ones((2, 9, 9), np.float32), 3, None)
+
+
+def cut_short(labels: Path) -> None:
+    name(labels, "nuclei")
+    multiscale(labels / "nuclei", np.ones((2, 9, 9), np.int32), 3, None)
+    chunk = labels / "nuclei" / "0" / "c" / "0" / "0" / "0"
+    chunk.write_bytes(chunk.read_bytes()[:20])
+
+
+@pytest.mark.parametrize(
+    ("fill", "sentence"),
+    [
+        (without_a_list, "If a batch writes to it"),
+        (with_null, ""),
+        (damaged, "cells.ome.zarr cannot be read"),
+        (gone, "'nuclei' that cells.ome.zarr names are not there"),
+        (outside, "'../../other' lie outside of cells.ome.zarr"),
+        (of_fractions, "nuclei has pixels of float32"),
+        (cut_short, "Labels of cells.ome.zarr are not shown"),
+    ],
+)
+def test_image_opens_whatever_is_wrong_with_its_labels(
+    image: Path, fill: Any, sentence: str
+) -> None:
+    fill(image / "labels")
+    notification_manager.records.clear()
+    ((_, _, kind),) = layers_of(image)
+    assert kind == "image"
+    said = [record.message for record in notification_manager.records]
+    assert len(said) == bool(sentence)
+    assert all(sentence in message for message in said)
+
+
+def into_its_labels(image: Path, model: Path) -> Any:
+    return segment_files([image], image / "labels", STACK, model=str(model))
+
+
+def test_refused_batch_leaves_nothing_in_the_image(
+    tmp_path: Path, bright_model: Path
+) -> None:
+    old = tmp_path / "old.ome.zarr"
+    multiscale(old, np.ones((2, 80, 80), np.uint16), 2, None)
+    with pytest.raises(OutputError, match=r"before 0\.5"):
+        next(into_its_labels(old, bright_model))
+    assert not (old / "labels").exists()
+    two = tmp_path / "two.ome.zarr"
+    write_channels(two)
+    (report,) = into_its_labels(two, bright_model)
+    assert (report.state, "Choose a channel" in report.reason) == ("failed", True)
+    assert not (two / "labels").exists()
+
+
+def write_channels(path: Path) -> None:
+    multiscale(path, np.ones((2, 80, 80), np.uint16), 3, None)
+    group = zarr.open_group(path)
+    about = dict(group.attrs["ome"])
+    about["multiscales"][0]["axes"][0] = {"name": "c", "type": "channel"}
+    group.attrs["ome"] = about
+
+
+def test_image_opens_while_a_batch_writes_its_labels_and_after_that_was_stopped(
+    image: Path, bright_model: Path
+) -> None:
+    job = into_its_labels(image, bright_model)
+    next(job)
+    assert [kind for _, _, kind in layers_of(image)] == ["image"]
+    job.close()
+    assert [kind for _, _, kind in layers_of(image)] == ["image"]
+    *_, report = into_its_labels(image, bright_model)
+    assert report.state == "done"
+    assert [kind for _, _, kind in layers_of(image)] == ["image", "labels"]
+
+
+def test_list_of_labels_that_is_damaged_is_not_replaced(
+    image: Path, bright_model: Path
+) -> None:
+    damaged(image / "labels")
+    before = arrays(image)
+    with pytest.raises(OutputError, match=r"labels/zarr\.json' is damaged"):
+        next(into_its_labels(image, bright_model))
+    assert arrays(image) == before
+
+
+def test_labels_of_an_image_that_lies_elsewhere_lie_over_it(
+    image: Path, bright_model: Path
+) -> None:
+    group = zarr.open_group(image)
+    about = dict(group.attrs["ome"])
+    moved = {"type": "translation", "translation": [4.0, 15.0, 20.5]}
+    about["multiscales"][0]["datasets"][0]["coordinateTransformations"].append(moved)
+    group.attrs["ome"] = about
+    *_, report = into_its_labels(image, bright_model)
+    assert report.state == "done"
+    for _, meta, _ in layers_of(image):
+        assert tuple(meta["translate"]) == (4.0, 15.0, 20.5)

@@ -1,5 +1,7 @@
 """Measures, block by block, are those of scikit-image on the whole plane."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -99,3 +101,23 @@ def test_an_object_has_the_class_of_most_of_its_inner_pixels() -> None:
 def test_an_empty_plane_has_no_rows() -> None:
     table = measure(np.zeros((5, 5), np.int32), np.zeros((5, 5)))
     assert all(len(column) == 0 for column in table.values())
+
+
+@pytest.mark.parametrize(
+    ("size", "units", "area", "unit"),
+    [
+        ((1.0, 1.0), ("micrometer", "micrometer"), 1, "square micrometer"),
+        ((0.5, 0.5), ("um", "µm"), 0.25, "square micrometer"),
+        ((500.0, 0.5), ("nanometer", "micrometer"), 0.25, "square micrometer"),
+        ((0.002, 0.001), ("millimeter", "millimeter"), 2, "square micrometer"),
+        ((1.0, 1.0), ("pixel", "pixel"), 1, "pixel"),
+        ((2.0, 2.0), ("pixel", "pixel"), 4, "unknown"),
+        ((1.0, 0.5), ("pixel", "micrometer"), 0.5, "pixel x micrometer"),
+    ],
+)
+def test_physical_area_is_always_there_with_its_unit(
+    size: Any, units: Any, area: float, unit: str
+) -> None:
+    table = measure(np.eye(2, dtype=np.int32), scale=size, units=units)
+    np.testing.assert_allclose(table["area_physical"], 2 * area)
+    assert table["area_physical_unit"].tolist() == [unit]

@@ -268,3 +268,97 @@ def test_image_without_arrays_is_named(
     group.attrs["ome"] = {"multiscales": multiscales, "version": "0.5"}
     with pytest.raises(ImageError, match=sentence):
         open_image(tmp_path / "empty.zarr")
+
+
+def look(path: Path, data: np.ndarray, more: dict[str, Any], **change: Any) -> Any:
+    """Write an image of which something of the description is changed; open it."""
+    names = "czyx"[-data.ndim :]
+    attributes = {"multiscales": [multiscale(names, 2) | change], **more}
+    return open_image(write(path, "0.4", data, attributes))
+
+
+@pytest.mark.parametrize(
+    "omero", [None, {"channels": None}, {"channels": [None]}, [], "none"], ids=str
+)
+def test_channels_that_are_not_described_have_no_names(
+    tmp_path: Path, omero: Any
+) -> None:
+    image = look(tmp_path / "a.zarr", pixels(2, 1, 8, 9), {"omero": omero})
+    assert (image.axes, image.channel_names, image.notes) == ("CZYX", (), ())
+    assert image.scale[-1] == 40
+
+
+@pytest.mark.parametrize("scale", [[1.0, 0.16, 0.16], None, ["a"] * 4, [np.nan] * 4])
+def test_scale_that_does_not_fit_is_left_out_and_named(
+    tmp_path: Path, scale: Any
+) -> None:
+    overall = [{"type": "scale", "scale": scale}]
+    image = look(
+        tmp_path / "a.zarr", pixels(2, 1, 8, 9), {}, coordinateTransformations=overall
+    )
+    assert image.scale == (1.0, 2.0, 3.0, 4.0)
+    (note,) = image.notes
+    assert "a.zarr has a scale of" in note
+    assert "4 axes" in note
+
+
+@pytest.mark.parametrize("nothing", [None, [None], "", {}])
+def test_transformations_that_are_none_change_nothing(
+    tmp_path: Path, nothing: Any
+) -> None:
+    image = look(
+        tmp_path / "a.zarr", pixels(8, 9), {}, coordinateTransformations=nothing
+    )
+    assert (image.scale, image.notes) == ((1.0, 2.0), ())
+
+
+def test_translation_is_where_the_first_pixel_lies(tmp_path: Path) -> None:
+    moved = [
+        {"type": "scale", "scale": [2.0, 0.5]},
+        {"type": "translation", "translation": [30.0, 5.0]},
+    ]
+    overall = [
+        {"type": "scale", "scale": [10.0, 10.0]},
+        {"type": "translation", "translation": [1.0, 2.0]},
+    ]
+    image = look(
+        tmp_path / "a.zarr",
+        pixels(8, 9),
+        {},
+        datasets=[{"path": "0", "coordinateTransformations": moved}],
+        coordinateTransformations=overall,
+    )
+    assert (image.scale, image.translate) == ((20.0, 5.0), (301.0, 52.0))
+
+
+def test_levels_from_coarse_to_fine_are_turned_and_named(tmp_path: Path) -> None:
+    data = pixels(8, 9)
+    sets = multiscale("yx", 2)["datasets"][::-1]
+    image = look(tmp_path / "a.zarr", data, {}, datasets=sets)
+    assert [level.shape for level in image.levels] == [(8, 9), (4, 5)]
+    assert image.notes == ("a.zarr lists its levels from coarse to fine.",)
+
+
+def test_coarser_level_that_is_gone_is_named(tmp_path: Path) -> None:
+    sets = multiscale("yx", 3)["datasets"]
+    image = look(tmp_path / "a.zarr", pixels(8, 9), {}, datasets=sets)
+    assert len(image.levels) == 2
+    assert image.notes == ("a.zarr names the level '2', which is not there.",)
+
+
+@pytest.mark.parametrize(
+    "shape", [(10**9, 1, 8, 9), (1, 10**9, 8, 9), (1, 1, 10**9, 10**9)], ids=str
+)
+def test_size_that_no_image_has_is_refused(
+    tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    path = write(
+        tmp_path / "a.zarr",
+        "0.5",
+        pixels(1, 1, 8, 9),
+        {"multiscales": [multiscale("czyx", 1)]},
+    )
+    mark = path / "0" / "zarr.json"
+    mark.write_text(json.dumps(json.loads(mark.read_text()) | {"shape": shape}))
+    with pytest.raises(ImageError, match=r"a\.zarr .* 10\d* "):
+        open_image(path)

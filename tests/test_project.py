@@ -1120,3 +1120,25 @@ def test_memory_does_not_grow_with_the_blocks(tmp_path) -> None:
         taken.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert taken[1] < 1.2 * taken[0]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_project_file_that_is_a_pipe_or_a_device_is_refused_at_once(saved, make):
+    for file in (saved / "project.json", next((saved / "corrections").rglob("*.npz"))):
+        whole = file.read_bytes()
+        file.unlink()
+        make(file)
+        with pytest.raises(CorrectionError, match="a pipe or a device"):
+            list(Project.open(saved).corrections())
+        file.unlink()
+        file.write_bytes(whole)
+
+
+def test_model_that_is_a_link_out_of_the_project_is_not_followed(saved, tmp_path):
+    (tmp_path / "secret").write_bytes(b"not of the project")
+    project = Project.open(saved)
+    file = project.model_file("v1")
+    file.unlink()
+    file.symlink_to(tmp_path / "secret")
+    with pytest.raises(CorrectionError, match=r"'v1' .* leads out of it"):
+        project.model_file("v1")

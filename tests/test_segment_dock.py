@@ -116,6 +116,7 @@ def test_segment_fills_a_labels_layer_like_the_image(viewer, dock, qtbot):
     assert list(labels.features["area"]) == [64] * 4
     assert list(labels.features["intensity_mean"]) == [200] * 4
     assert labels.features["area_physical"][0] == pytest.approx(16)
+    assert labels.features["area_physical_unit"][0] == "square micrometer"
     button(dock, "Save table...")
 
 

@@ -43,7 +43,8 @@ INTENSITIES = ("intensity_mean", "intensity_min", "intensity_max")
 def table(path: Path) -> dict[str, np.ndarray]:
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
+    kinds = {name: str if name.endswith("unit") else float for name in rows[0]}
+    return {n: np.array([kind(row[n]) for row in rows]) for n, kind in kinds.items()}
 
 
 @pytest.mark.parametrize("axes", ["YX", "ZYX", "TCZYX"])
@@ -76,6 +77,7 @@ def test_figures_are_those_of_scikit_image(
                 ours = f"{name}_{c}" if image.channels > 1 else name
                 np.testing.assert_allclose(found[ours][here], wanted[f"{name}-{c}"])
     np.testing.assert_allclose(found["area_physical"], found["area"] * 0.25)
+    assert set(found["area_physical_unit"]) == {"pixel x micrometer"}  # Y is unknown
     assert (found["class"] == 1).all()
 
 
@@ -170,7 +172,7 @@ def test_planes_without_objects_leave_the_columns(
     options = replace(MEASURE, segment=segment)
     batch(source, tmp_path / "out.ome.zarr", bright_model, options)
     [line] = (tmp_path / "out.csv").read_text().splitlines()
-    assert line.startswith("z,label,area,area_physical,")
+    assert line.startswith("z,label,area,area_physical,area_physical_unit,")
     assert line.endswith(",class,solidity")
 
 

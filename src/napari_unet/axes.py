@@ -173,8 +173,14 @@ class ArrangedArray:
         self.dtype = data.dtype
         self.ndim = len(order)
         self.size = math.prod(self.shape)
+        self.piece: int = getattr(data, "piece", 0)  # see `chunks`
+        self.slab: int = getattr(data, "slab", 0)
         self._data = data
         self._order = order
+
+    def keeping(self, room: int) -> "ArrangedArray":
+        """Return the same array, with `room` bytes for decoded chunks."""
+        return ArrangedArray(self._data.keeping(room), self._order)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -219,6 +225,8 @@ class ColourChannels:
         self.dtype = data.dtype
         self.ndim = len(shape)
         self.size = math.prod(shape)
+        self.piece: int = getattr(data, "piece", 0)  # see `chunks`
+        self.slab: int = getattr(data, "slab", 0)
 
     def __len__(self) -> int:
         return self.shape[0]

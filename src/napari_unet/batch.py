@@ -20,7 +20,7 @@ from .cluster import connected
 from .errors import OutputError
 from .events import StackProgress, StackReport
 from .labelsgroup import image_around
-from .ledger import Ledger, locked
+from .ledger import Ledger, locked, unless_used
 from .options import BatchOptions
 from .outputs import check_different, check_output
 from .shards import create_store, fits
@@ -64,7 +64,11 @@ def segment_stack(
     options = options or BatchOptions()
     places = Places(Path(target).expanduser())
     path, net = Path(source).expanduser(), BatchModel(model)
-    with locked(places.base), connected(options) as client:
+    with (
+        unless_used(places.base),
+        locked(places.base),
+        connected(options) as client,
+    ):
         return (yield from run_stack(path, places, options, net, client))
 
 

@@ -21,7 +21,8 @@ from .errors import OutputError, UNetError, sentence
 from .events import BatchReport, StackProgress, StackReport
 from .heap import peak_memory, return_freed
 from .inputfiles import find_inputs, name_outputs
-from .ledger import locked
+from .labelsgroup import image_around
+from .ledger import locked, unless_used
 from .options import BatchOptions
 from .plain import plain
 from .safefile import sweep, write_whole
@@ -105,10 +106,10 @@ def segment_files(
     out = Path(folder).expanduser()
     targets = name_outputs(sources, out, options.format)
     net = BatchModel(model)
-    base = Places(targets[0]).base
-    with locked(base), connected(options) as client:
+    base, around = Places(targets[0]).base, image_around(targets[0])
+    with unless_used(base), locked(base), connected(options) as client:
         sweep(base)
-        report = _Report(out, options, model)
+        report = _Report(out, options, model, spare=around is not None)
         try:
             for source, target in zip(sources, targets, strict=True):
                 done = yield from _one(source, target, options, net, client)
@@ -141,10 +142,15 @@ def _sentence(error: Exception) -> str:
 
 
 class _Report:
-    """``report.csv`` and ``report.json``, written as files end."""
+    """``report.csv`` and ``report.json``, written as files end.
 
-    def __init__(self, folder: Path, options: BatchOptions, model: str) -> None:
-        self.folder = folder
+    `spare` a folder that lies in an image: there is no report of nothing.
+    """
+
+    def __init__(
+        self, folder: Path, options: BatchOptions, model: str, *, spare: bool
+    ) -> None:
+        self.folder, self.spare = folder, spare
         self.about = {"model": model, "options": asdict(options)}
         self.files: list[StackReport] = []
         self.written = time.monotonic()
@@ -157,6 +163,8 @@ class _Report:
 
     def finish(self) -> tuple[str, ...]:
         """Write it; what is in the way stops no file, and is returned as a sentence."""
+        if self.spare and not any(file.state != "failed" for file in self.files):
+            return ()
         try:
             self._write()
         except OutputError as error:

@@ -4,6 +4,7 @@ Only this file knows dask. What travels is a `StackTask` and a number; every pro
 opens the image and the model by itself, and writes whole shards that nobody else does.
 """
 
+import logging
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -67,10 +68,27 @@ def connected(options: BatchOptions) -> Iterator[Any]:
             memory_limit=None,
             dashboard_address=None,
             preload=_DEAF,
+            security=_ours_alone(),
+            silence_logs=logging.CRITICAL,  # what matters arrives as an exception
         ) as cluster,
         Client(cluster) as client,
     ):
         yield client
+
+
+def _ours_alone() -> Any:
+    """Return what keeps other users of this machine off the workers; None without it.
+
+    Whoever reaches a scheduler can run programs as its owner, and a port of this
+    machine is open to all of its users: so both sides show a key that is only in
+    memory.
+    """
+    from distributed import Security
+
+    try:
+        return Security.temporary()
+    except ImportError:  # of cryptography
+        return None
 
 
 def worker_peaks(client: Any) -> list[int]:

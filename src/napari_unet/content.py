@@ -1,6 +1,6 @@
 """What a file says about an image, in the file's own words."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = ["Content", "Steps"]
@@ -26,6 +26,8 @@ class Content:
         In the order of the channels; there may be fewer, and some may be "".
     notes
         Sentences about what was left out.
+    origins
+        Axis letter to the place of the first pixel, in the unit of its step.
     """
 
     levels: tuple[Any, ...]
@@ -34,3 +36,4 @@ class Content:
     steps: Steps
     channel_names: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    origins: dict[str, float] = field(default_factory=dict)

@@ -32,8 +32,10 @@ from .sampling import sample_planes, sample_windows
 
 __all__ = ["ArrayLike", "Image", "open_image"]
 
-_MOST = 2**60  # pixels
+_LARGEST = 2**60  # pixels
 _COLOURS = (3, 4)  # RGB, RGBA
+# More than any microscope takes, and no more than a computer can keep count of.
+_MOST = {"channels": 10_000, "planes": 1_000_000, "pixels a plane": 10**12}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ class Image:
         The file, if there is one.
     notes
         Sentences about what of the file is not here.
+    translate
+        Where the first pixel lies along each axis in `units`; default all 0.
     mark
         What the file was when it was opened, see `fingerprints`; empty if it is not
         read any more.
@@ -83,6 +87,7 @@ class Image:
     levels: tuple[ArrayLike, ...] = ()
     source: Path | None = None
     notes: tuple[str, ...] = ()
+    translate: tuple[float, ...] = ()
     mark: dict[str, Any] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
@@ -98,11 +103,18 @@ class Image:
                 f"{self.title} has an axis of length 0 (shape {shape}): there is "
                 "nothing to see in it."
             )
-        if math.prod(shape) > _MOST:
+        if math.prod(shape) > _LARGEST:
             raise ImageError(
                 f"{self.title} has shape {shape}: more than any disk holds. Its "
                 "description is damaged; copy or export it again."
             )
+        counts = self.channels, math.prod(self.stack_shape), math.prod(self.plane_shape)
+        for (what, most), count in zip(_MOST.items(), counts, strict=True):
+            if count > most:
+                raise ImageError(
+                    f"{self.title} is said to have {count} {what}; {most} can be "
+                    "opened. It is damaged, or its axes are others: name them (--axes)."
+                )
         if self.dtype.kind not in "buif":
             raise ImageError(
                 f"{self.title} has pixels of type {self.dtype}; only real numbers can "
@@ -112,6 +124,7 @@ class Image:
             "scale": (1.0,) * len(shape),
             "units": ("pixel",) * len(shape),
             "levels": (self.data,),
+            "translate": (0.0,) * len(shape),
         }
         for name, value in defaults.items():
             if not getattr(self, name):
@@ -201,6 +214,17 @@ class Image:
             f"{self.channel_list}."
         )
 
+    @property
+    def pixel_size(self) -> dict[str, Any]:
+        """Scale and units of Y and X, as `measures.measure` takes them."""
+        scale, units = self.label_scale[-2:], self.label_units[-2:]
+        return {"scale": tuple(map(float, scale)), "units": units}
+
+    @property
+    def label_translate(self) -> tuple[float, ...]:
+        """Place of the first pixel along `label_axes`."""
+        return tuple(self.translate[self.axes.index(a)] for a in self.label_axes)
+
     def _length(self, axis: str) -> int:
         return int(self.data.shape[self.axes.index(axis)])
 
@@ -237,6 +261,8 @@ class Image:
         keys |= {"Y": y, "X": x, "C": slice(first, max(wanted) + 1)}
         try:
             window = np.asarray(self.data[tuple(keys[a] for a in self.axes)])
+        except ImageError:
+            raise
         except Exception as error:
             where = f" of plane {plane}" if plane else ""
             raise ImageError(
@@ -375,6 +401,7 @@ def _to_image(
         levels=levels,
         source=file,
         notes=content.notes,
+        translate=tuple(content.origins.get(a, 0.0) * (a in steps) for a in ordered),
         mark={} if isinstance(content.levels[0], np.ndarray) else mark,
     )
 

@@ -9,6 +9,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from .errors import OptionsError
@@ -36,7 +37,8 @@ def find_inputs(words: Sequence[str | os.PathLike[str]]) -> list[Path]:
         If there is nothing to do.
     """
     found = dict.fromkeys(path for word in words for path in _expand(word))
-    images = [path for path in found if not _is_result(path)]
+    results = cache(_results)  # a folder may have 100,000 images
+    images = [path for path in found if path.name not in results(path.parent)]
     if not any(os.path.lexists(path) for path in images):
         said = ", ".join(f"'{os.fspath(word)}'" for word in words) or "nothing"
         why = "only results of a batch are" if found and not images else "no image is"
@@ -73,7 +75,10 @@ def _is_ome(path: Path) -> bool:
 def _expand(word: str | os.PathLike[str]) -> list[Path]:
     path = Path(word).expanduser()
     if path.is_dir() and not _is_zarr(path):
-        return sorted(entry for entry in path.iterdir() if _is_image(entry))
+        with os.scandir(path) as entries:
+            return [
+                path / name for name in sorted(e.name for e in entries if _is_image(e))
+            ]
     if not os.path.lexists(path) and glob.has_magic(str(path)):
         names = glob.glob(str(path), recursive=True)  # noqa: PTH207 - any root
         paths = map(Path, sorted(names))
@@ -81,7 +86,7 @@ def _expand(word: str | os.PathLike[str]) -> list[Path]:
     return [path]
 
 
-def _is_image(path: Path) -> bool:
+def _is_image(path: "Path | os.DirEntry[str]") -> bool:
     if path.name.startswith("."):
         return False
     if path.is_dir():
@@ -89,12 +94,20 @@ def _is_image(path: Path) -> bool:
     return path.name.lower().endswith((*TIFFS, *PICTURES))
 
 
-def _is_zarr(path: Path) -> bool:
-    return any((path / mark).is_file() for mark in _MARKS)
+def _is_zarr(path: "Path | os.DirEntry[str]") -> bool:
+    return any((Path(path) / mark).is_file() for mark in _MARKS)
 
 
-def _is_result(path: Path) -> bool:
-    return (path.parent / _LEDGERS / f"{path.name}.jsonl").exists()
+def _results(folder: Path) -> set[str]:
+    """Return the names of all results of a batch in a folder."""
+    try:
+        return {
+            path.stem
+            for path in (folder / _LEDGERS).iterdir()
+            if path.suffix == ".jsonl"
+        }
+    except OSError:
+        return set()
 
 
 def name_outputs(inputs: Sequence[Path], folder: Path, form: StackFormat) -> list[Path]:
@@ -108,6 +121,8 @@ def name_outputs(inputs: Sequence[Path], folder: Path, form: StackFormat) -> lis
     for depth in range(1, max((len(p.parts) for p in full), default=0) + 2):
         # Case does not tell names apart on every disk.
         count = Counter(name.casefold() for name in names)
+        if len(count) == len(names):
+            break
         names = [
             _longer(path, depth) if count[name.casefold()] > 1 else name
             for path, name in zip(full, names, strict=True)

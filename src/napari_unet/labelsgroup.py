@@ -8,11 +8,68 @@ from pathlib import Path
 from typing import Any
 
 from .errors import OutputError
-from .safefile import write_whole
+from .omezarr import is_zarr
+from .safefile import read_regular, write_whole
 
-__all__ = ["announce", "image_around"]
+__all__ = ["announce", "find_labels", "image_around", "says_labels"]
 
-_MARK = "zarr.json"
+_MARK, _OLD_MARK = "zarr.json", ".zattrs"
+
+
+def find_labels(image: Path) -> tuple[list[Path], list[str]]:
+    """Return the labels that lie in an OME-Zarr image, and sentences about the others.
+
+    However imperfect the folder ``labels`` is, the image is none the worse for it.
+    """
+    folder = image / "labels"
+    if not folder.is_dir() or not is_zarr(image):
+        return [], []
+    try:
+        names = _ome(folder).get("labels") or []
+    except FileNotFoundError:
+        note = (
+            f"Labels of {image.name} are not shown: its folder 'labels' does not say "
+            "which there are. If a batch writes to it, open the image again when that "
+            "has ended."
+        )
+        return [], [note]
+    except (OSError, ValueError, RecursionError) as error:
+        return [], [f"Labels of {image.name} cannot be read: {error}."]
+    found, said = [], []
+    for name in names if isinstance(names, list) else [names]:
+        place = folder / str(name)
+        if not place.resolve().is_relative_to(image.resolve()):
+            said.append(f"The labels '{name}' lie outside of {image.name}; left out.")
+        elif not is_zarr(place):
+            said.append(f"The labels '{name}' that {image.name} names are not there.")
+        else:
+            found.append(place)
+    return found, said
+
+
+def says_labels(folder: Path) -> bool:
+    """Return whether an OME-Zarr says of itself that its numbers are labels."""
+    try:
+        return "image-label" in _ome(folder)
+    except (OSError, ValueError, RecursionError):
+        return False
+
+
+def _ome(folder: Path) -> dict[str, Any]:
+    """Return what a group of any version says of itself.
+
+    Raises
+    ------
+    OSError, ValueError, RecursionError
+        If it says nothing that can be read.
+    """
+    new = (folder / _MARK).exists()
+    said = json.loads(read_regular(folder / (_MARK if new else _OLD_MARK)))
+    if new:
+        said = said["attributes"].get("ome", said["attributes"])
+    if not isinstance(said, dict):
+        raise ValueError("its description is none")
+    return said
 
 
 def image_around(target: Path) -> Path | None:
@@ -21,18 +78,22 @@ def image_around(target: Path) -> Path | None:
     Raises
     ------
     OutputError
-        If the image is older than OME-Zarr 0.5: ours would not be found in it.
+        If the image is older than OME-Zarr 0.5: ours would not be found in it; or if
+        the list of its labels is damaged.
     """
     labels = target.absolute().parent
     image = labels.parent
     if labels.name != "labels":
         return None
-    if (image / ".zattrs").is_file():
+    if (image / _OLD_MARK).is_file():
         raise OutputError(
             f"'{image.name}' is an OME-Zarr before 0.5, in which labels of 0.5 are not "
             "found. Choose another output folder."
         )
-    return image if "multiscales" in _read(image)["attributes"].get("ome", {}) else None
+    if "multiscales" not in _attributes(_read(image)):
+        return None
+    _read(labels)
+    return image
 
 
 def announce(target: Path) -> None:
@@ -44,22 +105,39 @@ def announce(target: Path) -> None:
         If it cannot be written.
     """
     labels, mine = target.parent, _read(target)
-    about = mine["attributes"].get("ome", {}).get("image-label")
+    about = _attributes(mine).get("image-label")
     if about is None or image_around(target) is None:
         return
     about["source"] = {"image": "../../"}
     group = _read(labels)
     ome = group["attributes"].setdefault("ome", {"version": "0.5"})
-    ome["labels"] = list(dict.fromkeys([*ome.get("labels", ()), target.name]))
+    ome["labels"] = list(dict.fromkeys([*(ome.get("labels") or ()), target.name]))
     for folder, found in ((target, mine), (labels, group)):
         write_whole(folder / _MARK, json.dumps(found, indent=2).encode())
 
 
+def _attributes(found: dict[str, Any]) -> dict[str, Any]:
+    ome = found["attributes"].get("ome")
+    return ome if isinstance(ome, dict) else {}
+
+
 def _read(folder: Path) -> dict[str, Any]:
-    """Return what a group says of itself; of one that is not there, nothing yet."""
+    """Return what a group says of itself; of one that is not there, nothing yet.
+
+    Raises
+    ------
+    OutputError
+        If what it says is damaged: it would be replaced.
+    """
     try:
-        found: dict[str, Any] = json.loads((folder / _MARK).read_bytes())
-    except (OSError, ValueError):
-        found = {"zarr_format": 3, "node_type": "group"}
-    found.setdefault("attributes", {})
-    return found
+        found = json.loads(read_regular(folder / _MARK))
+        if not isinstance(found.setdefault("attributes", {}), dict):
+            raise ValueError("its attributes are none")
+    except (FileNotFoundError, NotADirectoryError):
+        return {"zarr_format": 3, "node_type": "group", "attributes": {}}
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise OutputError(
+            f"'{folder / _MARK}' is damaged ({error}). Repair or remove it, or choose "
+            "another output folder."
+        ) from error
+    return dict(found)

@@ -9,15 +9,16 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from .errors import OutputError
+from .safefile import read_regular
 from .turns import Timeout, turn_lock
 
-__all__ = ["Ledger", "locked", "read_ledger", "settle"]
+__all__ = ["Ledger", "locked", "read_ledger", "settle", "unless_used"]
 
 Entry = dict[str, Any]
 
@@ -124,7 +125,7 @@ def read_ledger(path: Path) -> list[Entry]:
 def _read(path: Path) -> tuple[list[Entry], int]:
     """Return the entries of a ledger, and how many of its bytes are whole lines."""
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except FileNotFoundError:
         return [], 0
     entries: list[Entry] = []
@@ -166,6 +167,23 @@ def settle(path: Path) -> None:
             os.fsync(number)
         finally:
             os.close(number)
+
+
+@contextmanager
+def unless_used(folder: Path) -> Iterator[None]:
+    """Remove `folder` in the end, and those around it, if nothing was kept in them.
+
+    Only folders that were made meanwhile are removed.
+    """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            if made and [path.name for path in folder.iterdir()] == ["lock"]:
+                (folder / "lock").unlink()
+            for path in made:
+                path.rmdir()  # refuses one that is not empty
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .axes import unit_word
 from .tiling import blocks
 from .verbs import Verb
 
@@ -28,6 +29,20 @@ class Source(Protocol):
     def __getitem__(self, key: Any, /) -> Any: ...
 
 
+_MICROMETERS = {
+    "picometer": 1e-6,
+    "angstrom": 1e-4,
+    "nanometer": 1e-3,
+    "micrometer": 1.0,
+    "millimeter": 1e3,
+    "centimeter": 1e4,
+    "decimeter": 1e5,
+    "meter": 1e6,
+    "kilometer": 1e9,
+    "inch": 25_400.0,
+    "foot": 304_800.0,
+    "yard": 914_400.0,
+}
 _UFUNCS = {"sum": np.add, "min": np.minimum, "max": np.maximum}
 
 
@@ -36,14 +51,16 @@ def measure(
     image: NDArray[Any] | None = None,
     *,
     scale: tuple[float, float] = (1.0, 1.0),
+    units: tuple[str, str] = ("pixel", "pixel"),
     class_map: NDArray[np.uint8] | None = None,
     boundary: int | None = None,
 ) -> Table:
     """Return one row per object of a plane, as columns of equal length.
 
-    Columns: label, area (pixels), area_physical (units of `scale` squared; only when a
-    scale is given), centroid_y, centroid_x, bbox_y0, bbox_x0, bbox_y1, bbox_x1 (half
-    open), diameter (of the disc of equal area), major_axis, minor_axis and eccentricity
+    Columns: label, area (pixels), area_physical and area_physical_unit (square
+    micrometers where the pixel size is a length), centroid_y, centroid_x, bbox_y0,
+    bbox_x0, bbox_y1, bbox_x1 (half open), diameter (of the disc of equal area),
+    major_axis, minor_axis and eccentricity
     (of the ellipse with equal second moments), all in pixels; then
     intensity_mean, intensity_min and intensity_max, with the channel's index added when
     there are several; and class, with a `class_map`.
@@ -54,7 +71,7 @@ def measure(
         Objects (Y, X); 0 is background.
     image
         Intensities (Y, X) or (C, Y, X).
-    scale
+    scale, units
         Pixel size in Y and X.
     class_map
         Classes (Y, X). An object's class is the most frequent one in it that is neither
@@ -64,7 +81,7 @@ def measure(
     """
     channels = None if image is None else image.reshape(-1, *labels.shape)
     read = None if channels is None else (lambda _, y, x: channels[:, y, x])
-    job = measure_stack(labels, [()], read, scale=scale)
+    job = measure_stack(labels, [()], read, scale=scale, units=units)
     table = Verb(job).finish()
     if class_map is not None:
         where = (labels > 0) & (class_map > 0) & (class_map != boundary)
@@ -82,6 +99,7 @@ def measure_stack(
     *,
     axes: str = "",
     scale: tuple[float, float] = (1.0, 1.0),
+    units: tuple[str, str] = ("pixel", "pixel"),
     block: int = 1024,
 ) -> Generator[None, None, Table]:
     """Measure the objects of several planes, block by block; see `measure`.
@@ -100,12 +118,13 @@ def measure_stack(
         Returns the intensities (C, Y, X) of a plane, and Y and X slices of it.
     axes
         A letter for each axis before Y and X; each becomes a column, in lower case.
-    scale
+    scale, units
         Pixel size in Y and X.
     block
         Side of the squares that are read at a time, in pixels.
     """
     height, width = labels.shape[-2:]
+    pixel = _pixel_area(scale, units)
     tables = []
     for plane in planes:
         parts = []
@@ -116,7 +135,7 @@ def measure_stack(
                 parts.append(_sums(ids, image, (y.start, x.start)))
             yield
         if parts:
-            table = _features(_merge(parts), scale)
+            table = _features(_merge(parts), pixel)
             where = zip(axes.lower(), plane, strict=False)
             size = len(table["label"])
             tables.append({a: np.full(size, at) for a, at in where} | table)
@@ -170,7 +189,24 @@ def _merge(parts: list[_Columns]) -> _Columns:
     return _reduce(ids, ((how, name, v) for (how, name), v in whole.items()))
 
 
-def _features(sums: _Columns, scale: tuple[float, float]) -> Table:
+def _pixel_area(
+    scale: tuple[float, float], units: tuple[str, str]
+) -> tuple[float, str]:
+    """Return how large a pixel is, and in which unit.
+
+    That is always square micrometers if the unit is a length, so that tables of images
+    with several units can be put together.
+    """
+    y, x = map(unit_word, units)
+    area = scale[0] * scale[1]
+    if y in _MICROMETERS and x in _MICROMETERS:
+        return area * (_MICROMETERS[y] * _MICROMETERS[x]), "square micrometer"
+    if y != x:
+        return area, f"{y} x {x}"
+    return area, y if area == 1 else "unknown"
+
+
+def _features(sums: _Columns, pixel: tuple[float, str]) -> Table:
     """Return the columns of `measure` from a plane's sums."""
     area = sums["sum", "area"]
     y, x = sums["sum", "y"] / area, sums["sum", "x"] / area
@@ -180,8 +216,8 @@ def _features(sums: _Columns, scale: tuple[float, float]) -> Table:
     major = np.maximum((yy + xx) / 2 + root, 0)
     minor = np.clip((yy + xx) / 2 - root, 0, major)
     table: Table = {"label": sums["id", "label"], "area": area}
-    if scale != (1.0, 1.0):
-        table["area_physical"] = area * (scale[0] * scale[1])
+    table["area_physical"] = area * pixel[0]
+    table["area_physical_unit"] = np.full(len(area), pixel[1])
     table |= {"centroid_y": y, "centroid_x": x}
     table |= {"bbox_y0": sums["min", "y"], "bbox_x0": sums["min", "x"]}
     table |= {"bbox_y1": sums["max", "y"] + 1, "bbox_x1": sums["max", "x"] + 1}

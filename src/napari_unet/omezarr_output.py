@@ -96,8 +96,11 @@ def metadata(planes: Planes, levels: int, dtype: np.dtype[Any]) -> dict[str, Any
             planes.scales[axis] * (2**level if axis in "YX" else 1)
             for axis in planes.order
         ]
-        transform = {"type": "scale", "scale": scale}
-        datasets.append({"path": str(level), "coordinateTransformations": [transform]})
+        changes: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
+        if any(planes.translate):  # every level begins with the same pixel
+            start = [planes.starts[axis] for axis in planes.order]
+            changes.append({"type": "translation", "translation": start})
+        datasets.append({"path": str(level), "coordinateTransformations": changes})
     multiscale = {
         "name": planes.name,
         "axes": [_axis(axis, planes.unit_names[axis]) for axis in planes.order],

@@ -108,6 +108,7 @@ def save_labels(
     units: Sequence[str],
     name: str,
     channel_names: Sequence[str] = (),
+    translate: Sequence[float] = (),
     overwrite: bool = False,
 ) -> None:
     """Write `labels` to a tiled TIFF or an OME-Zarr, whichever `path` names.
@@ -132,6 +133,9 @@ def save_labels(
         Title stored in the file.
     channel_names
         One per channel, such as the classes of probabilities.
+    translate
+        Where the first pixel lies, one per axis, or none for all 0. Only OME-Zarr has
+        a word for it.
     overwrite
         Whether something that is there already may be replaced.
 
@@ -150,6 +154,7 @@ def save_labels(
         units=tuple(units),
         name=name,
         channel_names=tuple(channel_names),
+        translate=tuple(translate),
         order="".join(axis for axis in file_order if axis in axes),
     )
     try:

@@ -88,6 +88,7 @@ def segment_file(
         units=("pixel",) * channels + image.label_units,
         name=image.name,
         channel_names=net.spec.classes if channels else (),
+        translate=(0.0,) * channels + image.label_translate,
         overwrite=overwrite,
     )
     return result

@@ -38,6 +38,8 @@ class Planes:
         One per channel, or none.
     order
         The same letters in the order of the file; always ends in "YX".
+    translate
+        Where the first pixel lies, one per axis of `data`; none: all 0.
 
     Raises
     ------
@@ -52,8 +54,11 @@ class Planes:
     name: str
     channel_names: tuple[str, ...]
     order: str
+    translate: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        if not self.translate:
+            object.__setattr__(self, "translate", (0.0,) * len(self.axes))
         shape = tuple(self.data.shape)
         if len(set(self.axes) & set("TCZYX")) != len(self.axes) or not (
             {"Y", "X"} <= set(self.axes)
@@ -63,6 +68,7 @@ class Planes:
             ("axes", self.axes),
             ("scale", self.scale),
             ("units", self.units),
+            ("translate", self.translate),
         ):
             if len(values) != len(shape):
                 self._refuse(f"{what} {values!r}", f"one for each axis of {shape}")
@@ -83,6 +89,12 @@ class Planes:
     def scales(self) -> dict[str, float]:
         """Pixel size along every axis."""
         return dict(zip(self.axes, (float(step) for step in self.scale), strict=True))
+
+    @property
+    def starts(self) -> dict[str, float]:
+        """Place of the first pixel along every axis."""
+        starts = (float(start) for start in self.translate)
+        return dict(zip(self.axes, starts, strict=True))
 
     @property
     def unit_names(self) -> dict[str, str]:

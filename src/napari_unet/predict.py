@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from .chunks import decoding_bytes, keeping, rooms
 from .errors import MemoryBudgetError, OptionsError
 from .events import Computing, Joining, Segmentation, TileDone
 from .heap import return_freed
@@ -161,6 +162,8 @@ def segment(
     """
     options = options or SegmentOptions()
     began = time.perf_counter()
+    if options.memory is not None:
+        image = keeping(image, rooms(image)[-1])
     source = model_input(model, image, options)
     run = known.run if known else engine(model, options.device, options.precision)
     shape, dtype, axes = output_shape(model, image, options)
@@ -235,6 +238,7 @@ class _Job:
             # Reading the sample of intensities has left a cache.
             self.run = replace(self.run, resident=resident_bytes())
         held = self.out.nbytes if isinstance(self.out, np.ndarray) else 0
+        held += decoding_bytes(self.source.image)
         self.tiles = plan_plane(
             self.run,
             self.source,

@@ -333,7 +333,7 @@ class Project:
         Raises
         ------
         CorrectionError
-            If there is none of this name.
+            If there is none of this name, or its file is a link out of the project.
         """
         files = {record.name: record.file for record in self.index.models}
         if name not in files:
@@ -341,7 +341,13 @@ class Project:
                 f"The project '{self.folder}' has no model {name!r}. It has: "
                 f"{', '.join(files) or 'none yet'}."
             )
-        return self.folder / "models" / files[name]
+        models = self.folder / "models"
+        if (models / files[name]).resolve().parent != models.resolve():
+            raise CorrectionError(
+                f"The model {name!r} of '{self.folder}' is a link that leads out of "
+                "it, and is not followed. Put the file itself there."
+            )
+        return models / files[name]
 
     def activate(self, name: str) -> None:
         """Remember which model is in use; empty: none of the project's own.

@@ -7,6 +7,7 @@ import math
 import os
 import re
 import secrets
+import stat
 import struct
 import zipfile
 import zlib
@@ -25,6 +26,7 @@ from .errors import CorrectionError, OutputError
 __all__ = [
     "DAMAGE",
     "pack",
+    "read_regular",
     "read_whole",
     "set_aside",
     "sweep",
@@ -78,6 +80,25 @@ def write_whole(path: Path, data: bytes) -> None:
         ) from error
 
 
+def read_regular(path: Path) -> bytes:
+    """Return what a file holds; nothing but a file is waited for, or read without end.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read, or is a pipe or a device, perhaps through a link.
+    """
+    with open(path, "rb", opener=_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no file but a pipe or a device")
+        return file.read()
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open a file; a pipe that nobody writes to is opened, too, and not waited for."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def read_whole(path: Path) -> bytes:
     """Return what a file holds.
 
@@ -89,7 +110,7 @@ def read_whole(path: Path) -> bytes:
         If it may not be read, or the disk fails.
     """
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except FileNotFoundError:
         raise
     except OSError as error:

@@ -55,6 +55,8 @@ class Layout:
         more than 512.
     name, channel_names
         For the file.
+    translate
+        Where the first pixel lies, one per axis; none: all 0.
     """
 
     axes: str
@@ -65,6 +67,7 @@ class Layout:
     side: tuple[int, int]
     name: str
     channel_names: tuple[str, ...] = ()
+    translate: tuple[float, ...] = ()
 
     @property
     def order(self) -> str:
@@ -102,6 +105,7 @@ class Layout:
             name=self.name,
             channel_names=self.channel_names,
             order=self.order,
+            translate=tuple(self.translate[i] for i in self.at if self.translate),
         )
 
 

@@ -48,12 +48,11 @@ def measure_plane(
         What `measures.measure` returns, with the plane's place in front and solidity
         behind. Without `classes` there is no class.
     """
-    scale = image.label_scale[-2:]
     table = yield from measure_stack(
         labels,
         [()],
         lambda _, y, x: image.read(plane, y, x),
-        scale=(scale[0], scale[1]),
+        **image.pixel_size,
         block=_BLOCK,
     )
     if "diameter" not in table:
@@ -79,10 +78,9 @@ def measure_plane(
 
 def _empty_table(image: Image) -> Table:
     """Return the columns of a plane without objects."""
-    scale = image.label_scale[-2:]
     one = np.ones((1, 1), np.int32)
     pixels = np.zeros((image.channels, 1, 1), image.dtype)
-    table = measure(one, pixels, scale=(scale[0], scale[1]))
+    table = measure(one, pixels, **image.pixel_size)
     return {name: column[:0] for name, column in table.items()}
 
 

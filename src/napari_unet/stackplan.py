@@ -7,8 +7,11 @@ several. Nothing here is timed: the same image, model and memory give the same p
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
 
+from .chunks import reading_bytes, rooms
 from .errors import MemoryBudgetError
 from .images import Image
 from .inference import Engine, host_bytes, memory_need, memory_pixels
@@ -24,7 +27,6 @@ _SIDES = (2048, 1536, 1024, 768, 512, 256)
 _APART = 1024  # the largest side where tiles are computed by several processes
 _WHOLE = 512  # a side that is not cut, whatever its length
 _STEP = 256  # sides of tiles are multiples of it
-_CACHE = 64 * 2**20  # bytes of decoded segments that the reader of TIFFs keeps
 _JOIN = 48  # bytes per pixel of a tile while its objects are joined and encoded
 _LABEL = 32  # the same for a block of which objects are joined: measured, 16 to 21
 _STORE = 20  # the same where classes are written as they come
@@ -53,6 +55,8 @@ class StackPlan:
         Bytes that result and work files may take together.
     behind
         Whether there is memory to write a plane while the net computes the next tile.
+    room
+        Bytes of decoded pieces of the file that are kept.
     """
 
     side: tuple[int, int]
@@ -62,6 +66,7 @@ class StackPlan:
     memory: int
     disk: int
     behind: bool
+    room: int
 
 
 def tile_boxes(shape: tuple[int, int], side: tuple[int, int]) -> list[Box]:
@@ -95,6 +100,25 @@ def plan_stack(
     MemoryBudgetError
         If the memory is too small for any tile, or for the one that is fixed.
     """
+    *better, last = rooms(source.image)
+    how = partial(_plan_room, source, run, options, kind, apart, fixed, complete)
+    for room in better:
+        with suppress(MemoryBudgetError):
+            return how(room)
+    return how(last)
+
+
+def _plan_room(
+    source: ModelInput,
+    run: Engine,
+    options: SegmentOptions,
+    kind: Output,
+    apart: bool,
+    fixed: tuple[tuple[int, int], int] | None,
+    complete: bool,
+    room: int,
+) -> StackPlan:
+    """Choose tile and window where `room` is for decoded pieces of the file."""
     image, spec = source.image, run.spec
     reach = source.halo(spec)
     each = _each(source, run)
@@ -102,7 +126,8 @@ def plan_stack(
     sides = [n for n in _SIDES if n <= _APART] if apart else _SIDES
     choices = [fixed] if fixed else _choices(source, run, options, sides)
     for i, (side, window) in enumerate(choices):
-        held = _CACHE + math.prod(side) * (_JOIN if kind == "objects" else _STORE)
+        held = reading_bytes(image, room)
+        held += math.prod(side) * (_JOIN if kind == "objects" else _STORE)
         extents = _extents(source, side, reach, spec.stride)
         pixels = math.prod(min(window, n) for n in extents)
         last = i == len(choices) - 1
@@ -127,7 +152,8 @@ def plan_stack(
             pixels = window**2
         need = memory_need(run, pixels, held=held, each=each)
         block = _block(image.plane_shape, side, pixels * host_bytes(run))
-        return _plan(image, side, window, block, need, kind, len(spec.classes))
+        plan = _plan(image, side, window, block, need, kind, len(spec.classes))
+        return replace(plan, room=room)
     raise AssertionError("the last choice is taken or refused")
 
 
@@ -165,7 +191,7 @@ def _plan(
     written = math.prod(image.plane_shape) * _WRITE
     free = math.prod(side) * _JOIN * (kind == "objects")
     behind = block == image.plane_shape and written <= free
-    return StackPlan(side, window, block, tiles, need, disk, behind)
+    return StackPlan(side, window, block, tiles, need, disk, behind, 0)
 
 
 def _each(source: ModelInput, run: Engine) -> int:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from .batchmodel import BatchModel
+from .chunks import keeping
 from .errors import MemoryBudgetError, OptionsError
+from .heap import return_freed
 from .images import Image, open_image
 from .inference import Engine
 from .inputs import ModelInput, model_input
@@ -75,6 +77,7 @@ class StackSetup:
             window=self.plan.window,
             array=array.resolve(),
             intensities=self.intensities,
+            room=self.plan.room,
         )
 
     def _model_path(self) -> str:
@@ -121,6 +124,9 @@ def prepare(
                 "it out, or choose --output objects."
             )
     intensities = None if segment.per_plane else source.intensities()
+    image = keeping(image, 0)  # what that has read is not held while memory is planned
+    source = replace(source, image=image)
+    return_freed()
     run = net.engine(segment.device, segment.precision)
     apart = options.workers is not None or options.scheduler is not None
     fixed = None if begun is None else _fixed(begun["tile"])
@@ -135,6 +141,7 @@ def prepare(
         plan = how(source, run, segment, kind)
     if options.format == "ome-tiff":  # is written from the store, which is there, too
         plan = replace(plan, disk=2 * plan.disk)
+    source = replace(source, image=keeping(image, plan.room))
     segment = replace(segment, output=kind, device=str(run.device))
     options = replace(options, segment=segment)
     about = header(image, net.checksum, run, options, intensities)
@@ -171,4 +178,5 @@ def _layout(
         side=plan.side,
         name=image.name,
         channel_names=model.spec.classes if channels else (),
+        translate=(0.0,) * channels + image.label_translate,
     )

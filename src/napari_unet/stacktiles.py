@@ -15,6 +15,7 @@ import zarr
 from numpy.typing import NDArray
 
 from .batchmodel import BatchModel
+from .chunks import keeping
 from .errors import ModelError
 from .heap import return_freed
 from .images import open_image
@@ -80,6 +81,8 @@ class StackTask:
         Folder of the zarr array that is written.
     intensities
         Of the whole image; None: every plane has its own.
+    room
+        Bytes of decoded pieces of the image's file that are kept.
     """
 
     source: Path
@@ -92,6 +95,7 @@ class StackTask:
     window: int
     array: Path
     intensities: Intensities | None
+    room: int
 
 
 class StackWorker:
@@ -229,6 +233,6 @@ def open_worker(task: StackTask, net: BatchModel) -> StackWorker:
             f"The model {task.model} is another one in a worker. Give all machines the "
             "same files, and start the workers again."
         )
-    image = open_image(task.source, task.axes)
+    image = keeping(open_image(task.source, task.axes), task.room)
     run = net.engine(task.options.device, task.options.precision)
     return StackWorker(task, model_input(net.model, image, task.options), run)

@@ -63,6 +63,8 @@ class TiffArray:
     ----------
     shape, dtype, ndim, size
         As in numpy; Y and X come last, colour samples after them.
+    piece
+        Bytes of a decoded segment.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class TiffArray:
         self._cache: OrderedDict[tuple[int, int], NDArray[Any] | None] = OrderedDict()
         plane = math.prod(grid.shape[2:]) * grid.chunk[0] * self.dtype.itemsize
         self._limit = min(max(plane, _CACHE_LEAST), _CACHE_MOST)
+        self.piece = math.prod(grid.chunk) * grid.shape[4] * self.dtype.itemsize
         self._held = 0  # bytes in the cache
         self._lock = Lock()
 

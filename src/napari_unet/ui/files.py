@@ -4,6 +4,7 @@ napari asks here by the names in napari.yaml; what a file says is found out by
 `open_image`, and how one is written by `save_labels`.
 """
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,11 +15,12 @@ from typing import Any
 import dask.array as da
 import numpy as np
 import tifffile
-import zarr
 from napari.utils.notifications import show_warning
 
-from napari_unet.errors import OutputError
+from napari_unet.errors import ImageError, OutputError
 from napari_unet.images import Image, open_image
+from napari_unet.labelsgroup import find_labels, says_labels
+from napari_unet.omezarr import is_zarr
 from napari_unet.outputs import save_labels
 from napari_unet.samples import sample_path, skimage_samples
 from napari_unet.suffixes import TIFFS
@@ -32,15 +34,20 @@ LayerData = tuple[Any, dict[str, Any], str]
 _SUFFIXES = (*TIFFS, ".zarr")
 _IN_MEMORY = 256_000_000  # bytes; a larger image is read where it is looked at
 _CHUNK = 1024
+_SAMPLES = 16_000_000  # pixels of all channels that the range of intensities is from
 _SHOWN = (0.05, 99.95)  # percentiles of the intensities that are black and white
 
 
 def reader(path: str | list[str]) -> Callable[[Any], list[LayerData]] | None:
     """Return a function that reads `path`, or None if it is nothing of ours."""
     paths = [path] if isinstance(path, str) else path
-    if not all(str(name).rstrip("/\\").lower().endswith(_SUFFIXES) for name in paths):
-        return None
-    return _read
+    return _read if all(_is_ours(str(name)) for name in paths) else None
+
+
+def _is_ours(path: str) -> bool:
+    """Whether a path is called as what we open, or is a Zarr of any name."""
+    named = path.rstrip("/\\").lower().endswith(_SUFFIXES)
+    return named or is_zarr(Path(path))  # a field of a plate is called 0
 
 
 def layers_of(path: str | os.PathLike[str]) -> list[LayerData]:
@@ -58,9 +65,16 @@ def layers_of(path: str | os.PathLike[str]) -> list[LayerData]:
     for note in image.notes:
         show_warning(note)
     kind = "labels" if _is_labels(Path(path), image) else "image"
-    inside = [_one_channel(open_image(folder)) for folder in _labels_inside(Path(path))]
-    layers = [_layer(labels, "labels") for labels in inside if labels is not None]
-    return [_layer(image, kind), *layers]
+    folders, notes = find_labels(Path(path))
+    layers = [_layer(image, kind)]
+    for folder in folders:
+        try:
+            layers.append(_labels_layer(folder))
+        except Exception as error:  # noqa: BLE001 - the border: labels that are bad
+            notes.append(f"Labels of {image.title} are not shown: {error}")
+    for note in notes:
+        show_warning(note)
+    return layers
 
 
 def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
@@ -89,6 +103,7 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
         axes=axes,
         scale=[float(step) for step in meta.get("scale") or [1.0] * ndim],
         units=[str(unit) for unit in meta.get("units") or ["pixel"] * ndim],
+        translate=[float(start) for start in meta.get("translate", ())],
         name=str(meta.get("name") or target.stem),
         overwrite=target == Path(path),  # napari's dialog has asked about that one
     )
@@ -130,6 +145,7 @@ def _layer(image: Image, kind: str) -> LayerData:
     meta: dict[str, Any] = {
         "name": image.name,
         "scale": image.label_scale,
+        "translate": image.label_translate,
         "units": image.label_units,
         "axis_labels": tuple(image.label_axes.lower()),
     }
@@ -140,15 +156,34 @@ def _layer(image: Image, kind: str) -> LayerData:
     return levels[0], meta, kind
 
 
-def _one_channel(labels: Image) -> Image | None:
-    """Return labels without a C axis of length 1; None where there are more channels.
+def _labels_layer(folder: Path) -> LayerData:
+    """Return labels in an image as a layer.
+
+    Raises
+    ------
+    ImageError
+        If they cannot be shown over it.
+    """
+    labels = open_image(folder)
+    if labels.dtype.kind not in "biu":
+        raise ImageError(f"{labels.title} has pixels of {labels.dtype}, no numbers.")
+    return _layer(_one_channel(labels), "labels")
+
+
+def _one_channel(labels: Image) -> Image:
+    """Return labels without a C axis of length 1.
 
     napari shows labels over the axes of their image less its channels.
+
+    Raises
+    ------
+    ImageError
+        If there are more channels.
     """
     if "C" not in labels.axes:
         return labels
     if labels.channels > 1:
-        return None
+        raise ImageError(f"{labels.title} has {labels.channels} channels of labels.")
     at = labels.axes.index("C")
     levels = tuple(
         da.from_array(level)[(slice(None),) * at + (0,)]  # type: ignore[no-untyped-call]
@@ -161,6 +196,7 @@ def _one_channel(labels: Image) -> Image | None:
         axes=labels.label_axes,
         scale=labels.label_scale,
         units=labels.label_units,
+        translate=labels.label_translate,
     )
 
 
@@ -170,7 +206,8 @@ def _colours(image: Image) -> dict[str, Any]:
         return {"rgb": True}
     if image.dtype == bool:
         return {}
-    values = image.sample(range(image.channels))
+    limit = min(1_000_000, _SAMPLES // image.channels)
+    values = image.sample(range(image.channels), limit)
     limits = [_limits(channel) for channel in values]
     if image.channels == 1:
         at = {"channel_axis": image.axes.index("C")} if "C" in image.axes else {}
@@ -195,7 +232,7 @@ def _limits(values: Any) -> tuple[float, float]:
 
 def _shown(level: Any, image: Image) -> Any:
     """Return a level as napari takes it: lazy unless it is small, colours last."""
-    if np.prod(level.shape) * image.dtype.itemsize <= _IN_MEMORY:
+    if math.prod(level.shape) * image.dtype.itemsize <= _IN_MEMORY:
         array: Any = np.asarray(level[...])
     else:
         sizes = (_CHUNK if axis in "YX" else 1 for axis in image.axes)
@@ -217,18 +254,6 @@ def _is_labels(path: Path, image: Image) -> bool:
     if image.dtype.kind not in "iu":
         return False
     if path.is_dir():
-        return "image-label" in _attributes(path)
+        return says_labels(path)
     with tifffile.TiffFile(path) as file:
         return file.pages.first.software == "napari-unet"  # as our writer signs
-
-
-def _labels_inside(path: Path) -> list[Path]:
-    folder = path / "labels"
-    if not folder.is_dir():
-        return []
-    return [folder / name for name in _attributes(folder).get("labels", ())]
-
-
-def _attributes(path: Path) -> dict[str, Any]:
-    attributes: dict[str, Any] = dict(zarr.open(path, mode="r").attrs)
-    return attributes.get("ome") or attributes

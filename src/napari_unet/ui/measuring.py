@@ -44,7 +44,7 @@ def measuring(
         return image.read(plane, *part.moved(rows, columns), channels)
 
     planes = image.planes() if plane is None else [plane]
-    job = measure_stack(part, planes, read, axes=image.plane_axes, **_pixel_size(image))
+    job = measure_stack(part, planes, read, axes=image.plane_axes, **image.pixel_size)
     yield
     for _ in (verb := Verb(job)):
         yield
@@ -55,13 +55,6 @@ def measuring(
         for column in (f"centroid_{name}", f"bbox_{name}0", f"bbox_{name}1"):
             joined[column] = joined[column] + start
     return joined
-
-
-def _pixel_size(image: Image) -> dict[str, Any]:
-    at = [image.axes.index(axis) for axis in "YX"]
-    if any(image.units[i] == "pixel" for i in at):
-        return {}
-    return {"scale": tuple(float(image.scale[i]) for i in at)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ def _over(layer: LayerData, axes: str) -> LayerData:
     if kind != "labels" or own == axes or set(own) != set(axes):
         return layer
     order = [own.index(axis) for axis in axes]
-    moved = {key: _sorted(meta[key], order) for key in ("scale", "units")}
+    moved = {key: _sorted(meta[key], order) for key in ("scale", "translate", "units")}
     levels = data if meta.get("multiscale") else [data]
     turned = [np.transpose(level, order) for level in levels]
     meta = {**meta, **moved, "axis_labels": tuple(axes)}
