@@ -264,6 +264,36 @@ def test_cancel_keeps_the_tiles_done_and_the_button_returns(viewer, dock, qtbot)
     assert labels.editable  # nothing arrives any more that strokes could drown in
 
 
+@pytest.mark.parametrize("what", ["labels", "image"])
+def test_run_that_nobody_can_see_any_more_is_stopped(viewer, dock, qtbot, what):
+    viewer.add_image(np.zeros((8, 8)), name="below")  # see `Window.underlay`
+    image = viewer.add_image(squares((6000, 32, 32), 1), name="long")
+    click(dock, "Segment")
+    if what == "labels":
+        qtbot.waitUntil(lambda: "long [bright]" in viewer.layers, timeout=WAIT)
+    viewer.layers.remove("long [bright]" if what == "labels" else image)
+    assert not button(dock, "Cancelling...").isEnabled()
+    assert finish(qtbot, dock) == "Stopped: the labels were removed."
+    assert not button(dock, "Save table...").isEnabled()
+    assert [x.name for x in viewer.layers if "bright" in x.name] == []
+
+
+def test_table_of_what_a_cancelled_run_has_kept(
+    viewer, dock, qtbot, tmp_path, monkeypatch
+):
+    viewer.add_image(squares((6000, 32, 32), 1), name="long")
+    click(dock, "Segment")
+    qtbot.waitUntil(lambda: "long [bright]" in viewer.layers, timeout=WAIT)
+    click(dock, "Cancel")
+    finish(qtbot, dock)
+    file = tmp_path / "long.csv"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(file), ""))
+    click(dock, "Save table...")
+    assert "saved" in finish(qtbot, dock)
+    ids = np.unique(viewer.layers["long [bright]"].data)
+    assert len(file.read_text().splitlines()) == len(ids)  # a head, and no background
+
+
 def test_this_view_twice_on_a_movie_keeps_the_rows_of_other_frames(viewer, dock, qtbot):
     viewer.add_image(squares((3, 64, 96)), name="movie", axis_labels=("t", "y", "x"))
     segmented(qtbot, dock)
@@ -390,16 +420,20 @@ def test_settings_are_remembered_and_defaults_restored(viewer, dock, qtbot, mode
     dock.form.advanced.memory.setText("3 GB")
     dock.form.advanced.diameter.setValue(10)
     assert segmented(qtbot, dock).startswith("0 objects")
+    with qtbot.waitSignal(dock.destroyed):
+        viewer.window.remove_dock_widget(dock)
+        dock.deleteLater()
     other = SegmentDock(viewer)
-    qtbot.addWidget(other)
+    viewer.window.add_dock_widget(other, name="U-Net: Segment", area="right")
     assert other.form.advanced.min_size.value() == 65
     assert other.form.advanced.memory.text() == "3 GB"
     assert other.form.advanced.diameter.value() == 10
     assert other.form.model.source() == str(models / "bright.safetensors")
-    click(dock, "Restore defaults")
-    assert dock.form.advanced.min_size.value() == 0
-    assert dock.form.advanced.memory.text() == ""
-    assert dock.form.model.name() == "bright"
+    other.form.advanced.expand()
+    click(other, "Restore defaults")
+    assert other.form.advanced.min_size.value() == 0
+    assert other.form.advanced.memory.text() == ""
+    assert other.form.model.name() == "bright"
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"segment": [1]}', '{"segment": 3}'])

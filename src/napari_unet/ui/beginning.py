@@ -20,7 +20,7 @@ from napari_unet.painting import Canvas, Rules
 from napari_unet.project import Project
 from napari_unet.tiling import Box, cut, whole
 
-from .kinship import agree, free_name, keep, kind_of, meaning
+from .kinship import agree, free_name, keep, kind_of, meaning, note_draft
 from .segmenting import Outcome, Request, Step, load_model, segmenting
 
 __all__ = ["Begun", "beginning_with", "from_labels", "going_on", "new_classes"]
@@ -109,6 +109,7 @@ def new_classes(
         _as_classes(view.reviews, view.image, FOREGROUND if unknown else 1)
         project.flush()  # what the index says of them next must be true
     project.update(made.spec.classes, meaning(rules))
+    note_draft(project, ())
     view = replace(view, model=path, array=None, shown=None)
     view = replace(view, options=replace(options, output="classes"), ready=made)
     if not empty:

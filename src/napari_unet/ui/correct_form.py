@@ -95,7 +95,7 @@ class CorrectForm(QWidget):
         self.offer.setVisible(bool(found))
         kind = None if subject is None else subject.kind
         large = result is not None and not result.paintable
-        waiting = result is not None and not bound and not busy and not desk.elsewhere
+        waiting = result is not None and not bound and not busy
         waiting &= not large
         self.go_on.setVisible((bool(found) and not large) or waiting)
         self.from_labels.setVisible(kind == "labels")
@@ -288,8 +288,6 @@ def _why_not(desk: Desk, doing: str, busy: bool) -> str:
         return f"{doing}: wait until that has ended."
     if busy:
         return "The result is being segmented: wait until that has ended."
-    if desk.elsewhere:
-        return "The other dock U-Net: Correct has this result."
     if desk.result is not None and not desk.result.paintable:
         return _TOO_LARGE
     if desk.correcting is None:

@@ -1,5 +1,6 @@
 """How a job that segments fills a result, from whichever dock it was started."""
 
+from collections.abc import Callable
 from typing import Any
 
 from .outcome import about
@@ -16,12 +17,19 @@ class Filler:
     ----------
     step
         The latest one; None before the first, and after an outcome.
+    on_gone
+        Called when nobody can see any more what is filled: its labels were removed.
+    gone
+        Whether they were.
     """
 
     def __init__(self, viewer: Any, result: Result, *, later: bool = False) -> None:
         """Take the result; lock it at once, or `later`, when the first step comes."""
         self._viewer, self.result = viewer, result
         self.step: Step | None = None
+        self.on_gone: Callable[[], None] = _nothing
+        self.gone, self._watching = False, True
+        viewer.layers.events.removed.connect(self._on_removed)
         result.taken = True
         if not later:
             self._lock()
@@ -51,9 +59,18 @@ class Filler:
 
     def release(self) -> None:
         """Let go of the result, however the run ended."""
+        if self._watching:
+            self._viewer.layers.events.removed.disconnect(self._on_removed)
+            self._watching = False
         self.result.taken = False
         if self.result.busy:
             self._unlock()
+
+    def _on_removed(self, event: Any) -> None:
+        result = self.result
+        if event.value is (result.source() if result.layer is None else result.layer):
+            self.gone = True
+            self.on_gone()
 
     def _lock(self) -> None:
         self.result.busy = True
@@ -63,3 +80,7 @@ class Filler:
         self.result.forget_strokes()  # undoing them would bring old labels back
         self.result.busy = False
         self.result.lock(False)
+
+
+def _nothing() -> None:
+    """Nobody is to be told."""

@@ -80,6 +80,9 @@ class Improved:
         What the new model fixed and broke of each correction.
     sequel
         With what learning can go on, if it can.
+    missed
+        Share of what was painted that the model in use does not say, 0 to 1; None where
+        it is not judged by that.
     """
 
     name: str
@@ -92,6 +95,7 @@ class Improved:
     seconds: float
     compared: list["Compared"]
     sequel: "Sequel | None" = None
+    missed: float | None = None
 
 
 def warm_up() -> None:
@@ -278,4 +282,10 @@ def _told(
         trained.seconds,
         compared,
         trained.sequel,
+        _missed(trained),
     )
+
+
+def _missed(trained: "Trained") -> float | None:
+    judged = trained.score_after > 0 or trained.published  # not stopped before that
+    return 1 - trained.score_after if judged and trained.measure == "right" else None

@@ -5,7 +5,7 @@ from typing import Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
-__all__ = ["bring", "join_tabs"]
+__all__ = ["bring", "dock_of", "join_tabs"]
 
 _OURS = "U-Net: "
 _PLUGIN = "napari-unet-annotator"
@@ -13,7 +13,7 @@ _PLUGIN = "napari-unet-annotator"
 
 def join_tabs(widget: QWidget) -> None:
     """Put the dock of `widget` on top of another dock of ours, if one is beside it."""
-    dock = _dock_of(widget)
+    dock = dock_of(widget)
     window = None if dock is None else dock.parentWidget()
     if dock is None or not isinstance(window, QMainWindow) or dock.isFloating():
         return
@@ -45,7 +45,8 @@ def bring(viewer: Any, name: str) -> None:
     viewer.window.add_plugin_dock_widget(_PLUGIN, name)
 
 
-def _dock_of(widget: QWidget) -> QDockWidget | None:
+def dock_of(widget: QWidget) -> QDockWidget | None:
+    """Return the dock that a widget is in, if it is in one."""
     parent = widget.parentWidget()
     while parent is not None and not isinstance(parent, QDockWidget):
         parent = parent.parentWidget()
