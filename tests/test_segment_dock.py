@@ -430,6 +430,7 @@ def test_settings_are_remembered_and_defaults_restored(viewer, dock, qtbot, mode
     assert other.form.advanced.diameter.value() == 10
     assert other.form.model.source() == str(models / "bright.safetensors")
     other.form.advanced.expand()
+    qtbot.waitUntil(other.form.advanced.defaults.isVisible, timeout=WAIT)
     click(other, "Restore defaults")
     assert other.form.advanced.min_size.value() == 0
     assert other.form.advanced.memory.text() == ""
@@ -470,6 +471,27 @@ def test_diameter_is_measured_by_a_line_and_from_the_result(viewer, dock, qtbot)
     lines.add_lines([[0, 0], [0, 12]])
     assert advanced.diameter.value() == 12
     assert dock.form.image.layer().name == "cells"
+
+
+def test_fields_that_are_empty_say_what_the_model_does(dock, tmp_path):
+    advanced = dock.form.advanced
+    assert advanced.diameter.text() == "as it is, made for 12 px"
+    assert advanced.min_size.text() == "the model's own: none"
+    dock.form.model.setCurrentIndex(dock.form.model.findData("nuclei"))
+    assert advanced.diameter.text().startswith("as it is, made for ")
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(b"\xff" * 30)
+    dock.form.model.add(str(bad))
+    assert advanced.diameter.text() == "as it is"
+
+
+def test_line_about_an_image_that_was_closed_is_gone(viewer, dock, qtbot):
+    viewer.add_image(np.zeros((8, 8)), name="below")  # see `Window.underlay`
+    viewer.add_image(squares(), name="cells")
+    assert segmented(qtbot, dock).startswith("4 objects")
+    viewer.layers.remove("cells [bright]")
+    viewer.layers.remove("cells")
+    assert "objects" not in dock.progress.line.text()
 
 
 def test_table_is_written_as_csv(viewer, dock, qtbot, tmp_path):

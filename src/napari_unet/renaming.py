@@ -1,10 +1,7 @@
 """What the classes of a project are called: there, and in the files of its models."""
 
-import json
-import struct
-from typing import Any
-
 from .errors import OptionsError
+from .modelheader import HEADER_DAMAGE, header_of, with_header
 from .project import Project
 from .safefile import read_whole, write_whole
 
@@ -59,7 +56,7 @@ def finish_renaming(project: Project) -> None:
         file = project.model_file(record.name)
         try:
             data = _renamed(read_whole(file), old, new)
-        except (FileNotFoundError, KeyError, TypeError, ValueError, struct.error):
+        except (FileNotFoundError, *HEADER_DAMAGE):
             continue  # whoever uses that model is told that it is damaged
         if data is not None:
             write_whole(file, data)
@@ -67,17 +64,9 @@ def finish_renaming(project: Project) -> None:
 
 
 def _renamed(data: bytes, old: _Names, new: _Names) -> bytes | None:
-    """Return a model's file with other names in its header; None if it has others.
-
-    A safetensors file is the length of its header, the header in JSON, and the weights.
-    """
-    (size,) = struct.unpack_from("<Q", data)
-    header: dict[str, Any] = json.loads(data[8 : 8 + size])
-    about = json.loads(header["__metadata__"]["napari_unet"])
+    """Return a model's file with other names in its header; None if it has others."""
+    about = header_of(data)
     if tuple(about["spec"]["classes"]) != old:
         return None
     about["spec"]["classes"] = list(new)
-    header["__metadata__"]["napari_unet"] = json.dumps(about)
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)  # the weights are aligned
-    return struct.pack("<Q", len(text)) + text + data[8 + size :]
+    return with_header(data, about)

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unet.errors import OptionsError
+from napari_unet.modelheader import own_sizes
 from napari_unet.options import parse_memory
 
 from .fold import Fold
@@ -64,6 +65,14 @@ class Advanced(Fold):
         fields = (self.memory.text(), self.diameter.value(), self.min_size.value())
         self.mark(any(fields) or self.device.currentIndex() > 0)
 
+    def explain(self, source: str) -> None:
+        """Say what a model, by its name or file, does where nothing is chosen."""
+        diameter, least = own_sizes(source)
+        made = "" if diameter is None else f", made for {diameter:g} px"
+        self.diameter.setSpecialValueText(f"as it is{made}")
+        own = "none" if least is None else f"{least:g} px"
+        self.min_size.setSpecialValueText(f"the model's own: {own}")
+
     def restore(self, settings: SegmentSettings) -> None:
         """Show `settings`."""
         self.device.setCurrentIndex(max(0, self.device.findData(settings.device)))
@@ -102,7 +111,7 @@ class Advanced(Fold):
         for text, tip, signal in (
             (
                 "Draw a line",
-                "Draw lines across typical objects; the last one counts.",
+                "Draw a line across a typical object: its length counts.",
                 self.line_wanted,
             ),
             (

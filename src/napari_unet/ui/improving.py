@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.corrections import Correction
 from napari_unet.errors import CorrectionError
+from napari_unet.imagereviews import ImageReviews
 from napari_unet.options import TrainOptions
 from napari_unet.project import Project
 
@@ -244,15 +245,15 @@ def _keep(
         request.view.model,
         score=trained.score_after,
         before=trained.score_before,
-        strokes=_strokes(corrections),
+        strokes=_strokes(project),
     )
     return name, path
 
 
-def _strokes(corrections: list[Correction]) -> int:
-    from napari_unet.corrections import strokes
-
-    return sum(strokes(c.target)[1] for c in corrections)
+def _strokes(project: Project) -> int:
+    """Return in how many pieces strokes were made, as the table counts them."""
+    images = (ImageReviews(project, record.key) for record in project.index.images)
+    return sum(count.strokes for image in images for count in image.counts().values())
 
 
 def _compared(

@@ -40,6 +40,7 @@ class SegmentDock(Dock):
         recording_of(self._viewer)  # results count from when they exist
         self._job: Job | None = None
         self._filler: Filler | None = None
+        self._stop_measuring: Callable[[], None] = lambda: None
         self.form = SegmentForm(self._viewer)
         self.view_button = QPushButton("Segment this view")
         self.button = QPushButton("Segment")
@@ -68,6 +69,7 @@ class SegmentDock(Dock):
         advanced.line_wanted.connect(self._on_line_wanted)
         advanced.result_wanted.connect(self._on_result_wanted)
         self._session.keep_up(form.model)
+        self._viewer.layers.events.removed.connect(self._on_removed)
         self.destroyed.connect(self._leaving())
 
     def _leaving(self) -> Callable[[], None]:
@@ -75,6 +77,7 @@ class SegmentDock(Dock):
 
         def leave() -> None:  # a method would be disconnected by then
             self.form.image.forget()
+            self._viewer.layers.events.removed.disconnect(self._on_removed)
             self._session.choosers.remove(self.form.model)
             if self._filler is not None:
                 self._filler.release()
@@ -91,6 +94,7 @@ class SegmentDock(Dock):
             self._show_state()
 
     def _start(self, *, only: bool) -> None:
+        self._stop_measuring()
         try:
             request = self._request(only)
         except UNetError as error:
@@ -164,6 +168,14 @@ class SegmentDock(Dock):
         self._session.in_use = settings.model
         write_settings(settings)  # of a run that worked
 
+    def _on_removed(self, event: Any) -> None:
+        """Forget what was said about an image, or labels, that are no more."""
+        result = None if self._filler is None else self._filler.result
+        if self._job is None and result is not None:
+            if event.value in (result.layer, result.source()):
+                self.progress.say("")
+            self._show_state()
+
     def _on_gone(self) -> None:
         """Stop what nobody can see any more."""
         if self._job is not None:
@@ -219,8 +231,10 @@ class SegmentDock(Dock):
     def _on_line_wanted(self) -> None:
         layer = self.form.image.layer()
         if layer is not None:
-            self.progress.say("Draw a line across a typical object. The last counts.")
-            measure_by_line(self._viewer, layer, self.form.advanced.diameter.setValue)
+            self._stop_measuring()
+            self.progress.say("Draw a line across a typical object.")
+            field = self.form.advanced.diameter
+            self._stop_measuring = measure_by_line(self._viewer, layer, field.setValue)
 
     def _on_result_wanted(self) -> None:
         table = None if self._filler is None else self._filler.result.table
