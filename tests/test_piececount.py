@@ -65,7 +65,7 @@ def paint(reviews, labels, number, rows, columns):
 
 
 def test_stroke_of_an_object_is_one_piece(reviews):
-    reviews.count_by(2)
+    reviews.count_by(objects=True)
     labels = np.zeros(SHAPE, np.int32)
     paint(reviews, labels, 7, (10, 30), (10, SHAPE[1] - 10))
     assert sum(count.strokes for count in reviews.counts().values()) == 1
@@ -73,10 +73,19 @@ def test_stroke_of_an_object_is_one_piece(reviews):
 
 
 def test_eraser_through_an_object_leaves_one_piece(reviews):
-    reviews.count_by(2)
+    reviews.count_by(objects=True)
     labels = np.zeros(SHAPE, np.int32)
     labels[10:50, 10:50] = 3
     paint(reviews, labels, 0, (28, 32), (5, 60))
     counts = reviews.counts()
-    assert counts[2].pixels  # the rims of what is left
-    assert {value: c.strokes for value, c in counts.items()} == {0: 1, 2: 0}
+    assert counts[1].pixels  # of the rims of what is left
+    assert {value: c.strokes for value, c in counts.items()} == {0: 1, 1: 0, 2: 0}
+
+
+def test_thin_object_on_background_that_was_reviewed_is_a_piece(reviews):
+    reviews.count_by(objects=True)
+    labels = np.zeros(SHAPE, np.int32)
+    Canvas(labels, reviews, OBJECTS).approve((), (slice(0, 200), slice(0, 200)))
+    paint(reviews, labels, 4, (50, 52), (50, 90))
+    strokes = sum(c.strokes for value, c in reviews.counts().items() if value)
+    assert strokes == 1

@@ -30,7 +30,7 @@ class ImageReviews:
     def __init__(self, project: Project, key: str) -> None:
         self.project, self.key = project, key
         names = project.index.classes
-        self._pieces = Pieces(names.index(_BOUNDARY) if _BOUNDARY in names else None)
+        self._pieces = Pieces(objects=_BOUNDARY in names)
         self._greatest: dict[Spot, int] = {}
         self._changed: set[Spot] = set()
         self._lock = threading.Lock()
@@ -46,12 +46,12 @@ class ImageReviews:
         self.project.write(self.key, plane, box, pixels)
         self._changed |= _places(plane, box)
 
-    def count_by(self, boundary: int | None) -> None:
-        """Count objects by the class that separates them; None: count classes."""
+    def count_by(self, *, objects: bool) -> None:
+        """Count the pieces of objects, or of classes."""
         with self._lock:
-            if boundary != self._pieces.boundary:
+            if objects != self._pieces.objects:
                 self._changed |= set(self._pieces.spots())
-                self._pieces = Pieces(boundary)
+                self._pieces = Pieces(objects=objects)
 
     def boxes(self, plane: tuple[int, ...]) -> list[Box]:
         """Return the blocks of a plane in which somebody reviewed something."""

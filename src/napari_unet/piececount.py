@@ -5,13 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from .blocks import SIDE
-from .corrections import FOREGROUND, IGNORE, strokes
+from .corrections import IGNORE, strokes
 
 __all__ = ["Count", "Pieces", "Spot"]
 
 Spot = tuple[tuple[int, ...], int, int]  # plane, first row and column of a block
+_RIM = 2  # pixels: as far as a stroke decides beyond what it covers, see `painting`
 _Piece = tuple[Spot, int]
 
 
@@ -50,14 +52,13 @@ class Pieces:
 
     Parameters
     ----------
-    boundary
-        The class that separates objects, if objects are painted: then a piece is of
-        background, or of anything else, and a rim of boundary, which an eraser leaves
-        around an object, is none.
+    objects
+        Whether objects are painted: then a piece is of background, or of anything else,
+        and the rim of an object, which is reviewed where the eraser passed, is none.
     """
 
-    def __init__(self, boundary: int | None = None) -> None:
-        self.boundary = boundary
+    def __init__(self, *, objects: bool = False) -> None:
+        self.objects = objects
         self._blocks: dict[Spot, _Block] = {}
         self._joins: dict[Spot, list[tuple[_Piece, _Piece]]] = {}
 
@@ -118,13 +119,13 @@ class Pieces:
 
     def _block(self, target: NDArray[np.uint8]) -> _Block:
         alike = target
-        if self.boundary is not None:
+        if self.objects:
             alike = np.where((target > 0) & (target != IGNORE), 1, target)
         numbers, count = strokes(alike.astype(np.uint8))
         classes = np.full(count + 1, IGNORE, np.int64)
         np.minimum.at(classes, numbers.ravel(), target.ravel())
-        if self.boundary is not None:
-            _leave_out_rims(classes, numbers, target, self.boundary)
+        if self.objects:
+            _leave_out_rims(classes, numbers, target)
         sizes = np.bincount(target.ravel(), minlength=IGNORE + 1)[:IGNORE]
         edge = (numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1])
         pixels = {int(v): int(sizes[v]) for v in np.flatnonzero(sizes)}
@@ -153,28 +154,22 @@ class Pieces:
                     yield (spot, a), (there, b)
 
     def _alike(self, one: int, other: int) -> bool:
-        if self.boundary is None:
-            return one == other
-        return (one == 0) == (other == 0)
+        return (one == 0) == (other == 0) if self.objects else one == other
 
 
 def _leave_out_rims(
-    classes: NDArray[np.int64],
-    numbers: NDArray[np.int32],
-    target: NDArray[np.uint8],
-    boundary: int,
+    classes: NDArray[np.int64], numbers: NDArray[np.int32], target: NDArray[np.uint8]
 ) -> None:
-    """Note which pieces are boundary alone beside background that was reviewed."""
-    rims = classes == boundary
-    inner = (target != boundary) & (target != 0) & (target <= FOREGROUND)
-    rims[numbers[inner]] = False
+    """Note which pieces lie along background that was painted, and nowhere else.
+
+    They go on in an object that nobody looked at.
+    """
+    far = ~ndimage.binary_dilation(target == 0, np.ones((2 * _RIM + 1,) * 2))
+    open_ = ndimage.binary_dilation(target == IGNORE, np.ones((3, 3)))
+    rims = classes > 0
+    rims[numbers[far]] = False
     beside = np.zeros(len(classes), bool)
-    nothing = np.pad(target == 0, 1)
-    height, width = target.shape
-    for down in range(3):
-        for right in range(3):
-            near = nothing[down : down + height, right : right + width]
-            beside[numbers[near]] = True
+    beside[numbers[open_]] = True
     classes[rims & beside] = -1
 
 

@@ -79,7 +79,7 @@ class Correcting(QObject):
         self.earlier = worked_on(project)
         self.key = project.add_image(image)
         self.reviews = session.reviews_of(project, self.key)
-        self.reviews.count_by(result.rules.boundary)
+        self.reviews.count_by(objects=result.rules.kind == "objects")
         self.canvas = Canvas(result.array, self.reviews, result.rules)
         self._strokes = strokes
         if result.reviews is not self.reviews and result.file is None:

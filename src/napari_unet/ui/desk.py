@@ -18,8 +18,9 @@ from .classes import ClassRow
 from .collection import Collection
 from .correcting import Correcting
 from .homes import Homes
-from .kinship import drafted, kind_of, name_of, note_draft, worked_on
+from .kinship import drafted, name_of, note_draft, worked_on
 from .layers import file_of, looked_at
+from .naming import name_results, paints_objects, stored_names, table_names
 from .palette import class_colours
 from .recording import recording_of
 from .result import Result
@@ -31,10 +32,7 @@ from .subjects import Subject
 from .tour import Stop
 from .viewing import view_request
 
-__all__ = ["OBJECTS", "Desk"]
-
-OBJECTS = "background", "object"  # what is painted where objects are
-_FIRST = "background", "foreground"  # classes of a model that nobody named yet
+__all__ = ["Desk"]
 
 
 class Desk(QObject):
@@ -67,7 +65,7 @@ class Desk(QObject):
         self.subject: Subject | None = None
         self.project: Project | None = None
         self.correcting: Correcting | None = None
-        self.names: tuple[str, ...] = _FIRST
+        self.names = table_names(None, None)
         self._earlier = False
         self._counts: dict[int, Count] = {}  # of what was reviewed earlier
         self.collection: Collection | None = None
@@ -191,7 +189,7 @@ class Desk(QObject):
         """Save what is on the desk, and leave it."""
         correcting, self.correcting = self.correcting, None
         self.project = self.other = None
-        self.names, self._counts, self.collection = _FIRST, {}, None
+        self.names, self._counts, self.collection = table_names(None, None), {}, None
         if correcting is None:
             return
         try:
@@ -217,7 +215,7 @@ class Desk(QObject):
         correcting.changed.connect(self._on_reviewed)
         correcting.said.connect(self.said)
         self.correcting = correcting
-        self.names = self._stored_names()
+        self.names = table_names(self.project, self.result)
         self.colour()
 
     def rename(self, value: int, name: str) -> None:
@@ -242,9 +240,9 @@ class Desk(QObject):
             old = project.index.classes
             draft = drafted(project) and named
             rename_class(project, value, name)
-            self._name_results(old, project.index.classes)
+            name_results(self._session, project, old)
             note_draft(project, draft)
-            self.names = self._stored_names()
+            self.names = table_names(self.project, self.result)
         else:
             self.draft(named)
 
@@ -257,7 +255,8 @@ class Desk(QObject):
             If the disk does not take it.
         """
         if self.project is not None:
-            note_draft(self.project, names if names != self._known_names() else ())
+            known = stored_names(self.project, self.result)
+            note_draft(self.project, () if names == known else names)
         self.names = names
 
     def _is_ours(self, value: int) -> bool:
@@ -266,29 +265,6 @@ class Desk(QObject):
         if project is None or self.record is None or self.objects:
             return False
         return value < len(project.index.classes)
-
-    def _name_results(self, old: tuple[str, ...], new: tuple[str, ...]) -> None:
-        project = self.project
-        for result in self._session.results:
-            rules, reviews = result.rules, result.reviews
-            if rules is None or rules.classes != old or project is None:
-                continue
-            learned = reviews is not None and reviews.project is project
-            if learned or name_of(project, result.model) != result.model:
-                result.name_classes(new)
-
-    def _known_names(self) -> tuple[str, ...]:
-        """Return the classes that there are, as the project calls them."""
-        rules = None if self.result is None else self.result.rules
-        if self.objects:
-            return OBJECTS
-        if rules is not None:
-            return rules.classes
-        return (() if self.project is None else self.project.index.classes) or _FIRST
-
-    def _stored_names(self) -> tuple[str, ...]:
-        """Return the classes as they are kept: those that there are, or shall be."""
-        return (self.project and drafted(self.project)) or self._known_names()
 
     def colour(self) -> None:
         """Let the layer show the classes in the colours of the table."""
@@ -398,10 +374,7 @@ class Desk(QObject):
     @property
     def objects(self) -> bool:
         """Whether objects are painted, rather than classes."""
-        rules = None if self.result is None else self.result.rules
-        if rules is not None:
-            return rules.kind == "objects"
-        return self.project is not None and kind_of(self.project) == "objects"
+        return paints_objects(self.project, self.result)
 
     @property
     def found(self) -> str:
@@ -455,7 +428,7 @@ class Desk(QObject):
             self._session.begun.discard(subject.image)  # closed: they are from before
         begun = subject.image in self._session.begun
         self._earlier = worked_on(project) and not begun
-        self.names = self._stored_names()
+        self.names = table_names(self.project, self.result)
         if self._earlier:
             self.reviews()  # which may have another name now
             self._counts = self.collection.counts()
