@@ -75,3 +75,20 @@ def test_there_is_one_dock_of_each_kind_whoever_opens_it(
         (dock,) = open_docks(viewer).values()
         assert dock.widget() is first
         qtbot.waitUntil(lambda: not first.visibleRegion().isEmpty())
+
+
+def test_menu_shows_the_dock_that_is_behind_another(
+    make_napari_viewer, qtbot, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    viewer = make_napari_viewer(show=True)
+    commands = get_app_model().commands
+    for kind in ("correct", "segment"):
+        commands.execute_command(f"napari-unet-annotator.{kind}").result()
+        qtbot.wait(10)
+    docks = {title.split()[1]: dock for title, dock in open_docks(viewer).items()}
+    qtbot.waitUntil(lambda: not docks["Segment"].visibleRegion().isEmpty())
+    assert docks["Correct"].visibleRegion().isEmpty()
+    commands.execute_command("napari-unet-annotator.correct").result()
+    qtbot.waitUntil(lambda: not docks["Correct"].visibleRegion().isEmpty())
+    assert docks["Segment"].isVisible()

@@ -30,6 +30,12 @@ _DEVICES = {
 }
 
 
+_DIAMETER = (
+    "Typical diameter of the objects in this image, in pixels. The image is resampled "
+    "so that the model sees objects of the size it was trained on. 0: as it is."
+)
+
+
 class Advanced(Fold):
     """Device, memory, object diameter, minimum size, under a title that folds them."""
 
@@ -68,8 +74,11 @@ class Advanced(Fold):
     def explain(self, source: str) -> None:
         """Say what a model, by its name or file, does where nothing is chosen."""
         diameter, least = own_sizes(source)
-        made = "" if diameter is None else f", made for {diameter:g} px"
+        made = "" if diameter is None else f" ({diameter:g} px)"
         self.diameter.setSpecialValueText(f"as it is{made}")
+        self.diameter.setToolTip(
+            f"{_DIAMETER} The number is the diameter that the model was trained on."
+        )
         own = "none" if least is None else f"{least:g} px"
         self.min_size.setSpecialValueText(f"the model's own: {own}")
 
@@ -155,11 +164,7 @@ def diameter_box() -> QDoubleSpinBox:
     box.setDecimals(1)
     box.setSuffix(" px")
     box.setSpecialValueText("as it is")
-    box.setToolTip(
-        "Typical diameter of the objects in this image, in pixels. The image is "
-        "resampled so that the model sees objects of the size it was trained on. "
-        "0: as it is."
-    )
+    box.setToolTip(_DIAMETER)
     return box
 
 

@@ -6,7 +6,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QWidget
 
 from .session import session_of
-from .tabs import dock_of, join_tabs
+from .tabs import dock_of, join_tabs, reveal
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -48,6 +48,17 @@ class Dock(QWidget, metaclass=_OnePerViewer):
         if not self._placed:
             self._placed = True
             QTimer.singleShot(0, lambda: join_tabs(self))
+
+    def hideEvent(self, event: Any) -> None:
+        """Come to the front if it was hidden behind another tab.
+
+        napari's menu hides what is open, though nobody sees it there.
+        """
+        super().hideEvent(event)
+        place = dock_of(self)
+        behind = place is not None and place.geometry().right() < 0  # where Qt puts it
+        if behind and place is not None and place.isHidden():
+            QTimer.singleShot(0, lambda: reveal(place))
 
     def leave_place(self, viewer: Any) -> None:
         """Leave where it is docked: whoever asks for it docks it anew, on top."""

@@ -5,7 +5,7 @@ from typing import Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
-__all__ = ["bring", "dock_of", "join_tabs"]
+__all__ = ["bring", "dock_of", "join_tabs", "reveal"]
 
 _OURS = "U-Net: "
 _PLUGIN = "napari-unet-annotator"
@@ -39,10 +39,15 @@ def bring(viewer: Any, name: str) -> None:
     """Show the dock of ours with this name, and open it if it is not there."""
     for dock in viewer.window._qt_window.findChildren(QDockWidget):
         if str(dock.objectName() or dock.windowTitle()).startswith(name):
-            dock.show()
-            dock.raise_()
+            reveal(dock)
             return
     viewer.window.add_plugin_dock_widget(_PLUGIN, name)
+
+
+def reveal(dock: QDockWidget) -> None:
+    """Show a dock, in front of the other tabs of its place."""
+    dock.show()
+    dock.raise_()
 
 
 def dock_of(widget: QWidget) -> QDockWidget | None:
