@@ -1,5 +1,6 @@
 """What is painted on a result counts from when it exists, whichever docks are open."""
 
+import logging
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,6 +20,8 @@ from .session import Session, session_of
 from .strokes import Strokes
 
 __all__ = ["Recording", "recording_of"]
+
+_log = logging.getLogger(__name__)
 
 
 class Recording(QObject):
@@ -179,8 +182,11 @@ class Recording(QObject):
         def leave() -> None:  # a method would be disconnected by then
             session.recording = None
             own, self._own = self._own, None
-            if own is not None:
-                own.close()
+            try:
+                if own is not None:
+                    own.close()
+            except UNetError:  # there is no window to say it in
+                _log.exception("What was painted last could not be saved.")
 
         return leave
 
