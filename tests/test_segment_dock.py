@@ -475,7 +475,7 @@ def test_diameter_is_measured_by_a_line_and_from_the_result(viewer, dock, qtbot)
 
 def test_fields_that_are_empty_say_what_the_model_does(dock, tmp_path):
     advanced = dock.form.advanced
-    assert advanced.diameter.text() == "as it is (12 px)"
+    assert advanced.diameter.text() == "as it is (10 px)"
     assert advanced.min_size.text() == "the model's own: none"
     dock.form.model.setCurrentIndex(dock.form.model.findData("nuclei"))
     assert advanced.diameter.text().startswith("as it is (")

@@ -88,7 +88,7 @@ def test_menu_shows_the_dock_that_is_behind_another(
         qtbot.wait(10)
     docks = {title.split()[1]: dock for title, dock in open_docks(viewer).items()}
     qtbot.waitUntil(lambda: not docks["Segment"].visibleRegion().isEmpty())
-    assert docks["Correct"].visibleRegion().isEmpty()
+    qtbot.waitUntil(lambda: docks["Correct"].visibleRegion().isEmpty())
     commands.execute_command("napari-unet-annotator.correct").result()
     qtbot.waitUntil(lambda: not docks["Correct"].visibleRegion().isEmpty())
     assert docks["Segment"].isVisible()
