@@ -98,6 +98,21 @@ def test_strokes_from_before_a_segmentation_stay_on_the_labels(window):
     assert window.labels[40, 20:40].all()
 
 
+def test_strokes_on_what_a_cancelled_run_left_count(window):
+    window.close_dock()
+    image = squares((6000, 32, 32), 1)
+    window.file(image, imagej=True, metadata={"axes": "TYX"})
+    window.click("Segment", window.segment)
+    window.until(lambda: len(window.viewer.layers) == 2)
+    window.do("Cancel", window.segment)
+    window.paint(30001, (20, 4), (20, 20))
+    file = window.folder / "cells.unet" / "project.json"
+    window.until(file.exists)
+    project = Project.open(file.parent)
+    (record,) = project.index.images
+    assert project.reviewed(record.key)
+
+
 def test_strokes_that_no_project_takes_wait_for_one(window):
     path = window.folder / "cells.unet"
     path.mkdir()

@@ -1,11 +1,16 @@
 """How a job that segments fills a result, from whichever dock it was started."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
+from napari_unet.errors import UNetError
+
+from .beginning import meaning_to
 from .outcome import about
 from .result import Result
-from .segmenting import Outcome, Step
+from .segmenting import Outcome, Step, load_model
+from .session import session_of
 
 __all__ = ["Filler"]
 
@@ -56,6 +61,18 @@ class Filler:
         """Show what there is of a run that did not come to its end."""
         if self.step is not None:
             self.result.stopped(self.step.last_id)
+            if self.result.rules is None:
+                self._mean()
+
+    def _mean(self) -> None:
+        """Find out what the labels mean to their model: they can be corrected, too."""
+        result, models = self.result, session_of(self._viewer).models
+        array = result.array
+        if array is None or not any(source == result.model for source, _ in models):
+            return
+        with contextlib.suppress(UNetError):  # its file is gone
+            result.rules = meaning_to(load_model(result.model, models), array)
+            result.output = result.rules.kind
 
     def release(self) -> None:
         """Let go of the result, however the run ended."""
