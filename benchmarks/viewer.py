@@ -43,6 +43,22 @@ def stroke(layer: Labels, y: int, x: int, value: int) -> None:
             layer.paint((y, x + 5 * step), value)
 
 
+class Told:
+    """Reviews on a canvas what is told of strokes."""
+
+    def __init__(self, canvas: Canvas) -> None:
+        self.canvas = canvas
+
+    def painted(self, changes: Any) -> None:
+        self.canvas.paint(changes)
+
+    def passed(self, way: Any, painted: bool) -> None:
+        self.canvas.confirm(*way, painted=painted)
+
+    def returned(self, undone: bool) -> None:
+        self.canvas.look_again(undone=undone)
+
+
 def measure(app: Any, side: int, strokes: int, kind: str) -> dict[str, Any]:
     dtype, rules = KINDS[kind]
     rng = np.random.default_rng(0)
@@ -59,12 +75,8 @@ def measure(app: Any, side: int, strokes: int, kind: str) -> dict[str, Any]:
             y, x = (int(at) for at in rng.integers(100, side - 200, 2))
             listening = None
             if name == "correcting":
-                listening = Strokes(
-                    layer,
-                    canvas.paint,
-                    lambda way, painted: canvas.confirm(*way, painted=painted),
-                    canvas.look_again,
-                )
+                listening = Strokes(layer, lambda: None)
+                listening.listen(Told(canvas))
             began = time.perf_counter()
             stroke(layer, y, x, 1)
             app.processEvents()

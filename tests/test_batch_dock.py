@@ -15,7 +15,6 @@ from window import LEFT, squares
 
 from napari_unet.batchfolder import segment_files
 from napari_unet.options import BatchOptions
-from napari_unet.ui.batch_dock import BatchDock
 from napari_unet.ui.job import Job
 from napari_unet.ui.settings import read_batch_settings
 
@@ -249,9 +248,10 @@ def test_options_of_the_form_are_those_of_the_run(hand, images):
     assert not (out / "c.csv").exists()
     about = json.loads((out / "report.json").read_text())
     assert about["options"]["segment"]["min_size"] == 5
-    again = BatchDock(hand.window.viewer)
-    hand.window.qtbot.addWidget(again)
-    assert again.form.settings() == read_batch_settings() == hand.dock.form.settings()
+    before = hand.dock.form.settings()
+    hand.window.close_dock(hand.dock)
+    again = hand.dock = hand.window.open_batch()
+    assert again.form.settings() == read_batch_settings() == before
     assert again.form.advanced.format.currentText() == "OME-TIFF"
     hand.click("Restore defaults")
     assert hand.dock.form.advanced.format.currentText() == "OME-Zarr"

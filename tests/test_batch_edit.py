@@ -144,6 +144,7 @@ def test_edit_knows_the_model_that_made_a_result(hand, images):
     hand.add(images)
     hand.run()
     hand.dock.form.model.add(str(hand.window.nets / "deep.safetensors"))
+    hand.looked()  # which says something, too
     assert "Paint with napari's brush" in hand.edit(0)
     assert hand.window.layer.name == "a [bright]"
 
@@ -183,6 +184,7 @@ def test_results_of_another_day_are_edited_with_the_model_that_made_them(hand, i
     again.dock.form.model.add(str(hand.window.nets / "deep.safetensors"))
     assert "Another model than deep made a.ome.zarr" in again.edit(0)
     again.dock.form.model.add(str(hand.window.nets / "bright.safetensors"))
+    again.looked()
     assert "Paint with napari's brush" in again.edit(0)
 
 

@@ -72,6 +72,23 @@ def test_new_model_learns_the_users_own_classes(window, names, image, start):
     )
 
 
+def test_nothing_is_offered_while_a_model_is_made(window):
+    window.file(squares())
+    form = window.correct.form
+    offered = []
+
+    def ended():
+        offered.append(form.offer.isVisible() or form.go_on.isVisible())
+        return not window.correct.task.doing
+
+    window.correct.task.yielded.connect(lambda _: ended())
+    window.viewer.layers.events.inserted.connect(lambda _: ended())
+    window.click("New model for my classes")
+    window.until(ended)
+    assert len(offered) > 2
+    assert not any(offered)
+
+
 def test_class_that_is_added_is_seen_on_the_canvas(window):
     window.file(squares())
     rename(window, "background", "cell")

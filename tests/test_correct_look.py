@@ -178,6 +178,34 @@ def test_next_uncertain_goes_from_place_to_place_and_never_back(window):
     assert len(seen) > 2
 
 
+def test_uncertain_place_is_marked_until_somebody_paints(window):
+    window.file(unsure())
+    window.segmented()
+    window.do("Next uncertain")
+    ring = window.viewer.layers["uncertain place"]
+    assert ring.metadata[OVERLAY]
+    centre = tuple(window.viewer.scene.camera.center)[-2:]
+    np.testing.assert_allclose(ring.data[0], centre)
+    assert window.viewer.layers.selection.active is not ring
+    window.do("Next uncertain")
+    assert len([x for x in window.viewer.layers if x.metadata.get(OVERLAY)]) == 1
+    y, x = window.viewer.layers["uncertain place"].data[0]
+    window.paint(9, (y, x), (y, x + 3))
+    assert "uncertain place" not in window.viewer.layers
+
+
+def test_line_that_measures_goes_when_it_is_drawn(window):
+    window.file(squares())
+    window.segmented()
+    advanced = window.segment.form.advanced
+    advanced.measure.menu().actions()[0].trigger()
+    assert "Object diameter" in window.viewer.layers
+    window.drag((20, 20), (20, 35), (20, 50))
+    window.until(lambda: "Object diameter" not in window.viewer.layers)
+    assert advanced.diameter.value() == pytest.approx(30, abs=1)
+    assert window.viewer.layers.selection.active is window.viewer.layers["cells"]
+
+
 @pytest.mark.parametrize("name", ["Reviewed", "Uncertainty", "Fixed, broken"])
 def test_overlays_come_and_go_and_are_no_subjects(window, name):
     window.file(missed())

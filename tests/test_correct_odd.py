@@ -58,6 +58,19 @@ def test_improve_with_one_class_says_which_is_missing(window, mode, name):
     assert window.button("Improve").isEnabled()
 
 
+def test_improve_that_could_not_follow_says_how_much_is_missed(window):
+    window.use("plain")
+    window.file(squares())
+    window.segmented()
+    window.paint(1, (40, 10), (40, 80))  # nothing tells these two apart
+    window.paint(1, (24, 10), (24, 80))
+    window.erase((40, 20), (40, 70), size=1)
+    window.erase((24, 20), (24, 70), size=1)
+    line = window.do("Improve")
+    assert " % of what you painted is not obeyed yet: click Improve again" in line
+    assert "give it more time" in line
+
+
 def test_plane_too_large_to_paint_on_is_told(window, monkeypatch):
     monkeypatch.setattr(segmenting, "DRAWN", 80)  # of a graphics card: 16384
     window.file(np.tile(squares(), (1, 15)))
@@ -291,25 +304,6 @@ def test_dock_closed_and_opened_again(window, doing):
     window.segmented("Segment this view")
 
 
-def test_second_dock_shares_what_is_painted(window):
-    start(window)
-    first = window.correct
-    window.open_dock()
-    window.events()
-    window.paint(98, (50, 20), (50, 40))
-    docks = (first, window.correct)
-    assert sum(dock.desk.correcting is not None for dock in docks) == 1
-    (bound,) = [dock for dock in docks if dock.desk.correcting is not None]
-    (other,) = [dock for dock in docks if dock is not bound]
-    assert "other dock" in other.form.improve.toolTip()
-    said = bound.desk.correcting.reviews.reviewed((), (slice(0, 64), slice(0, 96)))
-    assert said[50, 20:40].all()
-    window.close_dock(bound)
-    window.until(lambda: other.desk.correcting is not None)
-    window.correct = other
-    assert (window.target() != 255)[50, 20:40].all()
-
-
 def test_project_that_is_none_is_refused_and_the_old_one_goes_on(window, monkeypatch):
     start(window)
     said, folder = window.target(), window.project.folder
@@ -430,6 +424,7 @@ def test_opening_the_dock_is_quick_and_loads_no_torch(window):
     )
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
     window.file(squares())
+    window.close_dock()
     began = time.process_time()
     CorrectDock(window.viewer).deleteLater()
     assert time.process_time() - began < 1

@@ -265,6 +265,36 @@ def test_cancel_keeps_the_tiles_done_and_the_button_returns(viewer, dock, qtbot)
     assert labels.editable  # nothing arrives any more that strokes could drown in
 
 
+@pytest.mark.parametrize("what", ["labels", "image"])
+def test_run_that_nobody_can_see_any_more_is_stopped(viewer, dock, qtbot, what):
+    viewer.add_image(np.zeros((8, 8)), name="below")  # see `Window.underlay`
+    image = viewer.add_image(squares((6000, 32, 32), 1), name="long")
+    click(dock, "Segment")
+    if what == "labels":
+        qtbot.waitUntil(lambda: "long [bright]" in viewer.layers, timeout=WAIT)
+    viewer.layers.remove("long [bright]" if what == "labels" else image)
+    assert not button(dock, "Cancelling...").isEnabled()
+    assert finish(qtbot, dock) == "Stopped: the labels were removed."
+    assert not button(dock, "Save table...").isEnabled()
+    assert [x.name for x in viewer.layers if "bright" in x.name] == []
+
+
+def test_table_of_what_a_cancelled_run_has_kept(
+    viewer, dock, qtbot, tmp_path, monkeypatch
+):
+    viewer.add_image(squares((6000, 32, 32), 1), name="long")
+    click(dock, "Segment")
+    qtbot.waitUntil(lambda: "long [bright]" in viewer.layers, timeout=WAIT)
+    click(dock, "Cancel")
+    finish(qtbot, dock)
+    file = tmp_path / "long.csv"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(file), ""))
+    click(dock, "Save table...")
+    assert "saved" in finish(qtbot, dock)
+    ids = np.unique(viewer.layers["long [bright]"].data)
+    assert len(file.read_text().splitlines()) == len(ids)  # a head, and no background
+
+
 def test_this_view_twice_on_a_movie_keeps_the_rows_of_other_frames(viewer, dock, qtbot):
     viewer.add_image(squares((3, 64, 96)), name="movie", axis_labels=("t", "y", "x"))
     segmented(qtbot, dock)
@@ -391,16 +421,21 @@ def test_settings_are_remembered_and_defaults_restored(viewer, dock, qtbot, mode
     dock.form.advanced.memory.setText("3 GB")
     dock.form.advanced.diameter.setValue(10)
     assert segmented(qtbot, dock).startswith("0 objects")
+    with qtbot.waitSignal(dock.destroyed):
+        viewer.window.remove_dock_widget(dock)
+        dock.deleteLater()
     other = SegmentDock(viewer)
-    qtbot.addWidget(other)
+    viewer.window.add_dock_widget(other, name="U-Net: Segment", area="right")
     assert other.form.advanced.min_size.value() == 65
     assert other.form.advanced.memory.text() == "3 GB"
     assert other.form.advanced.diameter.value() == 10
     assert other.form.model.source() == str(models / "bright.safetensors")
-    click(dock, "Restore defaults")
-    assert dock.form.advanced.min_size.value() == 0
-    assert dock.form.advanced.memory.text() == ""
-    assert dock.form.model.name() == "bright"
+    other.form.advanced.expand()
+    qtbot.waitUntil(other.form.advanced.defaults.isVisible, timeout=WAIT)
+    click(other, "Restore defaults")
+    assert other.form.advanced.min_size.value() == 0
+    assert other.form.advanced.memory.text() == ""
+    assert other.form.model.name() == "bright"
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"segment": [1]}', '{"segment": 3}'])
@@ -437,6 +472,27 @@ def test_diameter_is_measured_by_a_line_and_from_the_result(viewer, dock, qtbot)
     lines.add_lines([[0, 0], [0, 12]])
     assert advanced.diameter.value() == 12
     assert dock.form.image.layer().name == "cells"
+
+
+def test_fields_that_are_empty_say_what_the_model_does(dock, tmp_path):
+    advanced = dock.form.advanced
+    assert advanced.diameter.text() == "as it is (10 px)"
+    assert advanced.min_size.text() == "the model's own: none"
+    dock.form.model.setCurrentIndex(dock.form.model.findData("nuclei"))
+    assert advanced.diameter.text().startswith("as it is (")
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(b"\xff" * 30)
+    dock.form.model.add(str(bad))
+    assert advanced.diameter.text() == "as it is"
+
+
+def test_line_about_an_image_that_was_closed_is_gone(viewer, dock, qtbot):
+    viewer.add_image(np.zeros((8, 8)), name="below")  # see `Window.underlay`
+    viewer.add_image(squares(), name="cells")
+    assert segmented(qtbot, dock).startswith("4 objects")
+    viewer.layers.remove("cells [bright]")
+    viewer.layers.remove("cells")
+    assert "objects" not in dock.progress.line.text()
 
 
 def test_table_is_written_as_csv(viewer, dock, qtbot, tmp_path):

@@ -7,6 +7,22 @@ from napari.layers import Labels
 from napari_unet.ui.strokes import Strokes, changes
 
 
+class Ear:
+    """Notes what `Strokes` tells."""
+
+    def __init__(self, heard: "Heard") -> None:
+        self._heard = heard
+
+    def painted(self, found) -> None:
+        self._heard.painted.append(found)
+
+    def passed(self, way, painted) -> None:
+        self._heard.passed.append((way, painted))
+
+    def returned(self, undone) -> None:
+        self._heard.returned.append(undone)
+
+
 class Heard:
     """What `Strokes` told."""
 
@@ -14,16 +30,8 @@ class Heard:
         self.layer = layer
         self.before = np.array(layer.data)
         self.painted, self.passed, self.returned = [], [], []
-        self.strokes = Strokes(layer, self._paint, self._pass, self._return)
-
-    def _paint(self, found) -> None:
-        self.painted.append(found)
-
-    def _pass(self, way, painted) -> None:
-        self.passed.append((way, painted))
-
-    def _return(self, undone) -> None:
-        self.returned.append(undone)
+        self.strokes = Strokes(layer, lambda: None)
+        self.strokes.listen(Ear(self))
 
     def undone(self) -> np.ndarray:
         """Return the labels with all that was told put back, the latest first."""
@@ -127,3 +135,22 @@ def test_older_payloads_are_understood() -> None:
 def test_unknown_payloads_are_no_silent_loss(payload) -> None:
     with pytest.raises((TypeError, ValueError, AttributeError)):
         changes(payload, np.zeros((4, 4)))
+
+
+def test_what_nobody_listens_to_is_told_and_painted_again_later(plane, qtbot) -> None:
+    wanted: list[None] = []
+    heard = Heard(plane)
+    heard.strokes.listen(None)
+    heard.strokes._wanted = lambda: wanted.append(None)
+    plane.paint((20, 30), 7)
+    plane.paint((50, 60), 8)
+    plane.paint((10, 80), 9)
+    qtbot.waitUntil(lambda: bool(wanted))
+    plane.undo()
+    assert heard.painted == []
+    plane.data[:] = 0  # made anew
+    heard.strokes.listen(Ear(heard))
+    assert plane.data[20, 30] == 7
+    assert plane.data[50, 60] == 8
+    assert plane.data[10, 80] == 0
+    assert len(heard.painted) == 2

@@ -87,7 +87,7 @@ class Window:
         viewer.window._qt_window.resize(1400, 900)
         self.segment = SegmentDock(viewer)
         viewer.window.add_dock_widget(self.segment, name="U-Net: Segment", area="right")
-        self.correct = self.open_dock()
+        self.correct: Any = self.open_dock()
         self.use("bright")
 
     def again(self) -> "Window":
@@ -106,6 +106,8 @@ class Window:
     def close_dock(self, dock: QWidget | None = None) -> None:
         """Close a dock, U-Net: Correct unless said otherwise."""
         dock = dock or self.correct
+        if dock is self.correct:
+            self.correct = None
         with self.qtbot.waitSignal(dock.destroyed, timeout=WAIT):
             self.viewer.window.remove_dock_widget(dock)
             dock.deleteLater()
@@ -166,7 +168,9 @@ class Window:
 
     @property
     def layer(self) -> Any:
-        """The layer of the result that is corrected."""
+        """The layer of the result that is corrected; without a dock, of the last."""
+        if self.correct is None:
+            return session_of(self.viewer).shown()[-1].layer
         return self.desk.result.layer
 
     @property
@@ -203,6 +207,8 @@ class Window:
     def idle(self) -> str:
         """Wait until nothing runs any more; return what the dock says."""
         self.until(lambda: not session_of(self.viewer).jobs)
+        if self.correct is None:
+            return ""
         assert not self.correct.task.doing
         return self.line
 

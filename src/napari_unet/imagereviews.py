@@ -1,37 +1,25 @@
 """The reviewed pixels of one image, and how many there are of every class."""
 
 import threading
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .blocks import SIDE, Pixels
-from .corrections import IGNORE, strokes
+from .corrections import IGNORE
+from .piececount import Count, Pieces, Spot
 from .project import Project
 from .tiling import Box
 
 __all__ = ["Count", "ImageReviews"]
 
-_Place = tuple[tuple[int, ...], int, int]  # plane, first row and column of a block
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """How much was said of one class: pieces that hang together, and pixels."""
-
-    strokes: int = 0
-    pixels: int = 0
-
-    def __add__(self, other: "Count") -> "Count":
-        return Count(self.strokes + other.strokes, self.pixels + other.pixels)
+_BOUNDARY = "boundary"  # as in `unet`, which needs torch
 
 
 class ImageReviews:
     """What people said about one image of a project; a `painting.Store`.
 
-    Counting waits until somebody asks, since painting must not. Counts are of whole
-    blocks: a stroke over the border of two counts in both.
+    Counting waits until somebody asks, since painting must not.
 
     Parameters
     ----------
@@ -41,9 +29,10 @@ class ImageReviews:
 
     def __init__(self, project: Project, key: str) -> None:
         self.project, self.key = project, key
-        self._counts: dict[_Place, dict[int, Count]] = {}
-        self._greatest: dict[_Place, int] = {}
-        self._changed: set[_Place] = set()
+        names = project.index.classes
+        self._pieces = Pieces(objects=_BOUNDARY in names)
+        self._greatest: dict[Spot, int] = {}
+        self._changed: set[Spot] = set()
         self._lock = threading.Lock()
         for plane, box in project.reviewed(key):
             self._changed |= _places(plane, box)
@@ -57,12 +46,19 @@ class ImageReviews:
         self.project.write(self.key, plane, box, pixels)
         self._changed |= _places(plane, box)
 
+    def count_by(self, *, objects: bool) -> None:
+        """Count the pieces of objects, or of classes."""
+        with self._lock:
+            if objects != self._pieces.objects:
+                self._changed |= set(self._pieces.spots())
+                self._pieces = Pieces(objects=objects)
+
     def boxes(self, plane: tuple[int, ...]) -> list[Box]:
         """Return the blocks of a plane in which somebody reviewed something."""
         return [
             (slice(y, y + SIDE), slice(x, x + SIDE))
-            for (place, y, x), counts in self._counted().items()
-            if place == plane and counts
+            for place, y, x in self._looked().spots()
+            if place == plane
         ]
 
     def places(self) -> list[tuple[tuple[int, ...], Box]]:
@@ -71,50 +67,38 @@ class ImageReviews:
 
     def planes(self) -> set[tuple[int, ...]]:
         """Return the planes in which somebody reviewed something."""
-        return {plane for (plane, _, _), counts in self._counted().items() if counts}
+        return {plane for plane, _, _ in self._looked().spots()}
 
     def greatest(self) -> int:
         """Return the greatest number that people gave an object; 0 if none."""
-        self._counted()
+        self._looked()
         with self._lock:
             return max(self._greatest.values(), default=0)
 
     def counts(self) -> dict[int, Count]:
         """Return what was said of every class; `FOREGROUND` stands for any but 0."""
-        found: dict[int, Count] = {}
-        for counts in self._counted().values():
-            for value, count in counts.items():
-                found[value] = found.get(value, Count()) + count
-        return found
+        pieces = self._looked()
+        with self._lock:
+            return pieces.counts()
 
     def reviewed(self, plane: tuple[int, ...], box: Box) -> NDArray[np.bool_]:
         """Return which pixels (Y, X) of a box somebody reviewed."""
         return np.not_equal(self.read(plane, box)[0], IGNORE)
 
-    def _counted(self) -> dict[_Place, dict[int, Count]]:
+    def _looked(self) -> Pieces:
+        """Return the pieces, once what changed was looked at."""
         with self._lock:  # the viewer and a job may ask at once
             while self._changed:
                 place = self._changed.pop()
                 plane, y, x = place
                 block = slice(y, y + SIDE), slice(x, x + SIDE)
                 target, shown = self.read(plane, block)
-                self._counts[place] = _count(target)
+                self._pieces.take(place, target)
                 self._greatest[place] = int(shown[target != IGNORE].max(initial=0))
-            return dict(self._counts)
+            return self._pieces
 
 
-def _count(target: NDArray[np.uint8]) -> dict[int, Count]:
-    """Return how often every class is there, and in how many pieces."""
-    numbers, _ = strokes(target)
-    found = np.unique(numbers.ravel().astype(np.int64) * 256 + target.ravel()) % 256
-    pixels = np.bincount(target.ravel(), minlength=IGNORE + 1)
-    return {
-        value: Count(int((found == value).sum()), int(pixels[value]))
-        for value in np.flatnonzero(pixels[:IGNORE]).tolist()
-    }
-
-
-def _places(plane: tuple[int, ...], box: Box) -> set[_Place]:
+def _places(plane: tuple[int, ...], box: Box) -> set[Spot]:
     y, x = box
     return {
         (plane, top, left)

@@ -57,8 +57,8 @@ _ALL = (
     "{now:.1%}, before {was:.1%} (weighed: a pixel of a large stroke counts for less)."
 )
 _LESS = (
-    "Not all of it could be followed in that time: strokes that contradict each other "
-    "cannot be; if none do, click Improve again."
+    "Not all of it could be followed in that time; strokes that contradict each other "
+    "never can."
 )
 _DICE = (
     "mean Dice of the labelled classes {now:.3f}, of the model before {was:.3f} (1 is "

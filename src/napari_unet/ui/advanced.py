@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unet.errors import OptionsError
+from napari_unet.modelheader import own_sizes
 from napari_unet.options import parse_memory
 
 from .fold import Fold
@@ -27,6 +28,12 @@ _DEVICES = {
     "cuda": "cuda: NVIDIA, AMD",
     "mps": "mps: Apple",
 }
+
+
+_DIAMETER = (
+    "Typical diameter of the objects in this image, in pixels. The image is resampled "
+    "so that the model sees objects of the size it was trained on. 0: as it is."
+)
 
 
 class Advanced(Fold):
@@ -63,6 +70,17 @@ class Advanced(Fold):
     def _show(self) -> None:
         fields = (self.memory.text(), self.diameter.value(), self.min_size.value())
         self.mark(any(fields) or self.device.currentIndex() > 0)
+
+    def explain(self, source: str) -> None:
+        """Say what a model, by its name or file, does where nothing is chosen."""
+        diameter, least = own_sizes(source)
+        made = "" if diameter is None else f" ({diameter:g} px)"
+        self.diameter.setSpecialValueText(f"as it is{made}")
+        self.diameter.setToolTip(
+            f"{_DIAMETER} The number is the diameter that the model was trained on."
+        )
+        own = "none" if least is None else f"{least:g} px"
+        self.min_size.setSpecialValueText(f"the model's own: {own}")
 
     def restore(self, settings: SegmentSettings) -> None:
         """Show `settings`."""
@@ -102,7 +120,7 @@ class Advanced(Fold):
         for text, tip, signal in (
             (
                 "Draw a line",
-                "Draw lines across typical objects; the last one counts.",
+                "Draw a line across a typical object: its length counts.",
                 self.line_wanted,
             ),
             (
@@ -146,11 +164,7 @@ def diameter_box() -> QDoubleSpinBox:
     box.setDecimals(1)
     box.setSuffix(" px")
     box.setSpecialValueText("as it is")
-    box.setToolTip(
-        "Typical diameter of the objects in this image, in pixels. The image is "
-        "resampled so that the model sees objects of the size it was trained on. "
-        "0: as it is."
-    )
+    box.setToolTip(_DIAMETER)
     return box
 
 

@@ -154,6 +154,11 @@ class Afterwards(QObject):
             round_.job.cancel()
         return self._sequel
 
+    def begin_anew(self) -> None:
+        """End, and let the next lesson go on with nothing: its classes changed."""
+        self.end()
+        self._sequel = None
+
     def follow(self) -> None:
         """End if something else is on the desk, or another model is in use."""
         round_, desk = self._round, self._desk

@@ -6,8 +6,9 @@ from napari_unet.places import Place
 from napari_unet.tiling import whole
 
 from .classes import ClassRow
-from .desk import OBJECTS, Desk
+from .desk import Desk
 from .layers import looked_at
+from .naming import OBJECTS
 from .tour import typical
 
 __all__ = ["can_learn", "lacking", "place_of"]

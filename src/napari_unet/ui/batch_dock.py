@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QVBoxLayout
 
 from napari_unet.errors import UNetError
 from napari_unet.events import BatchReport
@@ -19,12 +18,13 @@ from .batch_results import BatchResults
 from .batch_rows import BatchRow, BatchRows
 from .batch_said import ended_line, planned_line, running_line, stopped_line
 from .batching import BatchRequest, batching
+from .dock import Dock
 from .job import Job
 from .layers import files_of
+from .recording import recording_of
 from .scroller import Scroller
 from .session import session_of
 from .settings import write_settings
-from .tabs import join_tabs
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -34,16 +34,14 @@ __all__ = ["BatchDock"]
 _IMAGES = f"Images ({' '.join(f'*{end}' for end in (*TIFFS, *PICTURES))});;All (*)"
 
 
-class BatchDock(QWidget):
+class BatchDock(Dock):
     """Many files into one folder, in bounded memory; paused, cancelled, resumed."""
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:
-        super().__init__()
-        # Plugins get a proxy; layers taken from it would not be those of the viewer.
-        self._viewer: Any = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        super().__init__(napari_viewer)
         self._session = session_of(self._viewer)
+        recording_of(self._viewer)  # results count from when they exist
         self._job: Job | None = None
-        self._placed = False
         self.rows = BatchRows()
         self.form = BatchForm()
         self.results = BatchResults(self._viewer, self._session, self)
@@ -51,13 +49,6 @@ class BatchDock(QWidget):
         self._arrange()
         self._connect()
         self._show_state()
-
-    def showEvent(self, event: Any) -> None:
-        """Share the place of the other docks once this one is laid out."""
-        super().showEvent(event)
-        if not self._placed:
-            self._placed = True
-            QTimer.singleShot(0, lambda: join_tabs(self))
 
     def dragEnterEvent(self, event: Any) -> None:
         """Take files; napari would open them."""

@@ -6,7 +6,7 @@ and `Begun` come out.
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +15,26 @@ from napari_unet.corrections import FOREGROUND, IGNORE, apart, lone_number
 from napari_unet.errors import CorrectionError
 from napari_unet.imagereviews import ImageReviews
 from napari_unet.images import Image
+from napari_unet.options import Output
 from napari_unet.outputs import LabelArray, create_labels
 from napari_unet.painting import Canvas, Rules
 from napari_unet.project import Project
 from napari_unet.tiling import Box, cut, whole
 
-from .kinship import agree, free_name, keep, kind_of, meaning
+from .kinship import agree, free_name, keep, kind_of, meaning, note_draft
 from .segmenting import Outcome, Request, Step, load_model, segmenting
 
-__all__ = ["Begun", "beginning_with", "from_labels", "going_on", "new_classes"]
+if TYPE_CHECKING:
+    from napari_unet.model import Model
+
+__all__ = [
+    "Begun",
+    "beginning_with",
+    "from_labels",
+    "going_on",
+    "meaning_to",
+    "new_classes",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +120,7 @@ def new_classes(
         _as_classes(view.reviews, view.image, FOREGROUND if unknown else 1)
         project.flush()  # what the index says of them next must be true
     project.update(made.spec.classes, meaning(rules))
+    note_draft(project, ())
     view = replace(view, model=path, array=None, shown=None)
     view = replace(view, options=replace(options, output="classes"), ready=made)
     if not empty:
@@ -233,9 +245,13 @@ def beginning_with(view: Request, array: LabelArray) -> Generator[None, None, Be
     """Correct labels that are there already; find out what they mean to their model."""
     model = load_model(view.model, view.models)
     yield
-    kind = "objects" if array.dtype == np.int32 else "classes"
-    rules = Rules(kind, model.spec.classes, model.spec.boundary)  # type: ignore[arg-type]
-    return Begun(view.model, rules, array, None)
+    return Begun(view.model, meaning_to(model, array), array, None)
+
+
+def meaning_to(model: "Model", array: LabelArray) -> Rules:
+    """Return what labels that a model made mean to it."""
+    kind: Output = "objects" if array.dtype == np.int32 else "classes"
+    return Rules(kind, model.spec.classes, model.spec.boundary)
 
 
 def _only_this(project: Project, view: Request) -> None:

@@ -39,7 +39,10 @@ _HEADERS = (
         "Reviewed px",
         "Pixels that you painted, or said are right, in all images of the project.",
     ),
-    ("Pieces", "Reviewed areas that hang together; one stroke can leave many."),
+    (
+        "Pieces",
+        "Reviewed areas that hang together: a stroke by itself is one.",
+    ),
 )
 _IN_VIEW = 6  # rows
 _MOST = 254  # classes that a model can have

@@ -2,16 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QFileDialog, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QScrollArea, QVBoxLayout
 
 from .afterwards import Afterwards
 from .asking import place_of
 from .beginning import Begun, from_labels, going_on, new_classes
 from .correct_form import CorrectForm
 from .desk import Desk
+from .dock import Dock
 from .filler import Filler
 from .gathering import Gathering
 from .glasses import Glasses
@@ -25,7 +25,6 @@ from .said import begun_line, nowhere_line
 from .segmenting import Request
 from .session import session_of
 from .shown import model_rows, score_points
-from .tabs import join_tabs
 from .task import Task
 from .tour import go_to
 
@@ -35,14 +34,13 @@ if TYPE_CHECKING:
 __all__ = ["CorrectDock"]
 
 
-class CorrectDock(QWidget):
+class CorrectDock(Dock):
     """Paint over what is wrong, click Improve, and the model learns."""
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:
-        super().__init__()
-        # Plugins get a proxy; layers taken from it would not be those of the viewer.
-        viewer: Any = getattr(napari_viewer, "__wrapped__", napari_viewer)
-        self._viewer, self._session = viewer, session_of(viewer)
+        super().__init__(napari_viewer)
+        viewer = self._viewer
+        self._session = session_of(viewer)
         self.form = CorrectForm(viewer, self._session)
         self.desk = Desk(viewer, self._session, self)
         self.task = Task(self._session, self.form.progress, self)
@@ -52,18 +50,10 @@ class CorrectDock(QWidget):
         self.live = Live(viewer, *parts)
         self.glasses = Glasses(viewer, *parts, self.learning)
         self.gathering = Gathering(viewer, self._session, *parts, self.glasses)
-        self._placed = False
         self._guide = ""  # what was said of the place that the camera was sent to
         self._arrange()
         self._connect()
         self._on_subject()
-
-    def showEvent(self, event: Any) -> None:
-        """Share the place of U-Net: Segment once the dock is laid out."""
-        super().showEvent(event)
-        if not self._placed:
-            self._placed = True
-            QTimer.singleShot(0, lambda: join_tabs(self))
 
     def _arrange(self) -> None:
         self.setMinimumWidth(390)
@@ -88,8 +78,8 @@ class CorrectDock(QWidget):
         form.withdraw.clicked.connect(self._on_withdraw)
         form.classes.chosen.connect(self._on_class)
         form.lacking.wanted.connect(self._on_where)
-        form.classes.renamed.connect(self._on_names)
-        form.classes.added.connect(self._on_names)
+        form.classes.renamed.connect(self._on_renamed)
+        form.classes.added.connect(self._on_added)
         desk.changed.connect(self._on_reviewed)
         desk.said.connect(task.fail)
         desk.refused.connect(lambda why: form.progress.say(why, wrong=True))
@@ -117,7 +107,6 @@ class CorrectDock(QWidget):
             desk.refused.disconnect()
             desk.clear()
             self.task.leave()
-            session.tell()  # another dock may want the result
 
         return leave
 
@@ -147,8 +136,18 @@ class CorrectDock(QWidget):
             self.desk.move(Path(folder))
             self._show_all()
 
+    def _on_renamed(self, value: int, name: str) -> None:
+        self.afterwards.begin_anew()
+        self.task.attempt(lambda: self.desk.rename(value, name))
+        self._on_names()
+
+    def _on_added(self, name: str) -> None:
+        self.task.attempt(lambda: self.desk.draft((*self.desk.names, name)))
+        self._on_names()
+
     def _on_names(self) -> None:
-        self.desk.names = self.form.classes.names()
+        """Show the classes as they are kept, which may be as before."""
+        self.form.classes.set_rows(self.desk.rows())
         self.desk.colour()
         self._show_state()
 

@@ -42,6 +42,7 @@ class CorrectForm(QWidget):
 
     def __init__(self, viewer: Any, session: Session) -> None:
         super().__init__()
+        self._offered: Any = None  # the image layer that ways to begin are offered for
         self.subject = SubjectChooser(viewer, session)
         self.place = QLabel()
         self.open = QPushButton("Open...")
@@ -90,17 +91,9 @@ class CorrectForm(QWidget):
         subject, result = desk.subject, desk.result
         bound, idle = desk.correcting is not None, not doing
         busy = result is not None and result.taken
-        found = desk.found
-        self.offer.setText(found)
-        self.offer.setVisible(bool(found))
-        kind = None if subject is None else subject.kind
         large = result is not None and not result.paintable
-        waiting = result is not None and not bound and not busy and not desk.elsewhere
-        waiting &= not large
-        self.go_on.setVisible((bool(found) and not large) or waiting)
-        self.from_labels.setVisible(kind == "labels")
-        self.zero.setVisible(kind == "labels")
-        self.from_nothing.setVisible(kind == "image")
+        if idle or self._offered is not desk.image_layer:
+            self._follow_offers(desk)  # else they would come and go with what is done
         new = (
             result is None or result.rules is None or desk.names != result.rules.classes
         )
@@ -119,6 +112,21 @@ class CorrectForm(QWidget):
         self.stop.setEnabled(self.stop.isEnabled() or (idle and going))
         if idle:
             self.progress.hint(_next_step(desk))
+
+    def _follow_offers(self, desk: Desk) -> None:
+        """Offer the ways to begin that there are now."""
+        subject, result, found = desk.subject, desk.result, desk.found
+        self._offered = desk.image_layer
+        self.offer.setText(found)
+        self.offer.setVisible(bool(found))
+        kind = None if subject is None else subject.kind
+        large = result is not None and not result.paintable
+        bound = desk.correcting is not None
+        waiting = result is not None and not bound and not result.taken
+        self.go_on.setVisible((bool(found) or waiting) and not large)
+        self.from_labels.setVisible(kind == "labels")
+        self.zero.setVisible(kind == "labels")
+        self.from_nothing.setVisible(kind == "image")
 
     def _follow_learning(self, desk: Desk, doing: str, stopping: bool) -> None:
         result = desk.result
@@ -288,8 +296,6 @@ def _why_not(desk: Desk, doing: str, busy: bool) -> str:
         return f"{doing}: wait until that has ended."
     if busy:
         return "The result is being segmented: wait until that has ended."
-    if desk.elsewhere:
-        return "The other dock U-Net: Correct has this result."
     if desk.result is not None and not desk.result.paintable:
         return _TOO_LARGE
     if desk.correcting is None:

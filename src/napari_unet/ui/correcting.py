@@ -18,7 +18,7 @@ from napari_unet.projectfile import SEEN
 from napari_unet.tiling import Box, cut
 
 from .job import Job
-from .kinship import agree, meaning
+from .kinship import agree, meaning, worked_on
 from .result import Result
 from .session import Session
 from .strokes import Passed, Strokes
@@ -45,6 +45,8 @@ class Correcting(QObject):
         Something was reviewed, or taken back.
     said
         A sentence for the user: something could not be kept.
+    earlier
+        Whether the project held anything before it began.
 
     Raises
     ------
@@ -62,6 +64,7 @@ class Correcting(QObject):
         result: Result,
         image: Image,
         project: Project,
+        strokes: Strokes,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
@@ -69,15 +72,16 @@ class Correcting(QObject):
             raise CorrectionError(
                 f"{result.name} is not finished yet. Segment it first."
             )
+        strokes.keep()  # before the labels change
         self._session, self.result, self.image = session, result, image
         self.project = project
         self._new = agree(project, result.rules)
+        self.earlier = worked_on(project)
         self.key = project.add_image(image)
         self.reviews = session.reviews_of(project, self.key)
+        self.reviews.count_by(objects=result.rules.kind == "objects")
         self.canvas = Canvas(result.array, self.reviews, result.rules)
-        self._strokes = Strokes(
-            result.layer, self._on_painted, self._on_passed, self._on_returned
-        )
+        self._strokes = strokes
         if result.reviews is not self.reviews and result.file is None:
             self._recall()
         result.reviews = self.reviews
@@ -89,6 +93,7 @@ class Correcting(QObject):
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._save)
+        strokes.listen(self)
 
     def _recall(self) -> None:
         """Show what was reviewed on labels that were made without it."""
@@ -109,6 +114,10 @@ class Correcting(QObject):
     def seconds(self) -> float:
         """How long people have painted in this project, pauses left out."""
         return self._spent
+
+    def settle(self) -> None:
+        """Take what was painted a moment ago, which napari has not told yet."""
+        self._strokes.settle()
 
     def forget_strokes(self) -> None:
         """Take the labels as they are now: earlier strokes can no longer be undone."""
@@ -133,6 +142,7 @@ class Correcting(QObject):
         CorrectionError
             If it is too large.
         """
+        self.settle()
         size = (box[0].stop - box[0].start) * (box[1].stop - box[1].start)
         if size > _MOST:
             raise CorrectionError(
@@ -145,6 +155,7 @@ class Correcting(QObject):
 
     def withdraw(self, plane: tuple[int, ...], box: Box) -> int:
         """Forget all that was reviewed in a box; return how many pixels that were."""
+        self.settle()
         pixels = 0
         for block in self.reviews.boxes(plane):
             part = cut(block, box)
@@ -167,7 +178,7 @@ class Correcting(QObject):
             If the disk does not take it.
         """
         self.result.forget_strokes()  # nobody would take their reviews back
-        self._strokes.forget()
+        self._strokes.listen(None)
         self._timer.stop()
         self.result.on_forget.remove(self.forget_strokes)
         self.save()
@@ -180,6 +191,7 @@ class Correcting(QObject):
         UNetError
             If the disk does not take it.
         """
+        self.settle()
         if self.project.unsaved:
             self._write()
 
@@ -195,17 +207,20 @@ class Correcting(QObject):
         if seen != self.project.index.settings.get(SEEN):
             self.project.update(settings={SEEN: seen})
 
-    def _on_painted(self, changes: list[Change]) -> None:
+    def painted(self, changes: list[Change]) -> None:
+        """Review what one stroke changed."""
         self.canvas.paint(changes)  # even while tiles arrive: it is reviewed then
         self._tell_unknown(changes)
         self._on_changed()
 
-    def _on_passed(self, way: Passed, painted: bool) -> None:
+    def passed(self, way: Passed, painted: bool) -> None:
+        """Review what a brush passed over and left as it was."""
         plane, box, passed = way
         self.canvas.confirm(plane, box, passed, painted=painted)
         self._on_changed()
 
-    def _on_returned(self, undone: bool) -> None:
+    def returned(self, undone: bool) -> None:
+        """Take reviews back, or do them again, with their stroke."""
         if not self.result.busy and self.canvas.look_again(undone=undone):
             self._on_changed()
 
@@ -247,7 +262,7 @@ class Correcting(QObject):
         self._write()
 
     def _write(self) -> None:
-        rules = self.canvas.rules
+        rules = self.result.rules or self.canvas.rules  # a class may have been renamed
         spent = {_SPENT: round(self._spent, 1), SEEN: self._seen()}
         if self._new:  # later ones are for `beginning.new_classes` to say
             self.project.update(rules.classes, {**spent, **meaning(rules)})

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary, WeakSet
 
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
@@ -13,14 +12,17 @@ from napari_unet.imagereviews import Count, ImageReviews
 from napari_unet.images import Image
 from napari_unet.project import Project
 from napari_unet.projectfile import ModelRecord
+from napari_unet.renaming import finish_renaming, rename_class
 
 from .classes import ClassRow
 from .collection import Collection
 from .correcting import Correcting
 from .homes import Homes
-from .kinship import kind_of, name_of
-from .layers import as_image, file_of, looked_at
+from .kinship import drafted, name_of, note_draft, worked_on
+from .layers import file_of, looked_at
+from .naming import name_results, paints_objects, stored_names, table_names
 from .palette import class_colours
+from .recording import recording_of
 from .result import Result
 from .segmenting import Request
 from .session import Session
@@ -30,10 +32,7 @@ from .subjects import Subject
 from .tour import Stop
 from .viewing import view_request
 
-__all__ = ["OBJECTS", "Desk"]
-
-OBJECTS = "background", "object"  # what is painted where objects are
-_FIRST = "background", "foreground"  # classes of a model that nobody named yet
+__all__ = ["Desk"]
 
 
 class Desk(QObject):
@@ -62,12 +61,11 @@ class Desk(QObject):
         super().__init__(parent)
         self._viewer, self._session = viewer, session
         self._homes = Homes(viewer, session)
-        self._names: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+        self._recording = recording_of(viewer)
         self.subject: Subject | None = None
         self.project: Project | None = None
         self.correcting: Correcting | None = None
-        self.names: tuple[str, ...] = _FIRST
-        self._shown: WeakSet[Any] = WeakSet()  # images this session had a part in
+        self.names = table_names(None, None)
         self._earlier = False
         self._counts: dict[int, Count] = {}  # of what was reviewed earlier
         self.collection: Collection | None = None
@@ -147,6 +145,11 @@ class Desk(QObject):
         subject = self.subject
         if subject is None:
             return
+        try:
+            self._recording.part()  # other results of this image move, too
+        except UNetError as error:
+            self.said.emit(str(error))
+            return
         before = self._session.folders.get(subject.image)
         self._homes.settle(subject.image, folder)
         self.take(subject)
@@ -168,6 +171,7 @@ class Desk(QObject):
         image = self.image()
         self.clear()
         try:
+            self._recording.part()
             other.take_over(own, image)
             self._homes.settle(subject.image, other.folder)
         finally:
@@ -185,14 +189,13 @@ class Desk(QObject):
         """Save what is on the desk, and leave it."""
         correcting, self.correcting = self.correcting, None
         self.project = self.other = None
-        self.names, self._counts, self.collection = _FIRST, {}, None
+        self.names, self._counts, self.collection = table_names(None, None), {}, None
         if correcting is None:
             return
         try:
-            correcting.close()
+            self._recording.give_back(correcting)
         except UNetError as error:
             self.said.emit(str(error))
-        correcting.deleteLater()
 
     def bind(self) -> None:
         """Listen to strokes from now on, if the labels can be painted.
@@ -205,27 +208,63 @@ class Desk(QObject):
         result, project = self.result, self.project
         if self.correcting is not None or result is None or project is None:
             return
-        if result.busy or result.rules is None or not result.shown or self.elsewhere:
+        correcting = self._recording.lend(result)
+        if correcting is None or result.rules is None:
             return
-        if not result.paintable:
-            return
-        correcting = Correcting(self._session, result, self.image(), project, self)
         correcting.changed.connect(self.changed)
         correcting.changed.connect(self._on_reviewed)
         correcting.said.connect(self.said)
         self.correcting = correcting
-        self._session.keys[self.image_layer] = correcting.key
-        self.names = result.rules.classes
-        if result.rules.kind == "objects":
-            self.names = OBJECTS
-        else:
-            self.colour()
+        self.names = table_names(self.project, self.result)
+        self.colour()
 
-    @property
-    def elsewhere(self) -> bool:
-        """Whether another dock has the result."""
-        result = self.result
-        return self.correcting is None and result is not None and result.corrected
+    def rename(self, value: int, name: str) -> None:
+        """Call a class otherwise, wherever it has a name.
+
+        One that no model of the project has is kept for the next new model.
+
+        Raises
+        ------
+        UNetError
+            If it cannot be called so, something runs that uses a model, or the disk
+            does not take it.
+        """
+        project = self.project
+        named = (*self.names[:value], name, *self.names[value + 1 :])
+        if project is not None and self._is_ours(value):
+            if self._session.jobs:
+                raise CorrectionError(
+                    f"A model is at work now, in which {self.names[value]!r} has that "
+                    "name. Rename the class when that has ended."
+                )
+            old = project.index.classes
+            draft = drafted(project) and named
+            rename_class(project, value, name)
+            name_results(self._session, project, old)
+            note_draft(project, draft)
+            self.names = table_names(self.project, self.result)
+        else:
+            self.draft(named)
+
+    def draft(self, names: tuple[str, ...]) -> None:
+        """Keep the classes that the next new model shall have.
+
+        Raises
+        ------
+        OutputError
+            If the disk does not take it.
+        """
+        if self.project is not None:
+            known = stored_names(self.project, self.result)
+            note_draft(self.project, () if names == known else names)
+        self.names = names
+
+    def _is_ours(self, value: int) -> bool:
+        """Whether a class is one that the models of the project learn."""
+        project = self.project
+        if project is None or self.record is None or self.objects:
+            return False
+        return value < len(project.index.classes)
 
     def colour(self) -> None:
         """Let the layer show the classes in the colours of the table."""
@@ -244,14 +283,7 @@ class Desk(QObject):
         ImageError
             If its layer cannot be segmented.
         """
-        return self._image_of(self.image_layer)
-
-    def _image_of(self, layer: Any) -> Image:
-        if layer is None or layer not in self._viewer.layers:
-            raise UNetError("The image was closed. Open it again to go on.")
-        image = as_image(layer, file_of(self._viewer, layer))
-        name = self._names.setdefault(layer, image.name)  # it is known by its first one
-        return replace(image, name=name) if image.source is None else image
+        return self._recording.image(self.image_layer)
 
     def open_project(self) -> Project:
         """Return the project.
@@ -313,7 +345,7 @@ class Desk(QObject):
         for other in (x for x in images.layers() if x is not layer):
             reviews = images.reviews(self._session.keys[other])
             seen, last = looked_at(self._viewer, other), images.result_on(other, model)
-            image = self._image_of(other)
+            image = self._recording.image(other)
             view = view_request(image, model, reviews, seen, into=None, last=last)
             found.append(
                 Stop(other, replace(view, models=self._session.models), reviews)
@@ -342,10 +374,7 @@ class Desk(QObject):
     @property
     def objects(self) -> bool:
         """Whether objects are painted, rather than classes."""
-        rules = None if self.result is None else self.result.rules
-        if rules is not None:
-            return rules.kind == "objects"
-        return self.project is not None and kind_of(self.project) == "objects"
+        return paints_objects(self.project, self.result)
 
     @property
     def found(self) -> str:
@@ -367,7 +396,7 @@ class Desk(QObject):
         """Note that the corrections from an earlier session are shown now."""
         self._earlier = False
         if self.project is not None:
-            self._shown.add(self.image_layer)
+            self._session.begun.add(self.image_layer)
             self._homes.settle(self.image_layer)
             self._homes.used(self.project)
 
@@ -382,7 +411,7 @@ class Desk(QObject):
     def _on_reviewed(self) -> None:
         if self.project is None or self._earlier:
             return
-        self._shown.add(self.image_layer)
+        self._session.begun.add(self.image_layer)
         if self.other is None:  # else nobody has decided yet where it belongs
             self._homes.settle(self.image_layer)
             self._homes.used(self.project)
@@ -390,16 +419,16 @@ class Desk(QObject):
     def _open(self, subject: Subject, before: Collection | None) -> None:
         folder = self._homes.folder(subject.image)
         self.project = self._session.open_project(folder)
-        project, index = self.project, self.project.index
+        project = self.project
+        finish_renaming(project)
         if before is None or before.project is not project:
             before = Collection(self._viewer, self._session, project)
         self.collection = before
         if not any(r.source() is subject.image for r in self._session.shown()):
-            self._shown.discard(subject.image)  # closed: they are from before
-        known = index.models or any(project.reviewed(i.key) for i in index.images)
-        self._earlier = bool(known) and subject.image not in self._shown
-        if subject.result is None and index.classes:
-            self.names = OBJECTS if self.objects else index.classes
+            self._session.begun.discard(subject.image)  # closed: they are from before
+        begun = subject.image in self._session.begun
+        self._earlier = worked_on(project) and not begun
+        self.names = table_names(self.project, self.result)
         if self._earlier:
             self.reviews()  # which may have another name now
             self._counts = self.collection.counts()

@@ -1,10 +1,11 @@
 """Measuring the typical object's diameter: from a line drawn, or from a result."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import numpy as np
 from napari.layers import Shapes
+from qtpy.QtCore import QTimer
 
 from .layers import last_line
 
@@ -16,12 +17,14 @@ _NAME = "Object diameter"
 def measure_by_line(
     viewer: Any, layer: Any, tell: Callable[[float], None]
 ) -> Callable[[], None]:
-    """Let the user draw lines over `layer`; `tell` gets the length of each, in pixels.
+    """Let the user draw a line over `layer`; `tell` gets its length, in pixels.
+
+    The layer of the line goes when the mouse is released.
 
     Returns
     -------
     stop
-        Takes the layer of lines away again, if it is there still.
+        Takes that layer away, if it is there still.
     """
     lines = Shapes(
         ndim=2,
@@ -42,11 +45,21 @@ def measure_by_line(
     def stop() -> None:
         if lines in viewer.layers:
             viewer.layers.remove(lines)
+            if layer in viewer.layers:
+                viewer.layers.selection.active = layer
+
+    def on_drag(_: Any, event: Any) -> Generator[None, None, None]:
+        yield
+        while event.type == "mouse_move":
+            yield
+        if last_line(lines, layer):
+            QTimer.singleShot(0, stop)  # napari finishes the line first
 
     viewer.layers.append(lines)
     viewer.layers.selection.active = lines
     lines.mode = "add_line"
     lines.events.data.connect(on_data)
+    lines.mouse_drag_callbacks.append(on_drag)
     return stop
 
 

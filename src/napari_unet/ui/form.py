@@ -47,6 +47,8 @@ class SegmentForm(QWidget):
         for signal in (self.model.changed, self.advanced.changed):
             signal.connect(self._check)
         self.output.currentIndexChanged.connect(self._check)
+        self.model.changed.connect(self._explain)
+        self._explain()
         self.image.changed.connect(self._on_layer)
         self._on_layer()
 
@@ -151,6 +153,9 @@ class SegmentForm(QWidget):
             problems[self.model] = f"{model} is gone. Choose another model."
         problems[self.advanced.memory] = self.advanced.problem()
         return {field: text for field, text in problems.items() if text}
+
+    def _explain(self) -> None:
+        self.advanced.explain(self.model.source())
 
     def _check(self) -> None:
         problems = self._problems()

@@ -18,6 +18,7 @@ from .tour import Stop, Tour, go_to, looking, seeing
 
 __all__ = ["KEY", "Glasses"]
 
+_ALL = "reviewed", "changed", "uncertain", "place"  # overlays
 KEY = "N"  # goes to the next uncertain place
 
 
@@ -47,7 +48,7 @@ class Glasses(QObject):
         form.next.clicked.connect(self.go_on)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.bind_key(KEY, self._on_key, overwrite=True)
-        desk.changed.connect(lambda: self._overlays.refresh("reviewed"))
+        desk.changed.connect(self._on_changed)
 
     def follow(self) -> None:
         """Show what belongs to the subject that is on the desk now."""
@@ -66,13 +67,13 @@ class Glasses(QObject):
 
     def take_off(self) -> None:
         """Remove all overlays."""
-        for name in ("reviewed", "changed", "uncertain"):
+        for name in _ALL:
             self._overlays.drop(name)
         self._form.show_uncertain.setChecked(False)
 
     def forget(self) -> None:
         """Listen to the viewer no more, and leave nothing there."""
-        for name in ("reviewed", "changed", "uncertain"):
+        for name in _ALL:
             self._overlays.drop(name)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
         if self._viewer.keymap.get(KEY) == self._on_key:  # another dock may have it
@@ -90,8 +91,12 @@ class Glasses(QObject):
             "uncertain": form.show_uncertain,
         }
         name = self._overlays.name_of(event.value)
-        if name is not None:
+        if name in boxes:
             boxes[name].setChecked(False)
+
+    def _on_changed(self) -> None:
+        self._overlays.refresh("reviewed")
+        self._overlays.drop("place")  # somebody has seen it
 
     def go_on(self) -> None:
         """Go to the next uncertain place; look for more when there is none left."""
@@ -135,7 +140,8 @@ class Glasses(QObject):
             self.tell(place)
 
     def tell(self, place: Place) -> None:
-        """Say what is uncertain about a place."""
+        """Say what is uncertain about a place, and mark it."""
+        self._overlays.show_place(self._desk.image_layer, place)
         left = len(self._tour(self._desk.image_layer).waiting)
         self._form.progress.say(f"{place.reason} ({left} more; key {KEY})")
 

@@ -109,6 +109,7 @@ def _opens(row: ImageRow) -> str:
 def _title(rows: Sequence[ImageRow]) -> str:
     if not rows:
         return "No images in this project yet"
-    pieces = thousands(sum(row.strokes for row in rows))
+    count = sum(row.strokes for row in rows)
+    pieces = "1 piece" if count == 1 else f"{thousands(count)} pieces"
     images = "1 image" if len(rows) == 1 else f"{len(rows)} images"
-    return f"{images} in this project, {pieces} pieces reviewed"
+    return f"{images} in this project, {pieces} reviewed"

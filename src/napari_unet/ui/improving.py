@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.corrections import Correction
 from napari_unet.errors import CorrectionError
+from napari_unet.imagereviews import ImageReviews
 from napari_unet.options import TrainOptions
 from napari_unet.project import Project
 
@@ -80,6 +81,9 @@ class Improved:
         What the new model fixed and broke of each correction.
     sequel
         With what learning can go on, if it can.
+    missed
+        Share of what was painted that the model in use does not say, 0 to 1; None where
+        it is not judged by that.
     """
 
     name: str
@@ -92,6 +96,7 @@ class Improved:
     seconds: float
     compared: list["Compared"]
     sequel: "Sequel | None" = None
+    missed: float | None = None
 
 
 def warm_up() -> None:
@@ -240,15 +245,15 @@ def _keep(
         request.view.model,
         score=trained.score_after,
         before=trained.score_before,
-        strokes=_strokes(corrections),
+        strokes=_strokes(project),
     )
     return name, path
 
 
-def _strokes(corrections: Sequence[Correction]) -> int:
-    from napari_unet.corrections import strokes
-
-    return sum(strokes(c.target)[1] for c in corrections)
+def _strokes(project: Project) -> int:
+    """Return in how many pieces strokes were made, as the table counts them."""
+    images = (ImageReviews(project, record.key) for record in project.index.images)
+    return sum(count.strokes for image in images for count in image.counts().values())
 
 
 def _compared(
@@ -278,4 +283,10 @@ def _told(
         trained.seconds,
         compared,
         trained.sequel,
+        _missed(trained),
     )
+
+
+def _missed(trained: "Trained") -> float | None:
+    judged = trained.score_after > 0 or trained.published  # not stopped before that
+    return 1 - trained.score_after if judged and trained.measure == "right" else None

@@ -2,6 +2,7 @@
 
 import itertools
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,18 +17,22 @@ if TYPE_CHECKING:
 
 __all__ = [
     "agree",
+    "drafted",
     "fits",
     "free_name",
     "keep",
     "kind_of",
     "meaning",
     "name_of",
+    "note_draft",
     "renew",
     "source_of",
     "use",
+    "worked_on",
 ]
 
 _KIND = "labels"  # in the project's settings
+_DRAFT = "draft"  # the same
 
 
 def free_name(project: Project, stem: str) -> str:
@@ -118,10 +123,35 @@ def meaning(rules: Rules) -> dict[str, str]:
     return {_KIND: rules.kind}
 
 
+def drafted(project: Project) -> tuple[str, ...]:
+    """Return the classes that somebody named for the next new model; empty if none."""
+    draft = project.index.settings.get(_DRAFT)
+    names = tuple(map(str, draft)) if isinstance(draft, list) else ()
+    return names if len(names) > 1 and len(set(names)) == len(names) else ()
+
+
+def note_draft(project: Project, names: Sequence[str]) -> None:
+    """Remember the classes for the next new model; none: those that there are.
+
+    Raises
+    ------
+    OutputError
+        If the disk does not take it.
+    """
+    if tuple(names) != drafted(project):
+        project.update(settings={_DRAFT: list(names)})
+
+
 def kind_of(project: Project) -> Output | None:
     """Return what the labels in a project stand for; None if there are none."""
     kind: Output | None = project.index.settings.get(_KIND)
     return kind if kind in ("objects", "classes") else None
+
+
+def worked_on(project: Project) -> bool:
+    """Return whether a project holds models, or corrections."""
+    index = project.index
+    return bool(index.models) or any(project.reviewed(i.key) for i in index.images)
 
 
 def agree(project: Project, rules: Rules) -> bool:

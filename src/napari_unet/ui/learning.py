@@ -83,6 +83,8 @@ class Learning(QObject):
 
     def _on_asked(self) -> None:
         """Improve, unless the model would see nothing of a class."""
+        if self._desk.correcting is not None:
+            self._desk.correcting.settle()  # the stroke of the moment before counts
         rows = lacking(self._desk)
         if rows:
             names = listed([row.name for row in rows], "and")
@@ -97,6 +99,7 @@ class Learning(QObject):
         result, project, correcting = desk.result, desk.project, desk.correcting
         if result is None or project is None or correcting is None:
             return
+        correcting.settle()
         self._task.attempt(correcting.note_seen)
         view = self._task.attempt(lambda: desk.view(desk.model, result))
         if view is None:

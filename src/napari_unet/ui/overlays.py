@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Points
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
 from napari_unet.corrections import IGNORE
 from napari_unet.imagereviews import ImageReviews
+from napari_unet.places import Place
 
 from .layers import OVERLAY, geometry
 
@@ -27,6 +28,7 @@ _CHANGED = {  # Okabe-Ito: told apart by colour-blind eyes too
     3: (0.84, 0.37, 0.0, 1.0),
     4: (0.94, 0.89, 0.26, 1.0),
 }
+_LEAST = 9  # pixels across of a ring around a place
 _KINDS = ("not reviewed", "right", "fixed", "broken", "still wrong")
 
 
@@ -99,6 +101,19 @@ class Overlays:
             **where,
         )
         self._put("uncertain", layer)
+
+    def show_place(self, layer: Any, place: Place) -> None:
+        """Draw a ring around a place of an image or labels layer."""
+        points = Points(
+            [(*place.plane, place.y, place.x)],
+            name="uncertain place",
+            size=max(2 * place.radius, _LEAST),
+            face_color="transparent",
+            border_color="yellow",
+            border_width=0.06,
+            **geometry(layer),
+        )
+        self._put("place", points)
 
     def _put(self, name: str, layer: Any) -> None:
         self.drop(name)

@@ -4,6 +4,7 @@ import contextlib
 import os
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from napari_unet.outputs import LabelArray
 from napari_unet.painting import Rules
 
 from .layers import geometry
+from .measuring import Table
 from .segmenting import Outcome
 
 __all__ = ["Result"]
@@ -38,7 +40,7 @@ class Result:
     rules
         What its numbers mean to the model; None until a run was finished.
     reviews
-        What was painted, once the dock U-Net: Correct had this result.
+        What was painted, once somebody did, or the dock U-Net: Correct had it.
     options
         How it was segmented last; None before that.
     taken, busy
@@ -77,11 +79,6 @@ class Result:
             return True
         own = self.shown and self.layer.data is self._data
         return own and (self.reviews is not None or not self.painted)
-
-    @property
-    def corrected(self) -> bool:
-        """Whether a dock U-Net: Correct listens to strokes on it now."""
-        return bool(self.on_forget)
 
     @property
     def shown(self) -> bool:
@@ -135,6 +132,13 @@ class Result:
             self.name = f"{source.name} [{Path(model).stem}]"
         if self.layer is not None and self.layer.name == old:
             self.layer.name = self.name
+
+    def name_classes(self, names: tuple[str, ...]) -> None:
+        """Call its classes otherwise."""
+        if self.rules is not None:
+            self.rules = replace(self.rules, classes=names)
+        if self.layer is not None and "napari_unet" in self.layer.metadata:
+            self.layer.metadata["napari_unet"]["classes"] = names
 
     def forget_strokes(self) -> None:
         """Let nobody undo strokes that were made on other labels than there are now."""
@@ -199,6 +203,17 @@ class Result:
             return None
         return self.layer.features.drop(columns="index")
 
+    @property
+    def countable(self) -> bool:
+        """Whether its labels are objects that could be measured now."""
+        array = self._array
+        return self.shown and array is not None and array.dtype == np.int32
+
+    def take_table(self, table: Table | None) -> None:
+        """Take the measurements of all objects that there are now."""
+        if self.layer is not None:
+            self.layer.features = _features(table)
+
     def save_table(self, path: str) -> None:
         """Write the measurements as CSV.
 
@@ -226,8 +241,7 @@ class Result:
 
 def _merged(old: Any, outcome: Outcome) -> Any:
     """Return the features of a layer after a run; rows outside its box are kept."""
-    table = outcome.table or {}
-    new = pd.DataFrame({"index": table["label"], **table} if table else {})
+    new = _features(outcome.table)
     if outcome.box is None or not len(old):
         return new
     y, x = outcome.box[-2:]
@@ -236,6 +250,10 @@ def _merged(old: Any, outcome: Outcome) -> Any:
     for axis, plane in zip(outcome.axes.lower(), outcome.box[:-2], strict=True):
         touched &= old[axis] == plane.start
     return pd.concat([old[~touched], new], ignore_index=True)
+
+
+def _features(table: Table | None) -> Any:
+    return pd.DataFrame({"index": table["label"], **table} if table else {})
 
 
 def _drawn(array: LabelArray) -> Any:

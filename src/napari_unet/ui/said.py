@@ -11,6 +11,8 @@ from .improving import Improved
 if TYPE_CHECKING:
     from napari_unet.comparison import Compared
 
+_FEW = 0.05  # share of what was painted that a model may miss, see `headfit.OBEYED`
+
 __all__ = ["begun_line", "closed_line", "improved_line", "nowhere_line"]
 
 
@@ -48,13 +50,26 @@ def improved_line(improved: Improved) -> str:
     if not improved.published:
         return (
             f"{improved.name} stays in use: what was learned in "
-            f"{improved.seconds:.0f} s was not better. {improved.rule}"
+            f"{improved.seconds:.0f} s was not better. "
+            f"{_missed_line(improved)}{improved.rule}"
         )
     fixed, broken = _changed(improved.compared)
     return (
         f"{improved.name} is in use, after {improved.seconds:.0f} s: it fixed "
-        f"{fixed:,} reviewed pixels and broke {broken:,}. {improved.rule}"
+        f"{fixed:,} reviewed pixels and broke {broken:,}. "
+        f"{_missed_line(improved)}{improved.rule}"
     )
+
+
+def _missed_line(improved: Improved) -> str:
+    """Return that time ran out before all was followed, and what to do; else empty."""
+    missed = improved.missed
+    if missed is None or missed <= _FEW:
+        return ""
+    return (
+        f"{missed:.0%} of what you painted is not obeyed yet: click Improve again, or "
+        "give it more time. "
+    ).replace("%", " %", 1)
 
 
 def _changed(compared: list["Compared"]) -> tuple[int, int]:

@@ -4,23 +4,25 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QFileDialog, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QPushButton, QVBoxLayout
 
 from napari_unet.errors import UNetError
 
 from .diameter import measure_by_line, median_diameter
+from .dock import Dock
 from .filler import Filler
 from .form import SegmentForm
 from .job import Job
 from .layers import as_image, looked_at
+from .measuring import measuring
 from .outcome import cancelled_line, result_line
 from .progress import Progress
+from .recording import recording_of
+from .result import Result
 from .saving import whole_name
 from .segmenting import Outcome, Request, Step, segmenting
 from .session import session_of
 from .settings import write_settings
-from .tabs import join_tabs
 from .unapplied import unapplied
 
 if TYPE_CHECKING:
@@ -29,17 +31,16 @@ if TYPE_CHECKING:
 __all__ = ["SegmentDock"]
 
 
-class SegmentDock(QWidget):
+class SegmentDock(Dock):
     """Choose an image and a model, click Segment, and a Labels layer fills."""
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:
-        super().__init__()
-        # Plugins get a proxy; layers taken from it would not be those of the viewer.
-        self._viewer: Any = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        super().__init__(napari_viewer)
         self._session = session_of(self._viewer)
+        recording_of(self._viewer)  # results count from when they exist
         self._job: Job | None = None
         self._filler: Filler | None = None
-        self._placed = False
+        self._stop_measuring: Callable[[], None] = lambda: None
         self.form = SegmentForm(self._viewer)
         self.view_button = QPushButton("Segment this view")
         self.button = QPushButton("Segment")
@@ -47,13 +48,6 @@ class SegmentDock(QWidget):
         self._arrange()
         self._connect()
         self._show_state()
-
-    def showEvent(self, event: Any) -> None:
-        """Share the place of the other docks once this one is laid out."""
-        super().showEvent(event)
-        if not self._placed:
-            self._placed = True
-            QTimer.singleShot(0, lambda: join_tabs(self))
 
     def _arrange(self) -> None:
         self.setMinimumWidth(390)  # so that nothing in Advanced is cut off
@@ -75,6 +69,7 @@ class SegmentDock(QWidget):
         advanced.line_wanted.connect(self._on_line_wanted)
         advanced.result_wanted.connect(self._on_result_wanted)
         self._session.keep_up(form.model)
+        self._viewer.layers.events.removed.connect(self._on_removed)
         self.destroyed.connect(self._leaving())
 
     def _leaving(self) -> Callable[[], None]:
@@ -82,6 +77,7 @@ class SegmentDock(QWidget):
 
         def leave() -> None:  # a method would be disconnected by then
             self.form.image.forget()
+            self._viewer.layers.events.removed.disconnect(self._on_removed)
             self._session.choosers.remove(self.form.model)
             if self._filler is not None:
                 self._filler.release()
@@ -98,12 +94,15 @@ class SegmentDock(QWidget):
             self._show_state()
 
     def _start(self, *, only: bool) -> None:
+        self._stop_measuring()
         try:
             request = self._request(only)
         except UNetError as error:
             self._fail(str(error))
             return
         job = self._job = Job(lambda: segmenting(request), self)
+        if self._filler is not None:
+            self._filler.on_gone = self._on_gone
         job.yielded.connect(self._on_step)
         job.caught_up.connect(self._on_caught_up)
         job.finished.connect(self._on_finished)
@@ -169,10 +168,28 @@ class SegmentDock(QWidget):
         self._session.in_use = settings.model
         write_settings(settings)  # of a run that worked
 
+    def _on_removed(self, event: Any) -> None:
+        """Forget what was said about an image, or labels, that are no more."""
+        result = None if self._filler is None else self._filler.result
+        if self._job is None and result is not None:
+            if event.value in (result.layer, result.source()):
+                self.progress.say("")
+            self._show_state()
+
+    def _on_gone(self) -> None:
+        """Stop what nobody can see any more."""
+        if self._job is not None:
+            self._job.cancel()
+            self._show_state()
+
     def _on_cancelled(self) -> None:
-        self.progress.say(cancelled_line(self._filler.step if self._filler else None))
-        if self._filler is not None:
-            self._filler.stop()
+        filler = self._filler
+        if filler is not None and filler.gone:
+            self.progress.say("Stopped: the labels were removed.")
+            return
+        self.progress.say(cancelled_line(filler.step if filler else None))
+        if filler is not None:
+            filler.stop()
 
     def _on_failed(self, sentence: str) -> None:
         if self._filler is not None:
@@ -205,16 +222,19 @@ class SegmentDock(QWidget):
         self.view_button.setToolTip(
             problem or "Segment only what is in view now, to try settings."
         )
-        table = None if running or self._filler is None else self._filler.result.table
-        self.progress.save.setEnabled(table is not None)
+        result = None if running or self._filler is None else self._filler.result
+        kept = result is not None and (result.table is not None or result.countable)
+        self.progress.save.setEnabled(kept)
         if not running:
             self.progress.hint(problem)
 
     def _on_line_wanted(self) -> None:
         layer = self.form.image.layer()
         if layer is not None:
-            self.progress.say("Draw a line across a typical object. The last counts.")
-            measure_by_line(self._viewer, layer, self.form.advanced.diameter.setValue)
+            self._stop_measuring()
+            self.progress.say("Draw a line across a typical object.")
+            field = self.form.advanced.diameter
+            self._stop_measuring = measure_by_line(self._viewer, layer, field.setValue)
 
     def _on_result_wanted(self) -> None:
         table = None if self._filler is None else self._filler.result.table
@@ -231,8 +251,28 @@ class SegmentDock(QWidget):
         path, _ = QFileDialog.getSaveFileName(
             self, "Save table", f"{result.name}.csv", "CSV (*.csv)"
         )
-        if not path:
+        if path and result.table is None:
+            self._measure(result, path)  # it was cancelled before that was done
+        elif path:
+            self._save(result, path)
+
+    def _measure(self, result: Result, path: str) -> None:
+        source, array, options = result.source(), result.array, result.options
+        if source not in self._viewer.layers or array is None or options is None:
+            self._fail(f"The image of {result.name} was closed: open it again.")
             return
+        image, channel = as_image(source), options.channel
+        job = self._job = Job(lambda: measuring(image, array, channel), self)
+        job.finished.connect(result.take_table)
+        job.finished.connect(lambda _: self._save(result, path))
+        job.failed.connect(self._fail)
+        job.cancelled.connect(lambda: self.progress.say("Cancelled."))
+        job.ended.connect(self._on_ended)
+        self.progress.begin("Measuring...")
+        self._session.start(job)
+        self._show_state()
+
+    def _save(self, result: Result, path: str) -> None:
         try:
             path = whole_name(path, ".csv")
             result.save_table(path)

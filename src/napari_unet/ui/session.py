@@ -50,6 +50,15 @@ class Session:
     fixed
         Names and files of models whose results are kept: no better one takes their
         place.
+    names
+        What image layers that are in no file were called at first.
+    begun
+        Image layers whose project holds nothing from an earlier session that is not
+        shown.
+    recording
+        What listens to strokes on results; see `recording.recording_of`.
+    docks
+        Those that are open, one of each kind.
     """
 
     jobs: list[Job] = field(default_factory=list)
@@ -71,6 +80,10 @@ class Session:
     recent: Path | None = None
     undecided: WeakSet[Any] = field(default_factory=WeakSet)
     fixed: set[str] = field(default_factory=set)
+    names: WeakKeyDictionary[Any, str] = field(default_factory=WeakKeyDictionary)
+    begun: WeakSet[Any] = field(default_factory=WeakSet)
+    recording: Any = None
+    docks: dict[type, Any] = field(default_factory=dict)
 
     def start(self, job: Job) -> None:
         """Start `job` and remember it until it ends."""

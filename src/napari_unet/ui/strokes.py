@@ -9,8 +9,9 @@ nothing emits nothing: only the mouse tells where it went.
 
 import functools
 import itertools
-from collections.abc import Callable, Generator, Iterable
-from typing import Any
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from napari.layers import Labels
@@ -20,26 +21,50 @@ from qtpy.QtCore import QTimer
 from napari_unet.errors import UNetError
 from napari_unet.painting import Change
 
-__all__ = ["Strokes", "changes"]
+__all__ = ["Listener", "Strokes", "changes"]
 
 Passed = tuple[tuple[int, ...], tuple[slice, slice], NDArray[np.bool_]]
 _BRUSHES = "paint", "erase"
 
 
+class Listener(Protocol):
+    """Who is told of strokes."""
+
+    def painted(self, changes: list[Change]) -> None:
+        """Take the changes of one stroke."""
+
+    def passed(self, way: Passed, painted: bool) -> None:
+        """Take where a brush that was lifted has been.
+
+        That is plane, box, and the pixels (Y, X) that it passed over and that have its
+        label now; `painted`: it changed some.
+        """
+
+    def returned(self, undone: bool) -> None:
+        """Take that a stroke was undone, or done again."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Kept:
+    """A stroke that nobody was told of: its changes, the labels after it, its ways."""
+
+    changes: list[Change]
+    after: list[NDArray[Any]]
+    ways: list[Passed]
+
+
 class Strokes:
-    """Tells what is painted on a layer until `forget` is called.
+    """Knows what is painted on a layer until `forget` is called.
+
+    What is painted while nobody listens waits. Whoever listens next is told, after it
+    was put on the labels again: those may have been made anew meanwhile.
 
     Parameters
     ----------
     layer
         Whose strokes are told.
-    painted
-        Called with the changes of one stroke.
-    passed
-        Called when a brush is lifted: plane, box, the pixels (Y, X) that it passed
-        over and that have its label now, and whether it changed any.
-    returned
-        Called for every stroke that was undone (True) or redone (False).
+    wanted
+        Called when something waits, so that somebody may listen.
 
     Attributes
     ----------
@@ -52,22 +77,34 @@ class Strokes:
         If this napari tells of strokes in a way that is not known here.
     """
 
-    def __init__(
-        self,
-        layer: Labels,
-        painted: Callable[[list[Change]], None],
-        passed: Callable[[Passed, bool], None],
-        returned: Callable[[bool], None],
-    ) -> None:
+    def __init__(self, layer: Labels, wanted: Callable[[], None]) -> None:
         _try_out()
         self.layer, self.drawing = layer, False
-        self._painted, self._passed, self._returned = painted, passed, returned
+        self._wanted = wanted
+        self._listener: Listener | None = None
         self._waiting: list[list[Change]] = []
         self._ways: list[tuple[NDArray[Any], int]] = []
+        self._untold: list[_Kept] = []
+        self._undone: list[_Kept] = []  # of those
         self._steps = _steps(layer)
         layer.events.paint.connect(self._on_paint)
         layer.events.set_data.connect(self._on_data)
         layer.mouse_drag_callbacks.insert(0, self._on_drag)
+
+    def listen(self, listener: Listener | None) -> None:
+        """Tell somebody from now on, of what waits first; None: nobody."""
+        if self._listener is not None:
+            self.settle()
+        self._listener = listener
+        if listener is None:
+            return
+        self.keep()
+        untold, self._untold, self._undone = self._untold, [], []
+        for kept in untold:
+            self._put(kept)
+            _tell(listener, [kept.changes] if kept.changes else [], kept.ways)
+        if untold:
+            self.layer.refresh(extent=False)
 
     def forget(self) -> None:
         """Tell what waits, and then no more."""
@@ -79,14 +116,39 @@ class Strokes:
 
     def settle(self) -> None:
         """Tell what waits until napari has done its part of a stroke."""
-        waiting, self._waiting = self._waiting, []
-        ways, self._ways = self._ways, []
-        for found in waiting:
-            self._painted(found)
-        for path, value in ways:
-            way = _way(self.layer, path, value)
-            if way is not None:
-                self._passed(way, bool(waiting))
+        if self._listener is not None:
+            _tell(self._listener, *self._take())
+        elif self.keep():
+            self._wanted()
+
+    def keep(self) -> bool:
+        """Keep what waits, as it is on the labels now; say whether there was any."""
+        strokes, ways = self._take()
+        labels = self.layer.data
+        for stroke in strokes:
+            after = [np.array(labels[(*c.plane, *c.box)]) for c in stroke]
+            self._untold.append(_Kept(stroke, after, []))
+        if ways and strokes:
+            self._untold[-1].ways.extend(ways)
+        elif ways:
+            self._untold.append(_Kept([], [], ways))
+        if strokes:
+            self._undone.clear()
+        return bool(strokes or ways)
+
+    def _take(self) -> tuple[list[list[Change]], list[Passed]]:
+        """Return the strokes that wait, and where brushes went."""
+        strokes, self._waiting = self._waiting, []
+        paths, self._ways = self._ways, []
+        found = (_way(self.layer, path, value) for path, value in paths)
+        return strokes, [way for way in found if way is not None]
+
+    def _put(self, kept: _Kept) -> None:
+        """Paint once more what was painted."""
+        labels = self.layer.data
+        for change, after in zip(kept.changes, kept.after, strict=True):
+            place = (*change.plane, *change.box)
+            labels[place] = np.where(after != change.before, after, labels[place])
 
     def _on_paint(self, event: Any) -> None:
         _put_back(event.value, self.layer.data)
@@ -100,7 +162,20 @@ class Strokes:
         if back * forth < 0:  # one became less by what the other became more
             self.settle()
             for _ in range(abs(back)):
-                self._returned(back > 0)
+                self._return(back > 0)
+
+    def _return(self, undone: bool) -> None:
+        """Tell that a stroke was taken back, or done again."""
+        if self._listener is not None:
+            self._listener.returned(undone)
+            return
+        source, there = self._untold, self._undone
+        if not undone:
+            source, there = there, source
+        last = next((kept for kept in reversed(source) if kept.changes), None)
+        if last is not None:
+            source.remove(last)
+            there.append(last)
 
     def _on_drag(self, layer: Labels, event: Any) -> Generator[None, None, None]:
         last = len(event.position)  # a brush is a disk in Y and X, or not for us
@@ -119,6 +194,15 @@ class Strokes:
             self.drawing = False
         self._ways.append((np.array(path), value))
         QTimer.singleShot(0, self.settle)
+
+
+def _tell(
+    listener: Listener, strokes: Sequence[list[Change]], ways: Sequence[Passed]
+) -> None:
+    for found in strokes:
+        listener.painted(found)
+    for way in ways:
+        listener.passed(way, bool(strokes))
 
 
 def _steps(layer: Labels) -> tuple[int, int]:

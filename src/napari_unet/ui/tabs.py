@@ -5,7 +5,7 @@ from typing import Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
-__all__ = ["bring", "join_tabs"]
+__all__ = ["bring", "dock_of", "join_tabs", "reveal"]
 
 _OURS = "U-Net: "
 _PLUGIN = "napari-unet-annotator"
@@ -13,7 +13,7 @@ _PLUGIN = "napari-unet-annotator"
 
 def join_tabs(widget: QWidget) -> None:
     """Put the dock of `widget` on top of another dock of ours, if one is beside it."""
-    dock = _dock_of(widget)
+    dock = dock_of(widget)
     window = None if dock is None else dock.parentWidget()
     if dock is None or not isinstance(window, QMainWindow) or dock.isFloating():
         return
@@ -39,13 +39,19 @@ def bring(viewer: Any, name: str) -> None:
     """Show the dock of ours with this name, and open it if it is not there."""
     for dock in viewer.window._qt_window.findChildren(QDockWidget):
         if str(dock.objectName() or dock.windowTitle()).startswith(name):
-            dock.show()
-            dock.raise_()
+            reveal(dock)
             return
     viewer.window.add_plugin_dock_widget(_PLUGIN, name)
 
 
-def _dock_of(widget: QWidget) -> QDockWidget | None:
+def reveal(dock: QDockWidget) -> None:
+    """Show a dock, in front of the other tabs of its place."""
+    dock.show()
+    dock.raise_()
+
+
+def dock_of(widget: QWidget) -> QDockWidget | None:
+    """Return the dock that a widget is in, if it is in one."""
     parent = widget.parentWidget()
     while parent is not None and not isinstance(parent, QDockWidget):
         parent = parent.parentWidget()

@@ -69,6 +69,8 @@ class Task(QObject):
         job = self._job = Job(verb, self)
         self._filler, self._stop = filler, stop
         self.doing, self.stopping = doing, False
+        if filler is not None and stop is None and filler.result.layer is not None:
+            filler.on_gone = self.stop
         job.yielded.connect(self._on_event)
         job.caught_up.connect(self._on_caught_up)
         job.finished.connect(done)

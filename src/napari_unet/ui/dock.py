@@ -1,0 +1,68 @@
+"""What our docks share: there is one of each kind per viewer, and one place for all."""
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QWidget
+
+from .session import session_of
+from .tabs import dock_of, join_tabs, reveal
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+__all__ = ["Dock"]
+
+
+class _OnePerViewer(type(QWidget)):  # type: ignore[misc]
+    """Gives whoever wants a second dock of a kind the first.
+
+    napari knows a dock by the name that it was opened with, and the menu, a script and
+    U-Net: Batch give it different ones.
+    """
+
+    def __call__(cls, napari_viewer: Any) -> Any:
+        # Plugins get a proxy; layers taken from it would not be those of the viewer.
+        viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        docks = session_of(viewer).docks
+        found = docks.get(cls)
+        if found is None:
+            found = docks[cls] = super().__call__(viewer)
+            found.destroyed.connect(lambda: docks.pop(cls, None))
+        else:
+            found.leave_place(viewer)
+        return found
+
+
+class Dock(QWidget, metaclass=_OnePerViewer):
+    """A dock of ours; a second one of a viewer is the first, taken from its place."""
+
+    def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:
+        super().__init__()
+        self._viewer: Any = napari_viewer
+        self._placed = False
+
+    def showEvent(self, event: Any) -> None:
+        """Share the place of the other docks once this one is laid out."""
+        super().showEvent(event)
+        if not self._placed:
+            self._placed = True
+            QTimer.singleShot(0, lambda: join_tabs(self))
+
+    def hideEvent(self, event: Any) -> None:
+        """Come to the front if it was hidden behind another tab.
+
+        napari's menu hides what is open, though nobody sees it there.
+        """
+        super().hideEvent(event)
+        place = dock_of(self)
+        behind = place is not None and place.geometry().right() < 0  # where Qt puts it
+        if behind and place is not None and place.isHidden():
+            QTimer.singleShot(0, lambda: reveal(place))
+
+    def leave_place(self, viewer: Any) -> None:
+        """Leave where it is docked: whoever asks for it docks it anew, on top."""
+        place = dock_of(self)
+        if place is not None:
+            viewer.window.remove_dock_widget(place)
+        self._placed = False
