@@ -106,6 +106,7 @@ def segment(
     *,
     model: flags.Model = "nuclei",
     output: flags.Outputs = None,
+    link_z: flags.LinkZ = False,
     channel: flags.Channel = None,
     axes: flags.Axes = None,
     device: flags.Device = "auto",
@@ -144,6 +145,7 @@ def segment(
             model=model,
             axes=axes,
             options=options,
+            link_z=link_z,
             overwrite=overwrite,
             report=report,
         )

@@ -1,5 +1,6 @@
 """The dock U-Net: Segment. It only translates: form, options, job, event, layer."""
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from .form import SegmentForm
 from .job import Job
 from .layers import as_image, looked_at
 from .outcome import cancelled_line, result_line
+from .pace import Pace
 from .progress import Progress
 from .saving import whole_name
 from .segmenting import Outcome, Request, Step, segmenting
@@ -40,6 +42,7 @@ class SegmentDock(QWidget):
         self._job: Job | None = None
         self._filler: Filler | None = None
         self._placed = False
+        self._clicked, self._pace = 0.0, Pace()  # when and how fast the run goes
         self.form = SegmentForm(self._viewer)
         self.view_button = QPushButton("Segment this view")
         self.button = QPushButton("Segment")
@@ -95,14 +98,17 @@ class SegmentDock(QWidget):
             self._start(only=False)
         else:
             self._job.cancel()
+            self.progress.say("Cancelling: what is being done is ended...")
             self._show_state()
 
     def _start(self, *, only: bool) -> None:
+        self._clicked = time.monotonic()
         try:
             request = self._request(only)
         except UNetError as error:
             self._fail(str(error))
             return
+        self._pace = Pace()
         job = self._job = Job(lambda: segmenting(request), self)
         job.yielded.connect(self._on_step)
         job.caught_up.connect(self._on_caught_up)
@@ -144,9 +150,12 @@ class SegmentDock(QWidget):
             view=view.box,
             plane=view.plane,
             only=only,
+            link_z=self.form.links(),
         )
 
     def _on_step(self, step: Step) -> None:
+        if not step.fraction:
+            self.progress.say(f"{step.doing.capitalize()}...")
         if self._filler is not None:
             self._filler.take(step)
 
@@ -155,15 +164,17 @@ class SegmentDock(QWidget):
         if filler is None or self._job is None:
             return
         filler.refresh()
-        if filler.step is not None:
-            done, total = filler.step.done, filler.step.total
-            self.progress.show_step(filler.step, self._job.remaining(done, total))
+        if filler.step is not None and not self._job.cancelling:
+            doing, fraction = filler.step.doing, filler.step.fraction
+            left = self._pace.left(self._job.elapsed, fraction)
+            self.progress.show_fraction(f"{doing.capitalize()}...", fraction, left)
 
     def _on_finished(self, outcome: Outcome) -> None:
-        lines = [result_line(outcome)]
+        lines = [""]
         if self._filler is not None:
             self._filler.finish(outcome)
             lines.append(unapplied(self._viewer, self._session, self._filler.result))
+        lines[0] = result_line(outcome, time.monotonic() - self._clicked)
         self.progress.say("\n".join(filter(None, lines)))
         settings = self.form.settings()
         self._session.in_use = settings.model
