@@ -65,13 +65,6 @@ def test_time_left_never_counts_up_by_more_than_a_tenth(progress):
     assert progress.bar.text() == "10 % · 1 min 58 s left"
 
 
-def test_the_bar_never_goes_back(progress):
-    progress.begin("Loading the model...")
-    progress.show_fraction("Segmenting...", 0.5, None)
-    progress.show_fraction("Measuring...", 0.4, None)
-    assert progress.bar.text() == "50 %"
-
-
 def test_time_left_follows_the_work_and_leaves_out_the_first_step():
     pace = Pace()
     assert pace.left(9.0, 0.1) is None  # loading took nine seconds

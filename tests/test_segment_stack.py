@@ -97,6 +97,18 @@ def test_painted_objects_keep_their_ids_and_nothing_counts_as_a_stroke(window):
     assert window.segment.progress.line.text().startswith("5 objects in 4 planes")
 
 
+def test_tables_are_saved_beside_the_image(window, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        QFileDialog, "getSaveFileName", lambda *words: asked.append(words) or ("", "")
+    )
+    window.file(squares())
+    window.segmented()
+    window.viewer.layers[-1].name = "by day/night"
+    window.click("Save table...", window.segment)
+    assert asked[0][2] == str(window.folder / "cells [bright].csv")
+
+
 def test_this_view_of_a_joined_stack_has_the_same_columns(window):
     window.file(squares((3, 64, 96)), imagej=True, metadata={"axes": "ZYX"})
     window.segmented()

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QFileDialog, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog
 
 from .afterwards import Afterwards
 from .asking import place_of
@@ -22,6 +22,7 @@ from .learning import Learning
 from .live import Live
 from .result import Result
 from .said import begun_line, nowhere_line
+from .scroller import Pane
 from .segmenting import Request
 from .session import session_of
 from .shown import model_rows, score_points
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["CorrectDock"]
 
 
-class CorrectDock(QWidget):
+class CorrectDock(Pane):
     """Paint over what is wrong, click Improve, and the model learns."""
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:
@@ -66,13 +67,7 @@ class CorrectDock(QWidget):
             QTimer.singleShot(0, lambda: join_tabs(self))
 
     def _arrange(self) -> None:
-        self.setMinimumWidth(390)
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QScrollArea.Shape.NoFrame)
-        area.setWidget(self.form)
-        layout = QVBoxLayout(self)
-        layout.addWidget(area)
+        self.lay_out(self.form, self.form.foot)
 
     def _connect(self) -> None:
         form, desk, task = self.form, self.desk, self.task

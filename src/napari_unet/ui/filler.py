@@ -28,7 +28,7 @@ class Filler:
 
     def take(self, step: Step) -> None:
         """Take a step; `refresh` shows it. Before anything is done there is nothing."""
-        if not step.fraction:
+        if not step.progress:
             return
         self.step = step
         self.result.show(self._viewer, step.array)

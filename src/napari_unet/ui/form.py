@@ -112,6 +112,7 @@ class SegmentForm(QWidget):
         self._rows.setContentsMargins(0, 0, 0, 0)
         growth = QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow
         self._rows.setFieldGrowthPolicy(growth)
+        self._rows.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
         self._rows.addRow("Image", self.image)
         self._rows.addRow("Channel", self.channel)
         self._rows.addRow("Model", self.model)

@@ -30,9 +30,9 @@ def result_line(outcome: Outcome, waited: float) -> str:
 
 def cancelled_line(step: Step | None) -> str:
     """Return the line that tells what a cancelled run leaves."""
-    if step is None or not step.fraction:
+    if step is None or not step.progress:
         return "Cancelled."
-    return f"Cancelled: {100 * step.fraction:.0f} % is done; its labels are kept."
+    return f"Cancelled: {100 * step.progress:.0f} % is done; its labels are kept."
 
 
 def about(outcome: Outcome) -> dict[str, Any]:

@@ -23,7 +23,7 @@ class Progress(QWidget):
     """Progress bar, result line, and Save table...
 
     The bar never moves by itself: an animation would take the processor from the work.
-    It never goes back, and no time left is shown that is longer than one before.
+    No time left is shown that is longer than one before.
     """
 
     save_wanted = Signal()
@@ -72,13 +72,12 @@ class Progress(QWidget):
         """Show that a `fraction` (0 to 1) is done, and the seconds that are `left`."""
         self._ticks.stop()
         self.say(text)
-        value = max(self.bar.value(), round(1000 * fraction))
-        self.bar.setValue(value)
+        self.bar.setValue(round(1000 * fraction))
         rest = ""
         if left is not None and left <= _MORE * self._least:
             self._least = min(self._least, left)
             rest = f" · {duration(left)} left"
-        self.bar.setFormat(f"{value / 10:.0f} %{rest}")
+        self.bar.setFormat(f"{100 * fraction:.0f} %{rest}")
 
     def idle(self) -> None:
         """Show that nothing runs."""

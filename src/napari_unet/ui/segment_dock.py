@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QFileDialog, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QPushButton
 
 from napari_unet.errors import UNetError
 
@@ -14,11 +14,12 @@ from .diameter import measure_by_line, median_diameter
 from .filler import Filler
 from .form import SegmentForm
 from .job import Job
-from .layers import as_image, looked_at
+from .layers import as_image, folder_of, looked_at
 from .outcome import cancelled_line, result_line
 from .pace import Pace
 from .progress import Progress
-from .saving import whole_name
+from .saving import file_name, whole_name
+from .scroller import Pane
 from .segmenting import Outcome, Request, Step, segmenting
 from .session import session_of
 from .settings import write_settings
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["SegmentDock"]
 
 
-class SegmentDock(QWidget):
+class SegmentDock(Pane):
     """Choose an image and a model, click Segment, and a Labels layer fills."""
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:
@@ -59,15 +60,11 @@ class SegmentDock(QWidget):
             QTimer.singleShot(0, lambda: join_tabs(self))
 
     def _arrange(self) -> None:
-        self.setMinimumWidth(390)  # so that nothing in Advanced is cut off
         self.button.setMinimumHeight(34)
         font = self.button.font()
         font.setBold(True)
         self.button.setFont(font)
-        layout = QVBoxLayout(self)
-        for widget in (self.form, self.view_button, self.button, self.progress):
-            layout.addWidget(widget)
-        layout.addStretch(1)
+        self.lay_out(self.form, self.view_button, self.button, self.progress)
 
     def _connect(self) -> None:
         form, advanced = self.form, self.form.advanced
@@ -154,7 +151,7 @@ class SegmentDock(QWidget):
         )
 
     def _on_step(self, step: Step) -> None:
-        if not step.fraction:
+        if not step.progress:
             self.progress.say(f"{step.doing.capitalize()}...")
         if self._filler is not None:
             self._filler.take(step)
@@ -165,7 +162,7 @@ class SegmentDock(QWidget):
             return
         filler.refresh()
         if filler.step is not None and not self._job.cancelling:
-            doing, fraction = filler.step.doing, filler.step.fraction
+            doing, fraction = filler.step.doing, filler.step.progress
             left = self._pace.left(self._job.elapsed, fraction)
             self.progress.show_fraction(f"{doing.capitalize()}...", fraction, left)
 
@@ -239,8 +236,9 @@ class SegmentDock(QWidget):
         if self._filler is None:
             return
         result = self._filler.result
+        place = folder_of(result.source()) / f"{file_name(result.name)}.csv"
         path, _ = QFileDialog.getSaveFileName(
-            self, "Save table", f"{result.name}.csv", "CSV (*.csv)"
+            self, "Save table", str(place), "CSV (*.csv)"
         )
         if not path:
             return

@@ -100,7 +100,7 @@ class Step:
     ----------
     doing
         What is being done, as in "segmenting".
-    fraction
+    progress
         How much of all is done, 0 to 1.
     last_id
         The greatest id in `array` so far.
@@ -109,7 +109,7 @@ class Step:
     array: LabelArray
     key: tuple[slice, ...] | None
     doing: str
-    fraction: float
+    progress: float
     last_id: int = 0
 
 
@@ -293,8 +293,8 @@ class _Run:
     def _step(
         self, doing: str, part: float, key: tuple[slice, ...] | None = None
     ) -> Step:
-        fraction = (self._begun + part * self._share) / self._all
-        return Step(self._array, key, doing, fraction, self.last)
+        progress = (self._begun + part * self._share) / self._all
+        return Step(self._array, key, doing, progress, self.last)
 
 
 def _new_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> LabelArray:
