@@ -16,6 +16,11 @@ def level(path: Path, number: int) -> np.ndarray:
     return np.asarray(zarr.open_group(path, mode="r")[str(number)][...])
 
 
+@pytest.fixture(autouse=True)
+def _editable(hand):
+    hand.dock.form.advanced.format.setCurrentText("OME-Zarr")
+
+
 @pytest.fixture
 def edited(hand, tmp_path):
     """Return the file of a result that can be painted on now."""

@@ -10,7 +10,9 @@ from test_batch import blobs, same_partition
 from window import squares
 
 from napari_unet.batch import segment_stack
+from napari_unet.images import Image
 from napari_unet.options import BatchOptions, SegmentOptions
+from napari_unet.ui.segmenting import Request, segmenting
 from napari_unet.ui.settings import read_settings
 from napari_unet.verbs import Verb
 
@@ -126,17 +128,66 @@ def test_one_plane_is_counted_as_such(window, z):
     assert window.segmented("Segment this view").startswith("4 objects · ")
 
 
-def test_the_line_always_says_what_is_done_and_the_bar_goes_forward(window):
-    """A large tile is announced before anything of it is there."""
-    window.use("deep")
-    window.viewer.add_image(squares((2600, 2600)), name="large")
-    window.look()
-    dock, said, percents = window.segment, [], []
-    window.click("Segment", dock)
-    dock._job.caught_up.connect(lambda: said.append(dock.progress.line.text()))
-    dock._job.caught_up.connect(lambda: percents.append(dock.progress.bar.value()))
+def test_every_step_says_what_is_done_and_how_much_of_all(nets, monkeypatch):
+    """Also while a large tile is computed, of which nothing is there yet."""
+    from napari_unet import planetiles, predict
+
+    monkeypatch.setattr(predict, "_PAUSE", 0)  # a sign of life after every block
+    monkeypatch.setattr(planetiles, "_FIRST", 32)
+    monkeypatch.setattr(planetiles, "_WORTH", 0)
+    view = slice(0, 300), slice(0, 400)
+    image = Image("stack", squares((3, 300, 400)), "ZYX")
+    options = SegmentOptions(output="objects", device="cpu")
+    model = str(nets / "deep.safetensors")
+    request = Request(image, model, options, view=view, plane=(1,), link_z=True)
+    steps = list(segmenting(request))
+    assert all(step.doing for step in steps)
+    assert list(dict.fromkeys(step.doing for step in steps)) == [
+        "reading the image",
+        "segmenting",
+        "joining objects through Z",
+        "measuring",
+    ]
+    progress = [step.progress for step in steps]
+    assert progress == sorted(progress)
+    assert progress[-1] == pytest.approx(1)
+    first, *planes = [step.progress for step in steps if step.key is not None]
+    assert first < 0.2  # the small tile in the middle is none of three
+    assert planes == pytest.approx([0.35, 0.6, 0.85], abs=0.1)
+    between = [n for n in progress if first < n < planes[0]]
+    assert len(between) >= 8  # within the first large tile
+
+
+def test_the_line_says_what_is_being_done(window):
+    window.file(squares((64, 96)))
+    said = []
+    window.click("Segment", window.segment)
+    line = window.segment.progress.line
+    window.segment._job.caught_up.connect(lambda: said.append(line.text()))
     window.idle()
-    assert {"Segmenting...", "Measuring..."} <= {*said}
+    assert said
     assert all(len(text) > 5 and text.endswith("...") for text in said)
-    assert percents == sorted(percents)
-    assert any(0 < value < 700 for value in percents)
+
+
+def test_objects_of_different_classes_are_not_joined(tmp_path):
+    import torch
+    from nets import passing
+
+    from napari_unet.model import Model, UNetSpec, save
+
+    net = passing(UNetSpec(1, ("background", "dim", "bright"), width=4, depth=1))
+    with torch.no_grad():
+        net.head.weight[1, 0], net.head.weight[2, 0] = 20, 60
+        net.head.bias.copy_(torch.tensor([0.0, -4.0, -34.0]))
+    path = tmp_path / "two.safetensors"
+    save(Model(net, card={}), path)
+    image = np.stack([squares((64, 96), 2)] * 4)
+    image[:2][image[:2] > 100] = 90  # dim in two planes, bright in two
+    options = SegmentOptions(output="objects")
+    request = Request(
+        Image("stack", image, "ZYX"), str(path), options, plane=(0,), link_z=True
+    )
+    outcome = Verb(segmenting(request)).finish()
+    assert outcome.result.objects == 4
+    assert outcome.table["planes"].tolist() == [2, 2, 2, 2]
+    assert outcome.table["bbox_z0"].tolist() == [0, 0, 2, 2]

@@ -27,7 +27,7 @@ BLOCK = 8 * 2**20  # bytes of one layer's features in a block
 _ROUND = 32  # pixels: sides of blocks are multiples, as convolutions like it
 # What the finest level takes on the way down and up, as measured with `nuclei`: the way
 # up has more layers. Each coarser level takes half of that, a quarter at least.
-_DOWN, _UP = 2.0, 3.5
+_DOWN, _UP = 2.5, 3.5
 
 
 class Reader(Protocol):

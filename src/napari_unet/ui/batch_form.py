@@ -92,7 +92,7 @@ class BatchForm(QWidget):
             diameter=advanced.diameter.value(),
             min_size=advanced.min_size.value(),
             measure=self.measure.isChecked(),
-            format=advanced.format.currentData(),
+            save_as=advanced.format.currentData(),
             link_z=advanced.link_z.isChecked(),
             workers=advanced.workers.value(),
         )

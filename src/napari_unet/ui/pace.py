@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 __all__ = ["Pace"]
 
-_ENOUGH = 0.03  # share of the work that must be done before anybody can tell
+_ENOUGH = 0.05  # share of the work that must be done before anybody can tell
 _LONG = 1.0  # seconds that it must have gone on
 
 

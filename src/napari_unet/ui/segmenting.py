@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Box", "Outcome", "Request", "Step", "load_model", "segmenting"]
 
 # What comes after the net takes of its time, roughly: bars and times left count on it.
-_LINKING, _MEASURING = 0.1, 0.12
+_LINKING, _MEASURING = 0.1, 0.06
 DRAWN = 16384  # rows or columns that graphics cards draw at once at most
 Box = tuple[slice, slice]
 

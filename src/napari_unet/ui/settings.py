@@ -65,7 +65,7 @@ class BatchSettings:
     diameter: float = 0.0
     min_size: int = 0
     measure: bool = True
-    format: str = "ome-zarr"
+    save_as: str = "auto"
     link_z: bool = False
     workers: int = 0
 
