@@ -125,7 +125,7 @@ def test_start_goes_on_where_cancel_stopped(hand, tmp_path, paused):
     hand.click("Cancel")
     assert "Start goes on" in hand.ended()
     assert hand.cell(0, STATE).startswith("stopped, ")
-    assert not (tmp_path / "results" / "long.ome.zarr").exists()
+    assert not (tmp_path / "results" / "long.ome.tif").exists()
     assert hand.run().startswith("1 done · 300 objects")
     (report,) = hand.reports
     assert report.tiles_resumed > 3
@@ -139,7 +139,7 @@ def test_command_line_goes_on_with_what_the_dock_began(hand, tmp_path):
     hand.window.until(lambda: hand.job_tiles > 3)
     hand.click("Cancel")
     hand.ended()
-    options = BatchOptions(measure=True)
+    options = BatchOptions(measure=True, format="auto")
     model = str(hand.window.nets / "bright.safetensors")
     *_, last = segment_files([path], tmp_path / "results", options, model=model)
     assert (last.state, last.objects) == ("done", 300)

@@ -256,14 +256,15 @@ class _Run:
         """Give one id to objects that go on through planes."""
         from napari_unet.stackobjects import join_planes, z_stacks
 
-        image = self._request.image
+        image, kept = self._request.image, self.around.decided()
+        self.last = max(self.last, int(kept.max(initial=0)))  # painted meanwhile
         job = join_planes(
             self._array,
             self._classes,
             z_stacks(image.plane_axes, image.stack_shape),
             self.last,
             boundary=self._model.spec.boundary,
-            kept=self.around.decided(),
+            kept=kept,
         )
         self._begin(_LINKING)
         for fraction in job:
