@@ -108,9 +108,10 @@ def test_batch_fits_at_every_step(hand, images, letters):
     whole = small(hand.window)
     hand.add(images)
     hand.dock.form.advanced.expand()
+    hand.dock.form.advanced.format.setCurrentText("OME-Zarr")  # can be edited
     hand.run()
     assert not faults(hand.window, hand.dock)
-    hand.edit(0)
+    assert "Paint with" in hand.edit(0)
     for dock in (hand.dock, hand.window.correct):
         assert not faults(hand.window, dock)
     assert (whole.width(), whole.height()) == (1366, 768)
