@@ -188,6 +188,7 @@ def test_results_of_another_day_are_edited_with_the_model_that_made_them(hand, i
     again.dock.form.model.add(str(hand.window.nets / "deep.safetensors"))
     assert "Another model than deep made a.ome.zarr" in again.edit(0)
     again.dock.form.model.add(str(hand.window.nets / "bright.safetensors"))
+    again.looked()  # what it then says would come after
     assert "Paint with napari's brush" in again.edit(0)
 
 
