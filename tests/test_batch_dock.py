@@ -124,7 +124,7 @@ def test_start_goes_on_where_cancel_stopped(hand, tmp_path, paused):
     hand.click("Cancel")
     assert "Start goes on" in hand.ended()
     assert hand.cell(0, STATE).startswith("stopped, ")
-    assert not (tmp_path / "results" / "long.ome.zarr").exists()
+    assert not (tmp_path / "results" / "long.ome.tif").exists()
     assert hand.run().startswith("1 done · 300 objects")
     (report,) = hand.reports
     assert report.tiles_resumed > 3
@@ -138,7 +138,7 @@ def test_command_line_goes_on_with_what_the_dock_began(hand, tmp_path):
     hand.window.until(lambda: hand.job_tiles > 3)
     hand.click("Cancel")
     hand.ended()
-    options = BatchOptions(measure=True)
+    options = BatchOptions(measure=True, format="auto")
     model = str(hand.window.nets / "bright.safetensors")
     *_, last = segment_files([path], tmp_path / "results", options, model=model)
     assert (last.state, last.objects) == ("done", 300)
@@ -254,8 +254,40 @@ def test_options_of_the_form_are_those_of_the_run(hand, images):
     assert again.form.settings() == read_batch_settings() == before
     assert again.form.advanced.format.currentText() == "OME-TIFF"
     hand.click("Restore defaults")
-    assert hand.dock.form.advanced.format.currentText() == "OME-Zarr"
+    assert hand.dock.form.advanced.format.currentText() == "automatic"
     assert hand.dock.form.measure.isChecked()
+
+
+def test_results_are_one_file_and_one_table_unless_something_else_is_chosen(
+    hand, images
+):
+    hand.add(images)
+    hand.run()
+    out = images / "results"
+    names = {path.name for path in out.iterdir() if not path.name.startswith(".")}
+    assert names >= {"a.ome.tif", "c.ome.tif", "a.csv", "c.csv", "all-files.csv"}
+    assert not [name for name in names if name.endswith(".zarr")]
+    hand.open(0)
+    assert np.unique(hand.window.viewer.layers[-1].data).tolist() == [0, 1, 2, 3, 4]
+    hand.dock.form.advanced.format.setCurrentText("OME-Zarr")
+    hand.dock.form.advanced.overwrite.setChecked(True)
+    hand.run()
+    assert (out / "a.ome.zarr").is_dir()
+
+
+def test_file_that_is_bad_never_looks_ready_again(hand, images):
+    hand.add(images)
+    hand.looked()
+    states = []
+    hand.start()
+    hand.dock._job.yielded.connect(lambda _: states.append(hand.cell(1, STATE)))
+    assert hand.cell(1, STATE) == "not possible"
+    hand.ended()
+    assert {*states} <= {"not possible", "failed"}
+    assert hand.cell(1, STATE) == "failed"
+    hand.start()  # tried again, and known to be bad still
+    assert hand.cell(1, STATE) == "not possible"
+    hand.ended()
 
 
 def test_probabilities_open_as_images_and_are_neither_measured_nor_painted(

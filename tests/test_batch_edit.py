@@ -16,6 +16,11 @@ def level(path: Path, number: int) -> np.ndarray:
     return np.asarray(zarr.open_group(path, mode="r")[str(number)][...])
 
 
+@pytest.fixture(autouse=True)
+def _editable(hand):
+    hand.dock.form.advanced.format.setCurrentText("OME-Zarr")
+
+
 @pytest.fixture
 def edited(hand, tmp_path):
     """Return the file of a result that can be painted on now."""
@@ -184,7 +189,7 @@ def test_results_of_another_day_are_edited_with_the_model_that_made_them(hand, i
     again.dock.form.model.add(str(hand.window.nets / "deep.safetensors"))
     assert "Another model than deep made a.ome.zarr" in again.edit(0)
     again.dock.form.model.add(str(hand.window.nets / "bright.safetensors"))
-    again.looked()
+    again.looked()  # what it then says would come after
     assert "Paint with napari's brush" in again.edit(0)
 
 

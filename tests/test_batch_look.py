@@ -57,6 +57,7 @@ def test_red_and_green_can_be_read_in_every_theme(qtbot, tmp_path, theme):
 
 def test_what_is_opened_is_all_that_is_seen(hand, tmp_path):
     paths = [write(tmp_path / day / "cells.ome.tif", squares()) for day in "ab"]
+    hand.dock.form.advanced.format.setCurrentText("OME-Zarr")  # can be edited
     hand.add(*paths)
     hand.run()
     layers = hand.window.viewer.layers

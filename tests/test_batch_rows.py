@@ -132,6 +132,24 @@ def test_plan_marks_what_cannot_be_done_until_it_can(files):
     assert (rows.rows[0].state, rows.rows[0].reason) == ("ready", "")
 
 
+def test_bad_files_stay_marked_when_a_run_begins(files):
+    rows = BatchRows()
+    rows.add(files)
+    rows.plan(FilePlan(files[0], files[0], reason="It is empty."))
+    rows.plan(FilePlan(files[1], files[1], 10))
+    rows.begin(files, request(files))
+    first = rows.rows[0]
+    assert (first.state, first.reason) == ("refused", "It is empty.")
+    rows.take(ended(files[0], "failed", "It is empty."), 1)
+    rows.take(tile(files[1], 5, 10), 2)
+    assert rows.fraction == pytest.approx(15 / 30)  # nothing is left of the first
+    rows.stop()
+    rows.begin(files, request(files))
+    assert rows.rows[0].state == "refused"
+    rows.take(tile(files[0], 1, 10), 1)  # somebody has mended it
+    assert (rows.rows[0].state, rows.rows[0].reason) == ("running", "")
+
+
 def test_image_that_became_a_folder_is_told(tmp_path):
     zarr = tmp_path / "a.zarr"
     zarr.mkdir()

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 import tifffile
 from tiffs import dataset
 
-from napari_unet import cli
+from napari_unet import batchfolder, cli
 from napari_unet.batchfolder import plan_files, segment_files
 from napari_unet.errors import ModelError, OutputError
 from napari_unet.events import BatchReport, StackProgress, StackReport
@@ -150,6 +151,47 @@ def test_dataset_in_several_files_is_done_once(
     assert [Path(row["file"]).name for row in table(out)] == ["t0.ome.tif"]
     assert open_image(out / "t0.ome.zarr").shape[0] == 3
     assert "t0.ome.tif is one of 3 files of an image" in capsys.readouterr().out
+
+
+def test_one_table_holds_the_objects_of_all_files(
+    tmp_path: Path, folder: Path, bright_model: Path
+) -> None:
+    out = tmp_path / "out"
+    options = BatchOptions(EXACT, measure=True)
+    write_image(folder / "d.tif")
+    run(segment_files([folder], out, options, model=str(bright_model)))
+    with (out / "all-files.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0])[:2] == ["file", "label"]
+    counts = Counter(Path(row["file"]).name for row in rows)
+    assert counts == {"a.tif": 9, "c.tif": 18, "d.tif": 9}
+    assert [row["z"] for row in rows] == [""] * 9 + ["0"] * 9 + ["1"] * 9 + [""] * 9
+    with (out / "c.csv").open(newline="") as file:
+        own = list(csv.DictReader(file))
+    assert [{k: v for k, v in r.items() if k in own[0]} for r in rows[9:27]] == own
+    (out / "all-files.csv").write_text("mine,1\n")
+    with pytest.raises(OutputError, match="no table of ours"):
+        run(segment_files([folder], out, options, model=str(bright_model)))
+    assert (out / "all-files.csv").read_text() == "mine,1\n"
+
+
+def test_format_that_is_left_open_follows_the_size_and_what_is_there(
+    tmp_path: Path, folder: Path, bright_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batchfolder, "_LARGE", 90 * 90)  # c.tif has two planes
+    out, options = tmp_path / "out", BatchOptions(EXACT, format="auto")
+    model = str(bright_model)
+    plans = [
+        plan.target.name for plan in plan_files([folder], out, options, model=model)
+    ]
+    _, report = run(segment_files([folder], out, options, model=model))
+    names = [file.target.name for file in report.files]
+    assert names == plans == ["a.ome.tif", "b.ome.tif", "c.ome.zarr"]
+    assert [file.state for file in report.files] == ["done", "failed", "done"]
+    monkeypatch.setattr(batchfolder, "_LARGE", 0)  # what is complete is left alone
+    _, report = run(segment_files([folder], out, options, model=model))
+    assert [f.target.name for f in report.files] == names
+    assert [file.state for file in report.files] == ["skipped", "failed", "skipped"]
 
 
 def test_folder_of_images_and_results_in_one(folder: Path, bright_model: Path) -> None:

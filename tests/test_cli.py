@@ -183,6 +183,20 @@ def test_classes_to_an_ome_zarr_of_a_stack(tmp_path, model, capsys):
     assert int(np.max(classes[:])) <= 2
 
 
+def test_a_stack_is_joined_through_z(tmp_path, image, model, capsys):
+    path, out = tmp_path / "stack.tif", tmp_path / "labels.tif"
+    stack = np.stack([tifffile.imread(image)] * 3)
+    tifffile.imwrite(path, stack, imagej=True, metadata={"axes": "ZYX"})
+    words = ["segment", path, "-o", out, "--model", model]
+    assert run(*words, "--link-z") == 0
+    assert capsys.readouterr().out.startswith(f"{DISCS} objects in stack.tif · ")
+    labels = tifffile.imread(out)
+    assert labels.max() == DISCS
+    assert (labels == labels[0]).all()
+    assert run(*words, "--link-z", "--output", "classes", "--overwrite") == 2
+    assert "--link-z is about objects" in capsys.readouterr().err
+
+
 def test_a_channel_is_chosen_by_index_or_name(tmp_path, model, capsys):
     path = tmp_path / "two.ome.tif"
     planes = np.random.default_rng(2).integers(0, 999, (2, SIZE, SIZE), np.uint16)

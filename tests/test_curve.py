@@ -4,11 +4,11 @@ import math
 import subprocess
 import sys
 import time
-from itertools import pairwise
+from itertools import combinations
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPointF, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
@@ -259,7 +259,38 @@ def test_names_of_models_of_one_minute_do_not_cover_each_other(curve):
     curve.set_models(points, "v3")
     click_tab(curve, 1)
     QApplication.processEvents()
-    assert [text.toPlainText() for text in curve._plots[1]._names] == ["v3"]
+    plot = curve._plots[1]
+    assert plot._names[0].toPlainText() == "v3"
+    assert_apart(plot)
+
+
+def test_names_of_points_that_are_near_all_find_a_place(curve):
+    points = [
+        Point(2.0, 0.60, 0.65, "v1", "nuclei"),
+        Point(2.4, 0.70, 0.78, "v2", "v1"),
+        Point(2.8, 0.80, 0.85, "v3", "v2"),
+        Point(7.5, 0.81, 0.86, "v4", "v3"),
+    ]
+    curve.set_models(points, "v4")
+    click_tab(curve, 1)
+    QApplication.processEvents()
+    plot = curve._plots[1]
+    assert len(plot._names) == 4
+    assert_apart(plot)
+
+
+def assert_apart(plot):
+    """Names lie neither on each other nor on a point, and all of them is seen."""
+    rects = [text.mapRectToScene(text.boundingRect()) for text in plot._names]
+    inner = [rect.adjusted(1, 1, -1, -1) for rect in rects]
+    for one, two in combinations(inner, 2):
+        assert not one.intersects(two)
+    view = plot._item.vb
+    whole = view.mapRectToScene(view.boundingRect()).adjusted(-1, -1, 1, 1)
+    assert all(whole.contains(rect) for rect in inner)
+    for point in plot._points:
+        dot = view.mapViewToScene(QPointF(point.minutes, 100 * point.score))
+        assert not any(rect.contains(dot) for rect in inner)
 
 
 def test_names_that_would_lie_on_each_other_are_left_out_the_newest_first(curve):
@@ -270,13 +301,8 @@ def test_names_that_would_lie_on_each_other_are_left_out_the_newest_first(curve)
     plot = curve._plots[1]
     names = [text.toPlainText() for text in plot._names]
     assert names[0] == "model 39"
-    assert 2 <= len(names) < 10
-    places = sorted(
-        (text.mapRectToScene(text.boundingRect()) for text in plot._names),
-        key=lambda rect: rect.left(),
-    )
-    for one, two in pairwise(places):
-        assert one.right() < two.left() + 8  # of which 6 are empty
+    assert len(names) < 10
+    assert_apart(plot)
 
 
 @pytest.mark.parametrize("first", THEMES)

@@ -162,18 +162,13 @@ def capture_errors(qtbot):
         yield lambda: " ".join(kind.__name__ for kind, *_ in errors)
 
 
-def test_remaining_time_leaves_out_the_first_step(qtbot):
+def test_elapsed_stands_still_when_it_has_ended(qtbot):
     def verb():
         yield 1
-        yield 2
 
     job = Job(verb)
-    assert job.remaining(0, 10) is None
     with qtbot.waitSignal(job.ended, timeout=WAIT):
         job.start()
-    assert job.remaining(1, 10) is None
-    assert job.remaining(10, 10) == 0
-    assert job.remaining(2, 10) == pytest.approx(8 * job.remaining(2, 3), rel=0.5)
     elapsed = job.elapsed
     assert 0 < elapsed == job.elapsed
 

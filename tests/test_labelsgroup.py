@@ -56,6 +56,15 @@ def test_complete_labels_are_left_alone_and_others_may_follow(
         assert [report.state for report in reports] == [expected]
 
 
+def test_labels_in_an_image_are_ome_zarr_where_nobody_chose(
+    image: Path, bright_model: Path
+) -> None:
+    options = replace(STACK, format="auto")
+    job = segment_files([image], image / "labels", options, model=str(bright_model))
+    (report,) = [event for event in job if hasattr(event, "state")]
+    assert (report.state, report.target.name) == ("done", "cells.ome.zarr")
+
+
 def test_image_itself_is_never_replaced(image: Path, bright_model: Path) -> None:
     before = arrays(image)
     job = segment_stack(

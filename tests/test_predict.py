@@ -198,7 +198,9 @@ def test_a_small_tile_in_view_comes_before_a_large_one():
     options = SegmentOptions(tile=1024, device="cpu", precision="fp32")
     tiles, whole = run(model, image, options, view=view)
     assert tiles[0].core == view
-    assert [t.done for t in tiles] == list(range(1, tiles[0].total + 1))
+    assert [t.done for t in tiles] == list(range(tiles[0].total + 1))
+    assert tiles[0].progress < 0.1  # it is none of the others, and small
+    assert [t.progress for t in tiles] == sorted({t.progress for t in tiles})
     np.testing.assert_array_equal(tiles[0].labels, whole.labels[view])
 
 
@@ -222,9 +224,12 @@ def test_a_large_tile_gives_signs_of_life():
     model = random_model(width=32, depth=3)
     options = SegmentOptions(device="cpu", precision="fp32", tile=4096)
     job = segment(model, random_image((2500, 2500)), options)
-    first = next(job)
+    first, second = next(job), next(job)
     job.close()
-    assert first == Computing((), 0, 1)
+    for sign in (first, second):
+        assert isinstance(sign, Computing)
+        assert (sign.plane, sign.done, sign.total) == ((), 0, 1)
+    assert 0 < first.progress < second.progress < 1
 
 
 @pytest.mark.parametrize("factor", [0.5, 2.0])

@@ -173,8 +173,8 @@ def test_result_belongs_to_the_layer_of_the_click(viewer, dock, qtbot):
 @pytest.mark.parametrize(
     ("data", "keywords", "shape", "objects"),
     [
-        (squares((3, 64, 96)), {}, (3, 64, 96), 12),
-        (squares((2, 3, 64, 96)), {}, (2, 3, 64, 96), 24),
+        (squares((3, 64, 96)), {}, (3, 64, 96), 4),
+        (squares((2, 3, 64, 96)), {}, (2, 3, 64, 96), 8),
         (
             np.stack([squares() // 2] * 3, -1).astype(np.uint8),
             {"rgb": True},
@@ -383,7 +383,7 @@ def test_removed_result_is_survived_and_stays_away(viewer, dock, qtbot):
     click(dock, "Segment")
     qtbot.waitUntil(lambda: "long [bright]" in viewer.layers, timeout=WAIT)
     viewer.layers.remove("long [bright]")
-    assert finish(qtbot, dock).startswith("300 objects")
+    assert finish(qtbot, dock).startswith("1 object in 300 planes")
     assert [layer.name for layer in viewer.layers] == ["long"]
     assert not button(dock, "Save table...").isEnabled()
     viewer.layers.remove("long")

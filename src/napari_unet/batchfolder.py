@@ -7,20 +7,23 @@ go on and end, and pauses or cancels it by not asking.
 import csv
 import io
 import json
+import math
 import os
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from .alltables import NAME, check_ours, write_all
 from .batch import plan_stack_file, run_stack
 from .batchmodel import BatchModel
 from .cluster import connected, worker_peaks
 from .errors import OutputError, UNetError, sentence
 from .events import BatchReport, StackProgress, StackReport
 from .heap import peak_memory, return_freed
-from .inputfiles import find_inputs, name_outputs
+from .images import open_image
+from .inputfiles import as_zarr, find_inputs, name_outputs
 from .labelsgroup import image_around
 from .ledger import locked, unless_used
 from .options import BatchOptions
@@ -31,6 +34,7 @@ from .stackrecord import Places
 __all__ = ["FilePlan", "plan_files", "segment_files"]
 
 _COLUMNS = ("file", "state", "reason", "objects", "seconds")
+_LARGE = 2**28  # pixels of labels, about a gigabyte: more is no longer opened at once
 _OFTEN = 5.0  # seconds between two reports while files are done quickly
 
 _Words = Sequence[str | os.PathLike[str]]
@@ -76,8 +80,9 @@ def plan_files(
     net = BatchModel(model)
     for source, target in zip(sources, targets, strict=True):
         try:
-            plan = plan_stack_file(source, Places(target), options, net)
-            yield FilePlan(source, target, plan.tiles, plan.memory, plan.disk)
+            place, how = _settled(source, target, options)
+            plan = plan_stack_file(source, Places(place), how, net)
+            yield FilePlan(source, place, plan.tiles, plan.memory, plan.disk)
         except Exception as error:  # noqa: BLE001 - the border: a file that is bad
             yield FilePlan(source, target, reason=_sentence(error))
 
@@ -110,6 +115,8 @@ def segment_files(
     with unless_used(base), locked(base), connected(options) as client:
         sweep(base)
         report = _Report(out, options, model, spare=around is not None)
+        if options.measure:
+            check_ours(out / NAME)
         try:
             for source, target in zip(sources, targets, strict=True):
                 done = yield from _one(source, target, options, net, client)
@@ -117,6 +124,8 @@ def segment_files(
                 yield done
         finally:
             notes = report.finish()
+        if options.measure:
+            _join_tables(out, report.files)
         peak = max([peak_memory(), *worker_peaks(client)])
     seconds = time.perf_counter() - began
     return BatchReport(tuple(report.files), seconds, peak, notes)
@@ -129,11 +138,47 @@ def _one(
     began = time.perf_counter()
     return_freed()  # by the file before
     try:
+        target, options = _settled(source, target, options)
         return (yield from run_stack(source, Places(target), options, net, client))
     except Exception as error:  # noqa: BLE001 - the border: a file that is bad
         seconds = time.perf_counter() - began
         reason = _sentence(error)
         return StackReport(source, target, "failed", reason, seconds=seconds)
+
+
+def _join_tables(folder: Path, files: Sequence[StackReport]) -> None:
+    """Write one table of the objects of all files that have one."""
+    tables = [
+        (str(file.source), table)
+        for file in files
+        if file.state != "failed" and (table := Places(file.target).table(".csv"))
+        if table.is_file()
+    ]
+    path = folder / NAME
+    if tables and path not in [table for _, table in tables]:
+        write_all(path, Places(path).base / NAME, tables)
+
+
+def _settled(
+    source: Path, target: Path, options: BatchOptions
+) -> tuple[Path, BatchOptions]:
+    """Return where the result of a file goes, and in which format.
+
+    What is left to us is an OME-TIFF, which everything opens, unless labels are large
+    or lie in an OME-Zarr. A result that is there, or begun, is gone on with as it is.
+    """
+    if options.format != "auto":
+        return target, options
+    zarr = as_zarr(target)
+    if Places(zarr).ledger.exists() or image_around(zarr) is not None:
+        large = True
+    elif Places(target).ledger.exists():
+        large = False
+    else:
+        large = math.prod(open_image(source, options.axes).label_shape) > _LARGE
+    if large:
+        return zarr, replace(options, format="ome-zarr")
+    return target, replace(options, format="ome-tiff")
 
 
 def _sentence(error: Exception) -> str:

@@ -105,6 +105,7 @@ def segment(
     *,
     model: flags.Model = "nuclei",
     output: flags.Outputs = None,
+    link_z: flags.LinkZ = False,
     channel: flags.Channel = None,
     axes: flags.Axes = None,
     device: flags.Device = "auto",
@@ -143,6 +144,7 @@ def segment(
             model=model,
             axes=axes,
             options=options,
+            link_z=link_z,
             overwrite=overwrite,
             report=report,
         )

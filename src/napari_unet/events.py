@@ -37,7 +37,10 @@ class TileDone:
         (Y, X): classes uint8, or objects int32 with provisional ids; (K, Y, X) float16
         for probabilities.
     done, total
-        Tiles finished so far, and of the whole job.
+        Tiles finished so far, and of the whole job; a small one that comes first, and
+        is computed again with the others, is none of them.
+    progress
+        How much of the whole job is done, 0 to 1: tiles count by their pixels.
     """
 
     plane: tuple[int, ...]
@@ -45,6 +48,7 @@ class TileDone:
     labels: NDArray[Any]
     done: int
     total: int
+    progress: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +59,14 @@ class Computing:
     ----------
     plane
         Position along the image's other axes.
-    done, total
-        Tiles finished so far, and of the whole job.
+    done, total, progress
+        As for `TileDone`.
     """
 
     plane: tuple[int, ...]
     done: int
     total: int
+    progress: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +79,13 @@ class Joining:
         Position along the image's other axes.
     fraction
         How much of the joining is done, 0 to 1.
+    progress
+        As for `TileDone`.
     """
 
     plane: tuple[int, ...]
     fraction: float
+    progress: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,11 +69,11 @@ class Engine:
 
     def steps(
         self, window: NDArray[np.float32], space: Workspace | None = None
-    ) -> Generator[None, None, torch.Tensor]:
-        """Do the same, logits in `dtype`, and yield often enough to be cancelled.
+    ) -> Generator[float, None, torch.Tensor]:
+        """Do the same, logits in `dtype`, and yield how much is done, 0 to 1.
 
-        A processor computes in strips: a window may be as large as its memory allows.
-        A graphics card computes the window at once.
+        That is often enough to be cancelled. A processor computes in strips: a window
+        may be as large as its memory allows. A graphics card computes it at once.
         """
         if self.device.type == "cpu":
             image = torch.from_numpy(window)[None]
@@ -96,7 +96,8 @@ class Engine:
         image = torch.from_numpy(window)[None]
         if self.device.type == "cpu":
             columns = Columns(self.net, image, part)
-            yield from forward_steps(self.net, image, reader=columns)
+            for _ in forward_steps(self.net, image, reader=columns):
+                yield
         else:
             columns = self._columns_at_once(image, part)
         columns.forget_image()

@@ -16,10 +16,15 @@ from .errors import OptionsError
 from .options import StackFormat
 from .suffixes import PICTURES, TIFFS
 
-__all__ = ["find_inputs", "name_outputs"]
+__all__ = ["as_zarr", "find_inputs", "name_outputs"]
 
 _MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
-_SUFFIXES: dict[StackFormat, str] = {"ome-zarr": ".ome.zarr", "ome-tiff": ".ome.tif"}
+_ZARR, _TIFF = ".ome.zarr", ".ome.tif"
+_SUFFIXES: dict[StackFormat, str] = {
+    "ome-zarr": _ZARR,
+    "ome-tiff": _TIFF,
+    "auto": _TIFF,
+}
 _LEDGERS = ".napari-unet"
 
 
@@ -114,7 +119,8 @@ def name_outputs(inputs: Sequence[Path], folder: Path, form: StackFormat) -> lis
     """Return where the result of each input goes: its stem, told apart if need be.
 
     Those of one stem get the name of their folder in front; two in one folder keep
-    their suffixes, too; and more folders are named if that is not enough.
+    their suffixes, too; and more folders are named if that is not enough. For
+    ``"auto"`` they are those of OME-TIFF; `as_zarr` says what they are otherwise.
     """
     full = [path.absolute() for path in inputs]
     names = [_stem(path) for path in full]
@@ -128,6 +134,11 @@ def name_outputs(inputs: Sequence[Path], folder: Path, form: StackFormat) -> lis
             for path, name in zip(full, names, strict=True)
         ]
     return [folder / (name + _SUFFIXES[form]) for name in names]
+
+
+def as_zarr(target: Path) -> Path:
+    """Return the name of the same result as an OME-Zarr."""
+    return target.with_name(target.name.removesuffix(_TIFF) + _ZARR)
 
 
 def _longer(path: Path, depth: int) -> str:

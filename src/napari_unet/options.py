@@ -19,7 +19,7 @@ __all__ = [
 
 Output = Literal["objects", "classes", "probabilities"]
 Precision = Literal["auto", "fp32", "bf16"]
-StackFormat = Literal["ome-zarr", "ome-tiff"]
+StackFormat = Literal["ome-zarr", "ome-tiff", "auto"]
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _MEMORY = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?\s*$", re.IGNORECASE)
@@ -175,7 +175,8 @@ class BatchOptions:
     segment
         How each image is segmented. Its `memory` bounds every process.
     format
-        What is written: an OME-Zarr 0.5 or a pyramidal OME-TIFF.
+        What is written: an OME-Zarr 0.5 or a pyramidal OME-TIFF. ``"auto"``, for many
+        files, takes OME-Zarr where the labels are large, and OME-TIFF elsewhere.
     measure
         Write a table of the objects beside the labels.
     link_z

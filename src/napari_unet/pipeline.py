@@ -6,11 +6,14 @@ result takes on the disk.
 
 import math
 import os
+import time
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
 
-from .images import open_image
-from .labelstore import create_labels, memory_limit
+from .errors import OptionsError
+from .images import Image, open_image
+from .labelstore import LabelArray, create_labels, memory_limit
 from .model import load
 from .options import SegmentOptions
 from .outputs import check_different, check_output, save_labels
@@ -19,9 +22,11 @@ from .predict import (
     Joining,
     Segmentation,
     TileDone,
+    output_kind,
     output_shape,
     segment,
 )
+from .stackobjects import join_planes, z_stacks
 from .verbs import Verb
 
 __all__ = ["segment_file"]
@@ -40,6 +45,7 @@ def segment_file(
     model: str,
     axes: str | None = None,
     options: SegmentOptions | None = None,
+    link_z: bool = False,
     overwrite: bool = False,
     report: _Report = lambda doing, fraction: None,
 ) -> Segmentation:
@@ -53,6 +59,8 @@ def segment_file(
         Name of a shipped model, or a file.
     axes
         Axes of the image where its file is silent, as in ``"TZYX"``.
+    link_z
+        Objects of neighbouring Z planes that overlap become one.
     overwrite
         Whether `target` may exist and be replaced.
     report
@@ -69,15 +77,25 @@ def segment_file(
     check_output(out, overwrite=overwrite)
     image = open_image(source, axes)
     net = load(model)
+    if link_z and (kind := output_kind(net, options)) != "objects":
+        raise OptionsError(
+            f"--link-z is about objects; the model {net.name} gives {kind}. Leave it "
+            "out, or choose --output objects."
+        )
     shape, dtype, axes = output_shape(net, image, options)
     nbytes = math.prod(shape) * dtype.itemsize * _ON_DISK[dtype.kind]
     check_output(out, overwrite=overwrite, nbytes=int(nbytes))
     limit = memory_limit(options.memory)
     folder = out.resolve().parent
     labels = create_labels(shape, dtype, limit=limit, folder=folder)
-    result = _drive(
-        segment(net, image, options, out=labels, folder=folder), image.name, report
-    )
+    links = link_z and "Z" in image.plane_axes
+    classes = None
+    if links:
+        classes = create_labels(shape, "uint8", limit=limit, folder=folder)
+    job = segment(net, image, options, out=labels, folder=folder, classes=classes)
+    result = _drive(job, image.name, report)
+    if links:
+        result = _linked(result, classes, image, net.spec.boundary, report)
     report(f"writing {out.name}", None)
     channels = axes.startswith("C")  # of probabilities: one for each class
     save_labels(
@@ -94,6 +112,28 @@ def segment_file(
     return result
 
 
+def _linked(
+    result: Segmentation,
+    classes: LabelArray | None,
+    image: Image,
+    boundary: int | None,
+    report: _Report,
+) -> Segmentation:
+    """Give one id to objects that go on through planes."""
+    began = time.perf_counter()
+    job = join_planes(
+        result.labels,
+        classes,
+        z_stacks(image.plane_axes, image.stack_shape),
+        result.objects or 0,
+        boundary=boundary,
+    )
+    for fraction in (run := Verb(job)):
+        report(f"joining objects of {image.name} through Z", fraction)
+    seconds = result.seconds + time.perf_counter() - began
+    return replace(result, objects=run.result, seconds=seconds)
+
+
 def _drive(
     verb: Generator[TileDone | Computing | Joining, None, Segmentation],
     name: str,
@@ -103,5 +143,5 @@ def _drive(
         if isinstance(event, Joining):
             report(f"joining objects of {name}", event.fraction)
         else:
-            report(f"segmenting {name}", event.done / event.total)
+            report(f"segmenting {name}", event.progress)
     return run.result

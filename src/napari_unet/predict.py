@@ -23,7 +23,7 @@ from .heap import return_freed
 from .images import Image
 from .inference import Engine, engine, resident_bytes
 from .inputs import ModelInput, model_input
-from .labelstore import create_labels, memory_limit, put
+from .labelstore import LabelArray, create_labels, memory_limit, put
 from .model import Model
 from .objects import label_blocks, label_tile
 from .options import Output, SegmentOptions
@@ -51,6 +51,7 @@ __all__ = [
 _Events = Generator[TileDone | Computing | Joining, None, int]
 
 _PAUSE = 0.2  # seconds between two signs of life of a tile that takes long
+_JOINING = 0.05  # of the time that the net takes for a pixel, objects take after it
 _REACH = 3  # pixels, in the net's scale, that an object grows into its boundary
 
 
@@ -132,6 +133,7 @@ def segment(
     only: bool = False,
     folder: Path | None = None,
     known: Known | None = None,
+    classes: LabelArray | None = None,
 ) -> Generator[TileDone | Computing | Joining, None, Segmentation]:
     """Segment `image` with `model`, tile by tile.
 
@@ -152,6 +154,9 @@ def segment(
         system's place for temporary files.
     known
         What was computed of just this `view` of `plane`: no net runs.
+    classes
+        Takes the class of every pixel (..., Y, X) uint8 that objects are made from,
+        for who needs it afterwards.
 
     Raises
     ------
@@ -176,7 +181,7 @@ def segment(
             f"an array of shape {tuple(out.shape)}."
         )
     job = _Job(model, run, source, options, output_kind(model, options), out, folder)
-    job.known = known
+    job.known, job.classes = known, classes
     if not options.per_plane and known is None:
         job.intensities = source.intensities()  # before memory is planned: it reads
     try:
@@ -224,10 +229,12 @@ class _Job:
         self.not_finite = False
         self.space = Workspace()
         self.known: Known | None = None
+        self.classes: LabelArray | None = None
         self.intensities: Intensities | None = None  # None: each plane has its own
         self.of_plane: dict[tuple[int, ...], Intensities] = {}
         self.tiles: PlaneTiles
         self.done = self.total = 0
+        self.worked, self.work = 0.0, 1.0  # in the pixels that the net sees
 
     def plan(self, view: Box | None, only: bool) -> None:
         """Cut a plane into tiles, or only what is needed for `view`."""
@@ -237,7 +244,8 @@ class _Job:
         if self.options.memory is not None:
             # Reading the sample of intensities has left a cache.
             self.run = replace(self.run, resident=resident_bytes())
-        held = self.out.nbytes if isinstance(self.out, np.ndarray) else 0
+        arrays = self.out, self.classes
+        held = sum(a.nbytes for a in arrays if isinstance(a, np.ndarray))
         held += decoding_bytes(self.source.image)
         self.tiles = plan_plane(
             self.run,
@@ -263,11 +271,13 @@ class _Job:
         if view is not None:
             tiles = self.tiles.by_distance(self.source.needs(view))
         first = () if self.tiles.first is None else (self.tiles.first,)
-        self.total = len(planes) * len(tiles) + len(first)
+        box = view if only and view else whole(self.source.image.plane_shape)
+        self.total = len(planes) * len(tiles)
+        self.work = len(planes) * (sum(map(_pixels, tiles)) + self._joining(box))
+        self.work += sum(map(_pixels, first))
         found = 0
         for at in planes:
             todo = (*first, *tiles) if at == planes[0] else tiles
-            box = view if only and view else whole(self.source.image.plane_shape)
             found += yield from self._plane(at, todo, box, found + 1)
         return found
 
@@ -280,7 +290,9 @@ class _Job:
         objects = self.kind == "objects"
         limit = memory_limit(self.options.memory)
         target: Any = part
-        if objects:
+        if objects and self.classes is not None:
+            target = _Part(self.classes, plane, box)
+        elif objects:
             target = create_labels(
                 part.shape, np.uint8, limit=limit, folder=self.folder
             )
@@ -293,6 +305,8 @@ class _Job:
             if objects and len(tiles) > 1:
                 values = self._provisional(values, provisional)
                 provisional = max(provisional, int(values.max(initial=0)) + 1)
+            self.worked += _pixels(tile)
+            self.done += tile is not self.tiles.first
             if not objects or len(tiles) > 1:
                 yield self._finished(plane, core, values)
             del logits, values  # not held while the next window is computed
@@ -315,8 +329,15 @@ class _Job:
     def _finished(
         self, plane: tuple[int, ...], core: Box, labels: NDArray[Any]
     ) -> TileDone:
-        self.done += 1
-        return TileDone(plane, core, labels, self.done, self.total)
+        return TileDone(plane, core, labels, self.done, self.total, self._progress())
+
+    def _progress(self, more: float = 0.0) -> float:
+        """Return how much is done, 0 to 1, with some `more` pixels."""
+        return min((self.worked + more) / self.work, 1.0)
+
+    def _joining(self, box: Box) -> float:
+        """Return what it takes to find the objects in a box, in pixels of the net."""
+        return _JOINING * _area(box) if self.kind == "objects" else 0.0
 
     def _join(
         self, plane: tuple[int, ...], classes: Any, labels: "_Part", first: int
@@ -331,8 +352,10 @@ class _Job:
             min_size=least_size(self.model, self.source, self.options),
             reach=growth(self.source),
         )
+        work = self._joining(labels.box)
         for fraction in (verb := Verb(job)):
-            yield Joining(plane, fraction)
+            yield Joining(plane, fraction, self._progress(fraction * work))
+        self.worked += work
         return verb.result
 
     def _logits(
@@ -344,9 +367,10 @@ class _Job:
         window, finite = self.source.window(plane, tile, self._measured(plane))
         self.not_finite |= not finite
         said = time.perf_counter()
-        for _ in (verb := Verb(self.run.steps(window, self.space))):
+        for share in (verb := Verb(self.run.steps(window, self.space))):
             if time.perf_counter() - said > _PAUSE:
-                yield Computing(plane, self.done, self.total)
+                progress = self._progress(share * _pixels(tile))
+                yield Computing(plane, self.done, self.total, progress)
                 said = time.perf_counter()
         return verb.result
 
@@ -362,6 +386,16 @@ class _Job:
         boundary = self.run.spec.boundary
         labels = label_tile(classes, boundary=boundary, reach=growth(self.source))
         return np.where(labels > 0, labels + (first - 1), 0).astype(np.int32)
+
+
+def _area(box: Box) -> int:
+    y, x = box
+    return int((y.stop - y.start) * (x.stop - x.start))
+
+
+def _pixels(tile: Tile) -> int:
+    """Return how many pixels the net sees for a tile."""
+    return _area(tile.read)
 
 
 @dataclass(frozen=True, slots=True)

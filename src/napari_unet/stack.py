@@ -27,7 +27,7 @@ from .ledger import Ledger, settle
 from .objects import label_blocks
 from .predict import growth, least_size
 from .shards import PlaneView, open_levels, scratch, write_levels
-from .stackobjects import link, relabel
+from .stackobjects import link, relabel, z_stacks
 from .stackrecord import Places
 from .stackresult import move, write_pyramid
 from .stacksetup import StackSetup
@@ -230,12 +230,10 @@ class Stack:
 
     def _chains(self) -> list[list[tuple[PlaneView, PlaneView]]]:
         """Return the stacks of planes that follow each other in Z."""
-        image = self.setup.image
-        numbers = np.arange(len(self.indices)).reshape(image.stack_shape)
-        deep = np.moveaxis(numbers, image.plane_axes.index("Z"), -1)
+        image, view = self.setup.image, self.setup.layout.view
         return [
-            [(self._view(self.ids, p), self._view(self.classes, p)) for p in stack]
-            for stack in deep.reshape(-1, deep.shape[-1]).tolist()
+            [(view(self.ids, plane), view(self.classes, plane)) for plane in stack]
+            for stack in z_stacks(image.plane_axes, image.stack_shape)
         ]
 
     def measure_again(self) -> Generator[StackProgress, None, tuple[Path, ...]]:

@@ -25,6 +25,9 @@ _Layer = Callable[[Tensor], Tensor]
 
 BLOCK = 8 * 2**20  # bytes of one layer's features in a block
 _ROUND = 32  # pixels: sides of blocks are multiples, as convolutions like it
+# What the finest level takes on the way down and up, as measured with `nuclei`: the way
+# up has more layers. Each coarser level takes half of that, a quarter at least.
+_DOWN, _UP = 2.5, 3.5
 
 
 class Reader(Protocol):
@@ -47,8 +50,8 @@ def forward_steps(
     space: "Workspace | None" = None,
     block: int = BLOCK,
     reader: Reader | None = None,
-) -> Generator[None, None, Tensor]:
-    """Do what ``net(image)`` does, and yield after every block.
+) -> Generator[float, None, Tensor]:
+    """Do what ``net(image)`` does, and yield after every block how much is done.
 
     Parameters
     ----------
@@ -79,7 +82,7 @@ def forward_steps(
     work.space.give(below)
     if work.reader is not None:
         work.reader.take(x, whole(x.shape), net.spec.depth, None)
-    yield
+    yield work.did(_DOWN * _cost(net.spec.depth))
     while skips:
         x = yield from work.decode(x, skips.pop(), level=len(skips))
     return x
@@ -124,12 +127,20 @@ class _Forward:
         self.dtype = net.head.weight.dtype
         self.margin = net.spec.convs_per_block
         self.reader: Reader | None = None
+        self._done, depth = 0.0, net.spec.depth
+        self._all = sum((_DOWN + _UP) * _cost(level) for level in range(depth))
+        self._all += _DOWN * _cost(depth)
         if net.spec.hypercolumn:
             self.reader = _Column(net, image)
 
+    def did(self, work: float) -> float:
+        """Note some more work, as `_DOWN` is; return how much is done, 0 to 1."""
+        self._done += work
+        return min(self._done / self._all, 1.0)
+
     def encode(
         self, x: Tensor, level: int
-    ) -> Generator[None, None, tuple[Tensor, Tensor]]:
+    ) -> Generator[float, None, tuple[Tensor, Tensor]]:
         """Return the features of a level, and what of them goes on to the next."""
         channels, (height, width) = self.net.spec.width << level, x.shape[2:]
         skip = self.space.take(channels, height, width, self.dtype)
@@ -138,14 +149,14 @@ class _Forward:
             y = _apply(self.net.encoder[level], x, box, self.margin)
             _at(skip, box).copy_(y)
             _at(pooled, _halved(box)).copy_(_pool(y))
-            yield
+            yield self.did(_DOWN * _cost(level) * _share(box, skip))
         if level:
             self.space.give(x)
         return skip, pooled
 
     def decode(
         self, below: Tensor, skip: Tensor, level: int
-    ) -> Generator[None, None, Tensor]:
+    ) -> Generator[float, None, Tensor]:
         """Return the features of a level, or the logits at the finest."""
         up, layer = self.net.up[-1 - level], self.net.decoder[-1 - level]
         channels, height, width = skip.shape[1:]
@@ -162,7 +173,7 @@ class _Forward:
             if self.reader is not None:
                 logits = None if level else _at(found, box)
                 self.reader.take(_at(y, inner), box, level, logits)
-            yield
+            yield self.did(_UP * _cost(level) * _share(box, skip))
         self.space.give(skip)
         if level + 1 < self.net.spec.depth:
             self.space.give(below)
@@ -362,6 +373,17 @@ def _pool(x: Tensor) -> Tensor:
     """Return the greatest of 2 x 2 pixels, faster than a pooling that notes which."""
     tall = torch.maximum(x[:, :, ::2], x[:, :, 1::2])
     return torch.maximum(tall[..., ::2], tall[..., 1::2])
+
+
+def _cost(level: int) -> float:
+    """Return what a level takes, a part of what the finest does."""
+    return max(1 / (1 << level), 0.25)
+
+
+def _share(box: Box, x: Tensor) -> float:
+    """Return which part of the pixels of `x` a box has."""
+    area = math.prod(side.stop - side.start for side in box)
+    return float(area / math.prod(x.shape[2:]))
 
 
 def _at(x: Tensor, box: Box) -> Tensor:

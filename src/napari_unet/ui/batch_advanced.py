@@ -16,7 +16,7 @@ from .settings import BatchSettings
 
 __all__ = ["BatchAdvanced"]
 
-_FORMATS = {"OME-Zarr": "ome-zarr", "OME-TIFF": "ome-tiff"}
+_FORMATS = {"automatic": "auto", "OME-TIFF": "ome-tiff", "OME-Zarr": "ome-zarr"}
 _OUTPUTS = ("objects", "classes", "probabilities")
 
 
@@ -44,7 +44,7 @@ class BatchAdvanced(Fold):
         """Show `settings`."""
         for box, value in (
             (self.output, settings.output),
-            (self.format, settings.format),
+            (self.format, settings.save_as),
             (self.device, settings.device),
         ):
             box.setCurrentIndex(max(0, box.findData(value)))
@@ -78,8 +78,8 @@ class BatchAdvanced(Fold):
                 "of every class."
             ),
             self.format: (
-                "OME-Zarr opens at once and can be edited here; OME-TIFF is one file, "
-                "for Fiji and others."
+                "OME-TIFF is one file, for Fiji and others; OME-Zarr opens at once and "
+                "can be edited here. Automatic: OME-TIFF, unless the labels are large."
             ),
             self.link_z: (
                 "Objects of neighbouring Z planes that overlap get one number. Else "

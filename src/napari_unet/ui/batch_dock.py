@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
-from qtpy.QtWidgets import QFileDialog, QVBoxLayout
+from qtpy.QtWidgets import QFileDialog
 
 from napari_unet.errors import UNetError
 from napari_unet.events import BatchReport
@@ -20,9 +20,8 @@ from .batch_said import ended_line, planned_line, running_line, stopped_line
 from .batching import BatchRequest, batching
 from .dock import Dock
 from .job import Job
-from .layers import files_of
+from .layers import files_of, folder_of
 from .recording import recording_of
-from .scroller import Scroller
 from .session import session_of
 from .settings import write_settings
 
@@ -63,12 +62,8 @@ class BatchDock(Dock):
         event.acceptProposedAction()
 
     def _arrange(self) -> None:
-        self.setMinimumWidth(390)
         self.setAcceptDrops(True)
-        layout = QVBoxLayout(self)
-        layout.addWidget(Scroller(self.form))
-        layout.addWidget(self.form.foot)
-        layout.addStretch(1)
+        self.lay_out(self.form, self.form.foot)
 
     def _connect(self) -> None:
         form = self.form
@@ -121,14 +116,22 @@ class BatchDock(Dock):
         self.form.progress.say(f"{files} added." if new else "They are there already.")
 
     def _on_add_files(self) -> None:
-        names, _ = QFileDialog.getOpenFileNames(self, "Add files", "", _IMAGES)
+        place = self._beside()
+        names, _ = QFileDialog.getOpenFileNames(self, "Add files", place, _IMAGES)
         if names:
             self.add([Path(name) for name in names])
 
     def _on_add_folder(self) -> None:
-        name = QFileDialog.getExistingDirectory(self, "Add a folder of images")
+        place = self._beside()
+        name = QFileDialog.getExistingDirectory(self, "Add a folder of images", place)
         if name:
             self.add([Path(name)])
+
+    def _beside(self) -> str:
+        """Return the folder of the last file, or of the image that is open."""
+        if self.rows.rows:
+            return str(self.rows.rows[-1].source.parent)
+        return str(folder_of(self._viewer.layers.selection.active))
 
     def _on_add_layers(self) -> None:
         files, without = files_of(self._viewer)

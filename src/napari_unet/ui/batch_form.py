@@ -23,6 +23,7 @@ from .batch_advanced import BatchAdvanced
 from .batch_rows import BatchRows
 from .batch_table import BatchTable
 from .choosers import ModelChooser
+from .flow import flowing
 from .job import Job
 from .progress import Progress
 from .settings import BatchSettings, read_batch_settings, read_settings
@@ -91,7 +92,7 @@ class BatchForm(QWidget):
             diameter=advanced.diameter.value(),
             min_size=advanced.min_size.value(),
             measure=self.measure.isChecked(),
-            format=advanced.format.currentData(),
+            save_as=advanced.format.currentData(),
             link_z=advanced.link_z.isChecked(),
             workers=advanced.workers.value(),
         )
@@ -212,6 +213,7 @@ class BatchForm(QWidget):
         fields = QFormLayout()
         growth = QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow
         fields.setFieldGrowthPolicy(growth)
+        fields.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
         fields.addRow("Model", self.model)
         fields.addRow("Output", _row((self.folder, 1), (self.browse, 0)))
         fields.addRow("Memory", _row((self.memory, 0), (self.need, 1)))
@@ -219,14 +221,14 @@ class BatchForm(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         adding = (self.add_files, self.add_folder, self.add_layers, self.remove)
-        layout.addWidget(_row(*((button, 1) for button in adding)))
+        layout.addWidget(flowing(*adding))
         layout.addWidget(self.table)
-        layout.addWidget(_row((self.open, 1), (self.edit, 1)))
+        layout.addWidget(flowing(self.open, self.edit))
         layout.addLayout(fields)
         layout.addWidget(self.advanced)
         below = QVBoxLayout(self.foot)
         below.setContentsMargins(0, 0, 0, 0)
-        below.addWidget(_row((self.start, 2), (self.pause, 1), (self.cancel, 1)))
+        below.addWidget(flowing((self.start, 2), self.pause, self.cancel))
         below.addWidget(self.progress)
 
     def _connect(self) -> None:

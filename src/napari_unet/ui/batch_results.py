@@ -8,7 +8,7 @@ from napari.layers import Image as ImageLayer
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from napari_unet.errors import UNetError
-from napari_unet.inputfiles import find_inputs, name_outputs
+from napari_unet.inputfiles import as_zarr, find_inputs, name_outputs
 
 from .batch_rows import BatchRow
 from .batching import BatchRequest
@@ -174,9 +174,13 @@ def _target_of(row: BatchRow, request: BatchRequest) -> Path | None:
         sources = find_inputs(request.inputs)
     except UNetError:  # they were all removed meanwhile
         return None
-    targets = name_outputs(sources, request.folder, request.options.format)
+    form = request.options.format
+    targets = name_outputs(sources, request.folder, form)
     found = dict(zip(sources, targets, strict=True)).get(row.source)
-    return found if found is not None and found.exists() else None
+    if found is None:
+        return None
+    names = (as_zarr(found), found) if form == "auto" else (found,)
+    return next((name for name in names if name.exists()), None)
 
 
 def _name(row: BatchRow, request: BatchRequest) -> str:

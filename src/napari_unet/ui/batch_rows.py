@@ -153,11 +153,14 @@ class BatchRows:
         options, self._run = run.options, run
         self._running = [self._places[path] for path in inputs]
         self._at, self._fresh, self._began, self._pace = 0, True, 0.0, _Pace()
-        tiff = options.format == "ome-tiff"
+        tiff = options.format != "ome-zarr"
         self._after = sum((options.measure, options.link_z, tiff))
         for i, row in enumerate(self.rows):
             keep = row.fraction if row.state == "stopped" else 0.0
-            self.rows[i] = replace(row, state="ready", reason="", fraction=keep)
+            if row.state in ("refused", "failed"):  # tried again, but known to be bad
+                self.rows[i] = replace(row, state="refused", fraction=keep)
+            else:
+                self.rows[i] = replace(row, state="ready", reason="", fraction=keep)
 
     def take(self, event: StackProgress | StackReport, seconds: float) -> int:
         """Note an event that came `seconds` into the run; return its row."""
@@ -195,7 +198,8 @@ class BatchRows:
     def fraction(self) -> float:
         """How much of the run is done, 0 to 1."""
         mean = self._mean()
-        total = sum(self.rows[i].tiles or mean for i in self._running)
+        rows = (self.rows[i] for i in self._running)
+        total = sum(r.tiles or mean for r in rows if r.state != "refused")
         return 1 - self._left() / total if total else 0.0
 
     @property
@@ -221,7 +225,8 @@ class BatchRows:
         """Return how many tiles are left in the run."""
         mean = self._mean()
         rows = (self.rows[i] for i in self._running)
-        return sum((r.tiles or mean) * (1 - r.fraction) for r in rows if not r.ended)
+        rows = (r for r in rows if not r.ended and r.state != "refused")
+        return sum((r.tiles or mean) * (1 - r.fraction) for r in rows)
 
     def _mean(self) -> float:
         """Return the tiles of a file that was not looked at: the mean of the others."""
@@ -243,6 +248,7 @@ class BatchRows:
         return replace(
             row,
             state="running",
+            reason="",
             doing=doing,
             fraction=done,
             objects=event.objects,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QFileDialog, QScrollArea, QVBoxLayout
+from qtpy.QtWidgets import QFileDialog
 
 from .afterwards import Afterwards
 from .asking import place_of
@@ -56,13 +56,7 @@ class CorrectDock(Dock):
         self._on_subject()
 
     def _arrange(self) -> None:
-        self.setMinimumWidth(390)
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QScrollArea.Shape.NoFrame)
-        area.setWidget(self.form)
-        layout = QVBoxLayout(self)
-        layout.addWidget(area)
+        self.lay_out(self.form, self.form.foot)
 
     def _connect(self) -> None:
         form, desk, task = self.form, self.desk, self.task

@@ -19,10 +19,12 @@ from .asking import can_learn, lacking
 from .classes import ClassTable
 from .curve import Curve
 from .desk import Desk
+from .flow import flowing
 from .history import History
 from .image_list import ImageList
 from .invitation import Invitation
 from .lacking import Lacking, listed
+from .overlays import changed_legend
 from .progress import Progress
 from .quiet import Quiet
 from .session import Session
@@ -38,7 +40,13 @@ _SECONDS = 20
 
 
 class CorrectForm(QWidget):
-    """All widgets of the dock, laid out."""
+    """All widgets of the dock, laid out.
+
+    Attributes
+    ----------
+    foot
+        What stays in view where the rest scrolls.
+    """
 
     def __init__(self, viewer: Any, session: Session) -> None:
         super().__init__()
@@ -61,6 +69,7 @@ class CorrectForm(QWidget):
         self.show_reviewed = QCheckBox("Reviewed")
         self.show_uncertain = QCheckBox("Uncertainty")
         self.show_changed = QCheckBox("Fixed, broken")
+        self.legend = QLabel(changed_legend())
         self.seconds = QSpinBox()
         self.improve = QPushButton("Improve")
         self.stop = QPushButton("Stop")
@@ -166,6 +175,9 @@ class CorrectForm(QWidget):
         self.seconds.setValue(_SECONDS)
         self.seconds.setSuffix(" s")
         self.progress.save.hide()
+        self.legend.setWordWrap(True)
+        self.legend.hide()
+        self.show_changed.toggled.connect(self.legend.setVisible)
         font = self.improve.font()
         font.setBold(True)
         self.improve.setFont(font)
@@ -206,42 +218,38 @@ class CorrectForm(QWidget):
         fields = QFormLayout()
         growth = QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow
         fields.setFieldGrowthPolicy(growth)
+        fields.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
         fields.addRow("Correct", self.subject)
-        fields.addRow("Project", _row(self.place, self.open, stretch=0))
+        place = QHBoxLayout()
+        place.addWidget(self.place, 1)
+        place.addWidget(self.open)
+        fields.addRow("Project", place)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(fields)
         layout.addWidget(self.invitation)
         layout.addWidget(self.images)
         layout.addWidget(self.offer)
-        layout.addWidget(_row(self.go_on, self.from_labels, self.from_nothing))
+        layout.addWidget(flowing(self.go_on, self.from_labels, self.from_nothing))
         layout.addWidget(self.zero)
         self.classes.bar.addWidget(self.new_classes)
         layout.addWidget(self.classes)
-        layout.addWidget(_row(self.right, self.withdraw, self.next))
+        layout.addWidget(flowing(self.right, self.withdraw, self.next))
         layout.addWidget(
-            _row(self.show_reviewed, self.show_uncertain, self.show_changed)
+            flowing(self.show_reviewed, self.show_uncertain, self.show_changed)
         )
+        layout.addWidget(self.legend)
         layout.addWidget(
-            _row(self.improve, self.seconds, self.stop, self.live, stretch=0)
+            flowing(
+                (self.improve, 1), (self.seconds, 0), (self.stop, 0), (self.live, 0)
+            )
         )
         layout.addWidget(self.quiet)
         layout.addWidget(self.lacking)
         layout.addWidget(self.progress)
         layout.addWidget(self.curve)
         layout.addWidget(self.history)
-        layout.addWidget(_row(self.undo, self.save))
-        layout.addStretch(1)
-
-
-def _row(*widgets: QWidget, stretch: int | None = None) -> QWidget:
-    """Return widgets side by side; `stretch` is the one that takes the room."""
-    whole = QWidget()
-    layout = QHBoxLayout(whole)
-    layout.setContentsMargins(0, 0, 0, 0)
-    for index, widget in enumerate(widgets):
-        layout.addWidget(widget, 1 if stretch in (None, index) else 0)
-    return whole
+        self.foot = flowing(self.undo, self.save)
 
 
 def _next_step(desk: Desk) -> str | None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QWidget
 
+from .scroller import Pane
 from .session import session_of
 from .tabs import dock_of, join_tabs, reveal
 
@@ -34,7 +35,7 @@ class _OnePerViewer(type(QWidget)):  # type: ignore[misc]
         return found
 
 
-class Dock(QWidget, metaclass=_OnePerViewer):
+class Dock(Pane, metaclass=_OnePerViewer):
     """A dock of ours; a second one of a viewer is the first, taken from its place."""
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:

@@ -40,7 +40,9 @@ class Filler:
             self._lock()
 
     def take(self, step: Step) -> None:
-        """Take a step; `refresh` shows it."""
+        """Take a step; `refresh` shows it. Before anything is done there is nothing."""
+        if not step.progress:
+            return
         self.step = step
         self.result.show(self._viewer, step.array)
         self._lock()

@@ -32,6 +32,7 @@ class Fold(QWidget):
         self.fields.setContentsMargins(8, 0, 0, 4)
         growth = QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow
         self.fields.setFieldGrowthPolicy(growth)
+        self.fields.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.title)

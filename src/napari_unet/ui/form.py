@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QComboBox, QFormLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QVBoxLayout, QWidget
 
 from napari_unet.errors import ImageError
 from napari_unet.options import SegmentOptions
@@ -36,6 +36,7 @@ class SegmentForm(QWidget):
         self.channel = QComboBox()
         self.model = ModelChooser()
         self.output = QComboBox()
+        self.link_z = QCheckBox("join objects through Z")
         self.advanced = Advanced()
         self._tips = {
             self.image: "The image layer to segment.",
@@ -46,7 +47,8 @@ class SegmentForm(QWidget):
         self.restore(self._settings)
         for signal in (self.model.changed, self.advanced.changed):
             signal.connect(self._check)
-        self.output.currentIndexChanged.connect(self._check)
+        self.output.currentIndexChanged.connect(self._on_output)
+        self.link_z.toggled.connect(self._check)
         self.model.changed.connect(self._explain)
         self._explain()
         self.image.changed.connect(self._on_layer)
@@ -67,6 +69,10 @@ class SegmentForm(QWidget):
             diameter=self.advanced.diameter.value() or None,
         )
 
+    def links(self) -> bool:
+        """Return whether objects are to be joined through planes that there are."""
+        return self._deep() and self.link_z.isChecked()
+
     def settings(self) -> SegmentSettings:
         """Return what is worth remembering of the form."""
         settings = replace(
@@ -78,6 +84,7 @@ class SegmentForm(QWidget):
             memory=self.advanced.memory.text().strip(),
             diameter=self.advanced.diameter.value(),
             min_size=self.advanced.min_size.value(),
+            link_z=self.link_z.isChecked(),
         )
         if Path(self.model.source()).suffix:  # a file, not the name of a shipped model
             settings = settings.used(self.model.source())
@@ -89,6 +96,7 @@ class SegmentForm(QWidget):
         self._settings = settings
         self.model.fill(settings.recent, settings.model)
         self.output.setCurrentIndex(max(0, self.output.findData(settings.output)))
+        self.link_z.setChecked(settings.link_z)
         self.advanced.restore(settings)
 
     def _arrange(self) -> None:
@@ -97,15 +105,21 @@ class SegmentForm(QWidget):
             self.output.setItemData(index, tip, 3)  # Qt.ToolTipRole
         self.output.setToolTip("objects: every object a number; classes: every pixel.")
         self.channel.setToolTip("The channel that the model sees.")
+        self.link_z.setToolTip(
+            "Objects of neighbouring Z planes that overlap become one, with one number "
+            "and one row in the table. Else every plane has objects of its own."
+        )
         fields = QWidget()
         self._rows = QFormLayout(fields)
         self._rows.setContentsMargins(0, 0, 0, 0)
         growth = QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow
         self._rows.setFieldGrowthPolicy(growth)
+        self._rows.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
         self._rows.addRow("Image", self.image)
         self._rows.addRow("Channel", self.channel)
         self._rows.addRow("Model", self.model)
         self._rows.addRow("Output", self.output)
+        self._rows.addRow("", self.link_z)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(fields)
@@ -132,7 +146,20 @@ class SegmentForm(QWidget):
             self.channel.setCurrentIndex(before if 0 <= before <= count else 0)
         self.channel.blockSignals(False)
         self._rows.setRowVisible(self.channel, count > 1)
+        self._on_output()
+
+    def _on_output(self) -> None:
+        self._rows.setRowVisible(self.link_z, self._deep())
         self._check()
+
+    def _deep(self) -> bool:
+        """Whether there are objects that can go on through Z planes."""
+        layer = self.image.layer()
+        if layer is None or self._layer_problem() is not None:
+            return False
+        axes, data = axes_of(layer), layer.data[0] if layer.multiscale else layer.data
+        several = "Z" in axes and data.shape[axes.index("Z")] > 1
+        return bool(several and self.output.currentData() == "objects")
 
     def _layer_problem(self) -> str | None:
         layer = self.image.layer()

@@ -68,7 +68,7 @@ class Job(QObject):
         self._timer = QTimer(self)
         self._timer.setInterval(_TICK)
         self._timer.timeout.connect(self._tick)
-        self._started_at = self._stopped_at = self._first_at = 0.0
+        self._started_at = self._stopped_at = 0.0
         self._paused_at = self._rested = 0.0
 
     def start(self) -> None:
@@ -117,16 +117,6 @@ class Job(QObject):
             now = self._paused_at
         return now - self._started_at - self._rested
 
-    def remaining(self, done: int, total: int) -> float | None:
-        """Estimate the seconds left when `done` of `total` steps are finished.
-
-        The first step is left out of the rate: it waits for imports and loading. None
-        while there is too little to judge by.
-        """
-        if not self._first_at or done < 2:
-            return None
-        return (time.monotonic() - self._first_at) / (done - 1) * (total - done)
-
     def _tick(self) -> None:
         ended = not self._worker.thread.is_alive()  # before the queue is emptied
         until = time.monotonic() + _BATCH
@@ -137,7 +127,6 @@ class Job(QObject):
             except queue.Empty:
                 break
             arrived = True
-            self._first_at = self._first_at or time.monotonic()
             self.yielded.emit(event)
         if arrived:
             self.caught_up.emit()

@@ -25,6 +25,7 @@ __all__ = [
     "axes_of",
     "file_of",
     "files_of",
+    "folder_of",
     "geometry",
     "last_line",
     "layers_from",
@@ -139,6 +140,15 @@ def file_of(viewer: Any, layer: Any) -> Path | None:
         return None
     place = Path(path).resolve()
     return None if place.is_relative_to(_PACKAGE) else place
+
+
+def folder_of(layer: Any) -> Path:
+    """Return the folder that a layer's file is in; one's own home if it has none."""
+    path = None if layer is None else layer.source.path
+    place = None if path is None else Path(path).resolve()
+    if place is None or place.is_relative_to(_PACKAGE) or not place.parent.is_dir():
+        return Path.home()
+    return place.parent
 
 
 def files_of(viewer: Any) -> tuple[list[Path], list[str]]:

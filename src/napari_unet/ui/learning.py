@@ -172,7 +172,7 @@ class Learning(QObject):
         path, _ = QFileDialog.getSaveFileName(
             self._form,
             "Save model",
-            f"{record.name}.safetensors",
+            str(project.folder.parent / f"{record.name}.safetensors"),
             "U-Net (*.safetensors)",
         )
         if path:

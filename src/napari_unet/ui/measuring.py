@@ -1,5 +1,6 @@
 """How the thread measures the objects of a result, block by block."""
 
+import math
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from napari_unet.verbs import Verb
 __all__ = ["Table", "measuring"]
 
 Box = tuple[slice, slice]
+_BLOCK = 1024**2  # pixels that are measured at a time
 Table = dict[str, NDArray[Any]]
 
 
@@ -24,8 +26,9 @@ def measuring(
     *,
     plane: tuple[int, ...] | None = None,
     box: Box | None = None,
-) -> Generator[None, None, Table | None]:
-    """Measure the objects in `array`; None if there are none.
+    linked: bool = False,
+) -> Generator[float, None, Table | None]:
+    """Measure the objects in `array`, and yield how much is done, 0 to 1.
 
     Parameters
     ----------
@@ -33,8 +36,17 @@ def measuring(
         Whose intensities are measured; all if it is no index.
     plane, box
         Where, if not everywhere; rows and columns stay those of the whole plane.
+    linked
+        Whether objects go on through Z: then each has one row.
+
+    Returns
+    -------
+    table
+        As `measures.measure_stack` returns it, or `solids.one_row_each`; None if there
+        are no objects.
     """
     from napari_unet.measures import measure_stack
+    from napari_unet.solids import one_row_each
 
     channels = [channel] if isinstance(channel, int) else None
     y, x = box or tuple(slice(0, size) for size in image.plane_shape)
@@ -43,18 +55,24 @@ def measuring(
     def read(plane: tuple[int, ...], rows: slice, columns: slice) -> NDArray[Any]:
         return image.read(plane, *part.moved(rows, columns), channels)
 
-    planes = image.planes() if plane is None else [plane]
+    planes = list(image.planes()) if plane is None else [plane]
     job = measure_stack(part, planes, read, axes=image.plane_axes, **image.pixel_size)
-    yield
-    for _ in (verb := Verb(job)):
-        yield
+    yield 0.0
+    for i, _ in enumerate(verb := Verb(job)):
+        yield min((i + 1) * _BLOCK / (len(planes) * math.prod(part.size)), 1.0)
     joined = verb.result
     if not len(joined["label"]):
         return None
     for name, start in (("y", y.start), ("x", x.start)):
         for column in (f"centroid_{name}", f"bbox_{name}0", f"bbox_{name}1"):
             joined[column] = joined[column] + start
-    return joined
+    return one_row_each(joined, _step_in_z(image)) if linked else joined
+
+
+def _step_in_z(image: Image) -> float | None:
+    """Return the distance of two planes; None if nobody knows."""
+    at = image.axes.index("Z")
+    return None if image.units[at] == "pixel" else float(image.scale[at])
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,23 +7,32 @@ from .segmenting import Outcome, Step
 __all__ = ["about", "cancelled_line", "result_line"]
 
 
-def result_line(outcome: Outcome) -> str:
-    """Return the line that tells what came out, how long it took, and where."""
+def result_line(outcome: Outcome, waited: float) -> str:
+    """Return the line that tells what came out, how long it took, and where.
+
+    Parameters
+    ----------
+    waited
+        Seconds since the click.
+    """
     result = outcome.result
     if result.objects is None:
         named = (f"{i} {name}" for i, name in enumerate(outcome.classes) if i)
         what = "Classes: " + ", ".join(named)
     else:
         what = f"{result.objects} object{'' if result.objects == 1 else 's'}"
-    lines = [f"{what} · {_seconds(result.seconds)} · {result.reason}", *result.notes]
+        if outcome.planes > 1:
+            through = f" in {outcome.planes} planes"
+            what += through if outcome.linked else ", counted per plane"
+    lines = [f"{what} · {_seconds(waited)} · {result.reason}", *result.notes]
     return "\n".join(lines)
 
 
 def cancelled_line(step: Step | None) -> str:
     """Return the line that tells what a cancelled run leaves."""
-    if step is None or not step.done:
+    if step is None or not step.progress:
         return "Cancelled."
-    return f"Cancelled: {step.done} of {step.total} tiles are done and kept."
+    return f"Cancelled: {100 * step.progress:.0f} % is done; its labels are kept."
 
 
 def about(outcome: Outcome) -> dict[str, Any]:

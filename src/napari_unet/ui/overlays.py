@@ -17,7 +17,7 @@ from .layers import OVERLAY, geometry
 if TYPE_CHECKING:
     from napari_unet.comparison import Compared
 
-__all__ = ["Overlays"]
+__all__ = ["Overlays", "changed_legend"]
 
 _REVIEWED = {None: "transparent", 0: "transparent", 1: (0.0, 0.62, 0.45, 1.0)}
 _CHANGED = {  # Okabe-Ito: told apart by colour-blind eyes too
@@ -30,6 +30,17 @@ _CHANGED = {  # Okabe-Ito: told apart by colour-blind eyes too
 }
 _LEAST = 9  # pixels across of a ring around a place
 _KINDS = ("not reviewed", "right", "fixed", "broken", "still wrong")
+
+
+def changed_legend() -> str:
+    """Return which colour of "fixed, broken" means what, as rich text."""
+    return " &nbsp; ".join(
+        f"<font color='{_hex(_CHANGED[i])}'>■</font> {_KINDS[i]}" for i in (2, 3, 4, 1)
+    )
+
+
+def _hex(colour: Any) -> str:
+    return "#" + "".join(f"{round(255 * part):02x}" for part in colour[:3])
 
 
 class Overlays:

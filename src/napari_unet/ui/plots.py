@@ -1,10 +1,10 @@
 """The two plots in the dock. Only this file knows pyqtgraph; it is imported late."""
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyqtgraph as pg
+from qtpy.QtCore import QRectF, QSizeF
 from qtpy.QtGui import QColor, QPalette
 from qtpy.QtWidgets import QWidget
 
@@ -18,7 +18,8 @@ __all__ = ["HEIGHT", "ModelsPlot", "TrainingPlot", "spread"]
 HEIGHT = 120  # pixels
 _DENSE = 2000  # points that are drawn of a long training
 _AXIS = 36  # pixels
-_MARGINS = 6  # pixels beside a name
+_DOT = 8  # pixels across
+_HALF = 22  # pixels: half of the last number of an axis
 _UNKNOWN = "#808080", "#808080"  # colours before a theme is known
 
 
@@ -107,10 +108,11 @@ class ModelsPlot:
     def __init__(self) -> None:
         self.widget = _plot("min")
         self._item = self.widget.getPlotItem()
+        self._item.layout.setContentsMargins(0, 8, _HALF, 0)
         self._points: tuple[Point, ...] = ()
         self._names: list[Any] = []
         self._line = pg.PlotDataItem(antialias=True, connect="pairs")
-        self._dots = pg.ScatterPlotItem(size=8, hoverable=True, tip=_tip)
+        self._dots = pg.ScatterPlotItem(size=_DOT, hoverable=True, tip=_tip)
         self._item.addItem(self._line)
         self._item.addItem(self._dots)
         self._text, self._colours = QColor("gray"), _UNKNOWN
@@ -124,7 +126,7 @@ class ModelsPlot:
         self._line.setData(*_columns(ends))
         self._dots.setData(xs, ys, data=points)
         self._item.setXRange(0, max(1.0, *xs, 0.0), padding=0.06)
-        self._item.setYRange(*spread(_columns(ends)[1], 10.0, above=0.3), padding=0)
+        self._item.setYRange(*spread(_columns(ends)[1], 10.0, above=0.45), padding=0)
         self._name()
 
     def legend(self) -> str:
@@ -142,20 +144,55 @@ class ModelsPlot:
         self._name()
 
     def _name(self) -> None:
-        """Write names above the points, the newest first, as far as there is room."""
+        """Write names beside the points, the newest first, as far as there is room."""
         for text in self._names:
             self._item.removeItem(text)
         self._names = []
-        per_pixel, free = self._item.vb.viewPixelSize()[0], math.inf
+        view, (x, y) = self._item.vb.viewRect(), self._item.vb.viewPixelSize()
+        taken = [_mark(point, x, y) for point in self._points]
         for point in reversed(self._points):
-            x, y = point.minutes, 100 * point.score
-            text = pg.TextItem(point.name, color=self._text, anchor=(0.5, 1))
-            half = (text.boundingRect().width() - _MARGINS) / 2 * per_pixel
-            if x + half < free:
-                free = x - half
-                text.setPos(x, y)
-                self._item.addItem(text)
-                self._names.append(text)
+            at = point.minutes, 100 * point.score
+            text = pg.TextItem(point.name, color=self._text, anchor=(0, 1))
+            size = text.boundingRect()
+            size = QSizeF(size.width() * x, size.height() * y)
+            for room in _rooms(at, size, QSizeF(x, y), view):
+                if view.contains(room) and not any(map(room.intersects, taken)):
+                    text.setPos(room.topLeft())  # the plot's y goes up
+                    self._item.addItem(text)
+                    self._names.append(text)
+                    taken.append(room)
+                    break
+
+
+def _mark(point: "Point", x: float, y: float) -> QRectF:
+    """Return what the dot and the line of a point cover, in the plot's units.
+
+    `x` and `y` are the sizes of a pixel.
+    """
+    low, high = sorted((100 * point.before, 100 * point.score))
+    dot = _DOT / 2
+    return QRectF(
+        point.minutes - dot * x, low - y, 2 * dot * x, high - low + (1 + dot) * y
+    )
+
+
+def _rooms(
+    at: tuple[float, float], size: QSizeF, pixel: QSizeF, view: QRectF
+) -> list[QRectF]:
+    """Return where a name can stand: above its point, right of it, left, in this order.
+
+    `size` is that of the name; it and all else is in the plot's units.
+    """
+    x, y = at
+    wide, high = size.width(), size.height()
+    right, above = ((_DOT / 2 + 1) * n for n in (pixel.width(), pixel.height()))
+    middle = max(min(x - wide / 2, view.right() - wide), view.left())
+    corners = (
+        (middle, y + above),
+        (x + right, y - high / 2),
+        (x - right - wide, y - high / 2),
+    )
+    return [QRectF(*corner, wide, high) for corner in corners]
 
 
 def spread(

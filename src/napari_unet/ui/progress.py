@@ -1,6 +1,6 @@
 """The lower part of the dock: how far it is, what came out, and the table."""
 
-from typing import Any
+import math
 
 from qtpy.QtCore import (  # type: ignore[attr-defined]
     QElapsedTimer,
@@ -15,7 +15,7 @@ from .tones import tone
 
 __all__ = ["Progress", "duration"]
 
-
+_MORE = 1.1  # times what was left before: a time that counts up more is not shown
 _TICK = 1000  # ms; napari's canvas is drawn again with whatever changes in its window
 
 
@@ -23,6 +23,7 @@ class Progress(QWidget):
     """Progress bar, result line, and Save table...
 
     The bar never moves by itself: an animation would take the processor from the work.
+    No time left is shown that is longer than one before.
     """
 
     save_wanted = Signal()
@@ -30,6 +31,7 @@ class Progress(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._hinted = self._wrong = False
+        self._least = math.inf
         self.line = QLabel()
         self.bar = QProgressBar()
         self.bar.setRange(0, 1000)
@@ -59,27 +61,22 @@ class Progress(QWidget):
     def begin(self, text: str) -> None:
         """Show that work has begun, and for how long; how far it is, is not known."""
         self.bar.setValue(0)
+        self._least = math.inf  # seconds left that were shown in this run
         self._clock.start()
         self._tick()
         self._ticks.start()
         self.bar.show()
         self.say(text)
 
-    def show_step(self, step: Any, left: float | None) -> None:
-        """Show how far it is, and the seconds that are `left`."""
-        doing = "segmenting" if step.key is not None else step.doing
-        text = doing.capitalize() + "..."
-        if step.done or step.key is not None:
-            self.show_fraction(text, step.done / max(1, step.total), left)
-        else:
-            self.say(text)
-
     def show_fraction(self, text: str, fraction: float, left: float | None) -> None:
         """Show that a `fraction` (0 to 1) is done, and the seconds that are `left`."""
         self._ticks.stop()
         self.say(text)
         self.bar.setValue(round(1000 * fraction))
-        rest = f" · {duration(left)} left" if left is not None else ""
+        rest = ""
+        if left is not None and left <= _MORE * self._least:
+            self._least = min(self._least, left)
+            rest = f" · {duration(left)} left"
         self.bar.setFormat(f"{100 * fraction:.0f} %{rest}")
 
     def idle(self) -> None:

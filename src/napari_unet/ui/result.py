@@ -45,6 +45,8 @@ class Result:
         How it was segmented last; None before that.
     taken, busy
         Whether a job has it, and whether tiles arrive in it now.
+    linked
+        Whether its objects go on through Z planes.
     file
         What is painted goes into this file, which no run may fill; None for none.
     on_forget
@@ -61,7 +63,7 @@ class Result:
         self.options: SegmentOptions | None = None
         self.file: Path | None = None
         self.on_forget: list[Callable[[], None]] = []
-        self.painted = self.taken = self.busy = False
+        self.painted = self.taken = self.busy = self.linked = False
         self._mode = "pan_zoom"  # the tool that the user had before `lock`
         self.last_id = 0  # the greatest one that was given to an object
         self._array: LabelArray | None = None
@@ -185,6 +187,7 @@ class Result:
         """Show everything, and what is known about it."""
         self.last_id, self.output = outcome.last_id, outcome.result.output
         self.rules = Rules(outcome.result.output, outcome.classes, outcome.boundary)
+        self.linked = outcome.linked or (self.linked and outcome.box is not None)
         if self.layer is not None:
             self.layer.features = _merged(self.layer.features, outcome)
         self._describe(about)
@@ -248,7 +251,9 @@ def _merged(old: Any, outcome: Outcome) -> Any:
     touched = (old["bbox_y0"] < y.stop) & (old["bbox_y1"] > y.start)
     touched &= (old["bbox_x0"] < x.stop) & (old["bbox_x1"] > x.start)
     for axis, plane in zip(outcome.axes.lower(), outcome.box[:-2], strict=True):
-        touched &= old[axis] == plane.start
+        first, end = old.get(f"bbox_{axis}0", old[axis]), old.get(f"bbox_{axis}1")
+        touched &= first <= plane.start
+        touched &= (old[axis] + 1 if end is None else end) > plane.start
     return pd.concat([old[~touched], new], ignore_index=True)
 
 

@@ -1,10 +1,20 @@
-"""Under which name something is saved, when its suffix was not typed."""
+"""Under which name something is saved."""
 
 import os
+import re
 
 from napari_unet.errors import OutputError
 
-__all__ = ["whole_name"]
+__all__ = ["file_name", "whole_name"]
+
+
+def file_name(text: str) -> str:
+    """Return `text` without what no file may be called on any system.
+
+    >>> file_name("a/b: c")
+    'a_b_ c'
+    """
+    return re.sub(r'[\\/:*?"<>|\x00-\x1f]', "_", text)
 
 
 def whole_name(path: str, suffix: str) -> str:

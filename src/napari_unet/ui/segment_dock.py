@@ -1,10 +1,11 @@
 """The dock U-Net: Segment. It only translates: form, options, job, event, layer."""
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
-from qtpy.QtWidgets import QFileDialog, QPushButton, QVBoxLayout
+from qtpy.QtWidgets import QFileDialog, QPushButton
 
 from napari_unet.errors import UNetError
 
@@ -13,13 +14,14 @@ from .dock import Dock
 from .filler import Filler
 from .form import SegmentForm
 from .job import Job
-from .layers import as_image, looked_at
+from .layers import as_image, folder_of, looked_at
 from .measuring import measuring
 from .outcome import cancelled_line, result_line
+from .pace import Pace
 from .progress import Progress
 from .recording import recording_of
 from .result import Result
-from .saving import whole_name
+from .saving import file_name, whole_name
 from .segmenting import Outcome, Request, Step, segmenting
 from .session import session_of
 from .settings import write_settings
@@ -41,6 +43,7 @@ class SegmentDock(Dock):
         self._job: Job | None = None
         self._filler: Filler | None = None
         self._stop_measuring: Callable[[], None] = lambda: None
+        self._clicked, self._pace = 0.0, Pace()  # when and how fast the run goes
         self.form = SegmentForm(self._viewer)
         self.view_button = QPushButton("Segment this view")
         self.button = QPushButton("Segment")
@@ -50,15 +53,11 @@ class SegmentDock(Dock):
         self._show_state()
 
     def _arrange(self) -> None:
-        self.setMinimumWidth(390)  # so that nothing in Advanced is cut off
         self.button.setMinimumHeight(34)
         font = self.button.font()
         font.setBold(True)
         self.button.setFont(font)
-        layout = QVBoxLayout(self)
-        for widget in (self.form, self.view_button, self.button, self.progress):
-            layout.addWidget(widget)
-        layout.addStretch(1)
+        self.lay_out(self.form, self.view_button, self.button, self.progress)
 
     def _connect(self) -> None:
         form, advanced = self.form, self.form.advanced
@@ -91,15 +90,18 @@ class SegmentDock(Dock):
             self._start(only=False)
         else:
             self._job.cancel()
+            self.progress.say("Cancelling: what is being done is ended...")
             self._show_state()
 
     def _start(self, *, only: bool) -> None:
         self._stop_measuring()
+        self._clicked = time.monotonic()
         try:
             request = self._request(only)
         except UNetError as error:
             self._fail(str(error))
             return
+        self._pace = Pace()
         job = self._job = Job(lambda: segmenting(request), self)
         if self._filler is not None:
             self._filler.on_gone = self._on_gone
@@ -143,9 +145,12 @@ class SegmentDock(Dock):
             view=view.box,
             plane=view.plane,
             only=only,
+            link_z=self.form.links(),
         )
 
     def _on_step(self, step: Step) -> None:
+        if not step.progress:
+            self.progress.say(f"{step.doing.capitalize()}...")
         if self._filler is not None:
             self._filler.take(step)
 
@@ -154,15 +159,17 @@ class SegmentDock(Dock):
         if filler is None or self._job is None:
             return
         filler.refresh()
-        if filler.step is not None:
-            done, total = filler.step.done, filler.step.total
-            self.progress.show_step(filler.step, self._job.remaining(done, total))
+        if filler.step is not None and not self._job.cancelling:
+            doing, fraction = filler.step.doing, filler.step.progress
+            left = self._pace.left(self._job.elapsed, fraction)
+            self.progress.show_fraction(f"{doing.capitalize()}...", fraction, left)
 
     def _on_finished(self, outcome: Outcome) -> None:
-        lines = [result_line(outcome)]
+        lines = [""]
         if self._filler is not None:
             self._filler.finish(outcome)
             lines.append(unapplied(self._viewer, self._session, self._filler.result))
+        lines[0] = result_line(outcome, time.monotonic() - self._clicked)
         self.progress.say("\n".join(filter(None, lines)))
         settings = self.form.settings()
         self._session.in_use = settings.model
@@ -248,8 +255,9 @@ class SegmentDock(Dock):
         if self._filler is None:
             return
         result = self._filler.result
+        place = folder_of(result.source()) / f"{file_name(result.name)}.csv"
         path, _ = QFileDialog.getSaveFileName(
-            self, "Save table", f"{result.name}.csv", "CSV (*.csv)"
+            self, "Save table", str(place), "CSV (*.csv)"
         )
         if path and result.table is None:
             self._measure(result, path)  # it was cancelled before that was done

@@ -3,32 +3,34 @@
 No Qt, no layers: a `Request` goes in, `Step` and `Outcome` come out.
 """
 
+import math
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_unet.events import Joining, Segmentation, TileDone
 from napari_unet.imagereviews import ImageReviews
 from napari_unet.images import Image
+from napari_unet.labelstore import LabelArray, create_labels, memory_limit
 from napari_unet.levels import Levels
 from napari_unet.options import SegmentOptions
-from napari_unet.outputs import LabelArray, create_labels
 from napari_unet.tiling import whole
 from napari_unet.verbs import Verb
 
+from .around import Around
 from .measuring import Table, measuring
 
 if TYPE_CHECKING:
     from napari_unet.model import Model
-    from napari_unet.pieces import Seen
     from napari_unet.predict import Known
 
 __all__ = ["Box", "Outcome", "Request", "Step", "load_model", "segmenting"]
 
+# What comes after the net takes of its time, roughly: bars and times left count on it.
+_LINKING, _MEASURING = 0.1, 0.06
 DRAWN = 16384  # rows or columns that graphics cards draw at once at most
 Box = tuple[slice, slice]
 
@@ -59,6 +61,8 @@ class Request:
         Nothing but `view` of `plane`.
     known
         What was computed of that before: no net runs.
+    link_z
+        Objects of neighbouring Z planes that overlap become one.
     """
 
     image: Image
@@ -75,18 +79,38 @@ class Request:
     plane: tuple[int, ...] = ()
     only: bool = False
     known: "Known | None" = None
+    link_z: bool = False
+
+    @property
+    def box(self) -> Box:
+        """(Y, X) slices of what is looked at."""
+        return self.view or whole(self.image.plane_shape)
+
+    @property
+    def links(self) -> bool:
+        """Whether there are planes to link."""
+        return self.link_z and not self.only and "Z" in self.image.plane_axes
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Pixels `key` of `array` are written; None: the work goes on without any."""
+    """Pixels `key` of `array` are written; None: the work goes on without any.
+
+    Attributes
+    ----------
+    doing
+        What is being done, as in "segmenting".
+    progress
+        How much of all is done, 0 to 1.
+    last_id
+        The greatest id in `array` so far.
+    """
 
     array: LabelArray
     key: tuple[slice, ...] | None
-    done: int
-    total: int
     doing: str
-    last_id: int = 0  # the greatest id in `array` so far
+    progress: float
+    last_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +131,10 @@ class Outcome:
         Which of them separates touching objects, if one does.
     axes
         Letters of the axes before Y and X.
+    planes
+        How many planes were segmented.
+    linked
+        Whether objects go on through them.
     """
 
     result: Segmentation
@@ -117,127 +145,157 @@ class Outcome:
     classes: tuple[str, ...]
     boundary: int | None
     axes: str
+    planes: int = 1
+    linked: bool = False
 
 
 def segmenting(request: Request) -> Generator[Step, None, Outcome]:
     """Run `request`; tiles are in the array when their step is yielded."""
-    from napari_unet.inputs import model_input
-    from napari_unet.predict import least_size, output_shape, segment
+    from napari_unet.predict import output_shape
     from napari_unet.threads import spare_cores
 
     spare_cores()  # the viewer needs one too
-    image, options = request.image, request.options
+    image = request.image
     model = request.ready or load_model(request.model, request.models)
-    shape, dtype, _ = output_shape(model, image, options)
+    shape, dtype, _ = output_shape(model, image, request.options)
     array, last = request.array, request.last_id
     if array is None or tuple(array.shape) != shape or array.dtype != dtype:
         array, last = _new_array(shape, dtype), 0
-    objects = dtype == np.int32  # their tiles come before they are in the array
-    around = _Around(request, array, last, objects)
-    last = around.last
-    steps = segment(
-        model,
-        image,
-        options,
-        out=around.target,
-        view=request.view,
-        plane=request.plane,
-        only=request.only,
-        known=request.known,
+    run = _Run(request, model, array, last)
+    yield Step(array, None, "reading the image", 0.0, last)
+    result = yield from run.net()
+    table = None
+    if result.objects is not None:
+        run.rejoin(result.objects)
+        if request.links:
+            yield from run.link()
+    run.around.restore()
+    if result.objects is not None:
+        table = yield from run.measure()
+        if request.links:
+            found = 0 if table is None else len(table["label"])
+            result = replace(result, objects=found)
+    return Outcome(
+        result,
+        array,
+        table,
+        run.last,
+        _place(request),
+        model.spec.classes,
+        model.spec.boundary,
+        image.plane_axes,
+        1 if request.only else math.prod(image.stack_shape),
+        request.links,
     )
-    done = total = 0
-    last_id = last
-    for step in (verb := Verb(steps)):
-        if isinstance(step, Joining):
-            yield Step(array, None, done, total, "joining objects", last_id)
-            continue
-        done, total = step.done, step.total
-        key = None
-        if isinstance(step, TileDone) and step.labels.size:
-            key = (*(slice(at, at + 1) for at in step.plane), *step.core)
-            if objects:
-                around.target[(*step.plane, *step.core)] = step.labels
-                last_id = max(last_id, last + int(step.labels.max()))
-        yield Step(array, key, done, total, "", last_id)
-    result, table = verb.result, None
-    if result.objects is not None:
-        least = least_size(model, model_input(model, image, options), options)
-        last = around.rejoin(last + result.objects, least)
-    around.restore()
-    if result.objects is not None:
-        table = yield from _measured(request, array, last)
-    classes, axes = model.spec.classes, image.plane_axes
-    boundary = model.spec.boundary
-    return Outcome(result, array, table, last, _box(request), classes, boundary, axes)
 
 
-class _Around:
-    """What is in an array besides the objects that are being found.
+class _Run:
+    """The steps of one request, and how much of all of them is done.
 
     Attributes
     ----------
     last
-        The greatest number that is taken.
-    target
-        What the net writes into.
+        The greatest id in the array so far.
     """
 
     def __init__(
-        self, request: Request, array: LabelArray, last: int, objects: bool
+        self, request: Request, model: "Model", array: LabelArray, last: int
     ) -> None:
-        from napari_unet.kept import Kept
+        self._request, self._model, self._array = request, model, array
+        self._objects = array.dtype == np.int32
+        self.around = Around(request, array, last, self._objects)
+        self.last = self.around.last
+        spec = model.spec
+        self._classes: LabelArray | None = None
+        many = len(spec.classes) - 1 - (spec.boundary is not None) > 1
+        if request.links and self._objects and many:  # of one alone nobody need know
+            limit = memory_limit(request.options.memory)
+            self._classes = create_labels(array.shape, np.uint8, limit=limit)
+        self._begun, self._share = 0.0, 1.0  # of the phase that runs
+        self._all = 1.0 + self._objects * (_MEASURING + request.links * _LINKING)
 
-        self._request, self._array = request, array
-        self.last, self.target = last, array
-        self._kept: Kept | None = None
-        self._seen: list[Seen] = []
-        if request.reviews is not None:
-            self.target = self._kept = Kept(array, request.reviews)
-            if objects:
-                self.last = max(last, request.reviews.greatest())
-                self._look()
-            if request.restore:
-                self.restore(everywhere=True)
-        if self.last:
-            self.target = _Renumbered(self.target, self.last)
+    def net(self) -> Generator[Step, None, Segmentation]:
+        """Run the net, and find objects plane by plane."""
+        from napari_unet.predict import segment
 
-    def _look(self) -> None:
-        """Remember what the user sees now, if anything: objects keep their numbers."""
-        from napari_unet.pieces import blank, look
+        request, first = self._request, self.last
+        steps = segment(
+            self._model,
+            request.image,
+            request.options,
+            out=self.around.target,
+            view=request.view,
+            plane=request.plane,
+            only=request.only,
+            known=request.known,
+            classes=self._classes,
+        )
+        for step in (verb := Verb(steps)):
+            key, doing = None, "segmenting"
+            if isinstance(step, Joining):
+                doing = "joining objects"
+            elif isinstance(step, TileDone) and step.labels.size:
+                key = (*(slice(at, at + 1) for at in step.plane), *step.core)
+                if self._objects:  # they come before they are in the array
+                    self.around.target[(*step.plane, *step.core)] = step.labels
+                    self.last = max(self.last, first + int(step.labels.max()))
+            yield self._step(doing, step.progress, key)
+        return verb.result
 
-        request, reviews = self._request, self._request.reviews
-        shown, shape = request.shown, self._array.shape
-        if reviews is None:
-            return
-        known = shown is not None and shown.shape == shape
-        for plane in [request.plane] if request.only else reviews.planes():
-            boxes = reviews.boxes(plane)
-            if not known or shown is None:
-                self._seen += blank(shape, plane, boxes)
-                continue
-            view = _view(request) if request.only else None
-            self._seen += look(shown, plane, boxes, view)
+    def rejoin(self, found: int) -> None:
+        """Let the objects that were found go on in those from before."""
+        from napari_unet.inputs import model_input
+        from napari_unet.predict import least_size
 
-    def rejoin(self, last: int, least: int) -> int:
-        """Let objects go on in those from before; return the greatest number."""
-        from napari_unet.pieces import rejoin
+        request = self._request
+        source = model_input(self._model, request.image, request.options)
+        least = least_size(self._model, source, request.options)
+        self.last = self.around.rejoin(self.around.last + found, least)
 
-        if self._kept is not None:
-            for seen in self._seen:
-                last = rejoin(seen, self._kept, last + 1, least) - 1
-        return last
+    def link(self) -> Generator[Step, None, None]:
+        """Give one id to objects that go on through planes."""
+        from napari_unet.stackobjects import join_planes, z_stacks
 
-    def restore(self, *, everywhere: bool = False) -> None:
-        """Show what was reviewed, that which was painted meanwhile, too."""
-        from napari_unet.kept import restore
+        image, kept = self._request.image, self.around.decided()
+        self.last = max(self.last, int(kept.max(initial=0)))  # painted meanwhile
+        job = join_planes(
+            self._array,
+            self._classes,
+            z_stacks(image.plane_axes, image.stack_shape),
+            self.last,
+            boundary=self._model.spec.boundary,
+            kept=kept,
+        )
+        self._begin(_LINKING)
+        for fraction in job:
+            yield self._step("joining objects through Z", fraction)
 
-        request, reviews = self._request, self._request.reviews
-        if reviews is None:
-            return
-        places = reviews.places()
-        if request.only and not everywhere:
-            places = [(p, box) for p, box in places if p == request.plane]
-        restore(self._array, reviews, places)
+    def measure(self) -> Generator[Step, None, Table | None]:
+        """Measure what was segmented; Cancel is answered in between."""
+        request = self._request
+        plane, box = (request.plane, request.view) if request.only else (None, None)
+        job = measuring(
+            request.image,
+            self._array,
+            request.options.channel,
+            plane=plane,
+            box=box,
+            linked=request.link_z and "Z" in request.image.plane_axes,
+        )
+        self._begin(_MEASURING)
+        for fraction in (verb := Verb(job)):
+            yield self._step("measuring", fraction)
+        return verb.result
+
+    def _begin(self, share: float) -> None:
+        """Note that the phase before has ended, and what the next takes."""
+        self._begun, self._share = self._begun + self._share, share
+
+    def _step(
+        self, doing: str, part: float, key: tuple[slice, ...] | None = None
+    ) -> Step:
+        progress = (self._begun + part * self._share) / self._all
+        return Step(self._array, key, doing, progress, self.last)
 
 
 def _new_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> LabelArray:
@@ -245,49 +303,11 @@ def _new_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> LabelArray:
     return Levels(array) if max(shape[-2:]) > DRAWN else array
 
 
-def _view(request: Request) -> Box:
-    return request.view or whole(request.image.plane_shape)
-
-
-def _measured(
-    request: Request, array: LabelArray, last: int
-) -> Generator[Step, None, Table | None]:
-    """Measure what was segmented; Cancel is answered in between."""
-    plane, box = (request.plane, request.view) if request.only else (None, None)
-    job = measuring(request.image, array, request.options.channel, plane=plane, box=box)
-    for _ in (verb := Verb(job)):
-        yield Step(array, None, 1, 1, "measuring", last)
-    return verb.result
-
-
-def _box(request: Request) -> tuple[slice, ...] | None:
+def _place(request: Request) -> tuple[slice, ...] | None:
+    """Return what is computed: slices of the array; None for all of it."""
     if not request.only:
         return None
-    planes = (slice(at, at + 1) for at in request.plane)
-    return (*planes, *_view(request))
-
-
-@dataclass(frozen=True, slots=True)
-class _Renumbered:
-    """An array of objects in which ids up to `last` are taken: 1 becomes last + 1."""
-
-    array: LabelArray
-    last: int
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.array.shape)
-
-    @property
-    def dtype(self) -> "np.dtype[Any]":
-        return self.array.dtype
-
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        ids = np.asarray(self.array[key])
-        return np.where(ids > self.last, ids - self.last, 0).astype(ids.dtype)
-
-    def __setitem__(self, key: Any, ids: NDArray[Any]) -> None:
-        self.array[key] = np.where(ids > 0, ids + self.last, 0).astype(self.dtype)
+    return (*(slice(at, at + 1) for at in request.plane), *request.box)
 
 
 def load_model(source: str, models: dict[Any, Any]) -> "Model":

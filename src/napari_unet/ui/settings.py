@@ -38,6 +38,7 @@ class SegmentSettings:
     memory: str = ""
     diameter: float = 0.0
     min_size: int = 0
+    link_z: bool = True
 
     def used(self, model: str) -> "SegmentSettings":
         """Return these settings with the file `model` as the most recent one."""
@@ -64,7 +65,7 @@ class BatchSettings:
     diameter: float = 0.0
     min_size: int = 0
     measure: bool = True
-    format: str = "ome-zarr"
+    save_as: str = "auto"
     link_z: bool = False
     workers: int = 0
 

@@ -49,6 +49,7 @@ def view_request(
         view=_middle(seen.box or whole(image.plane_shape)),
         plane=seen.plane,
         only=True,
+        link_z=into is not None and into.linked,
     )
 
 
