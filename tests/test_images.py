@@ -55,15 +55,6 @@ ORDERS = {
     ORDERS.values(),
     ids=ORDERS,
 )
-def test_size_beyond_any_disk_is_damage(tmp_path) -> None:
-    zarr.create_array(tmp_path / "a.zarr", shape=(2, 8, 8), dtype="u1")
-    mark = tmp_path / "a.zarr" / "zarr.json"
-    about = json.loads(mark.read_text())
-    mark.write_text(json.dumps({**about, "shape": [2**62, 8, 8]}))
-    with pytest.raises(ImageError, match="more than any disk holds"):
-        open_image(tmp_path / "a.zarr")
-
-
 def test_window_is_channels_rows_columns_whatever_the_axes(
     axes: str,
     shape: tuple[int, ...],
@@ -477,3 +468,12 @@ def test_planes_in_files_that_are_not_there_are_missed(tmp_path: Path) -> None:
     names[1].unlink()
     with pytest.raises(ImageError, match=r"part0\.ome\.tif is one of several files"):
         open_image(names[0])
+
+
+def test_size_beyond_any_disk_is_damage(tmp_path) -> None:
+    zarr.create_array(tmp_path / "a.zarr", shape=(2, 8, 8), dtype="u1")
+    mark = tmp_path / "a.zarr" / "zarr.json"
+    about = json.loads(mark.read_text())
+    mark.write_text(json.dumps({**about, "shape": [2**62, 8, 8]}))
+    with pytest.raises(ImageError, match="more than any disk holds"):
+        open_image(tmp_path / "a.zarr")
