@@ -305,7 +305,7 @@ def two_channels(folder, model):
 def huge(folder, model):
     import zarr
 
-    shape = (10**8, 10**8)
+    shape = (10**6, 10**6)
     zarr.create_array(folder / "huge.zarr", shape=shape, chunks=(512, 512), dtype="u1")
     return [folder / "huge.zarr"]
 
