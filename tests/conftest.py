@@ -60,6 +60,15 @@ def _short_collections() -> None:
     gc.freeze()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _small_lessons() -> None:
+    """Let steps be on views that toys need: it was most of the time of the tests."""
+    from napari_unet import course, pixels
+
+    course._VIEW = 64
+    pixels._REVIEWED = pixels._OTHER = 1000
+
+
 @pytest.fixture(autouse=True)
 def _threads() -> Iterator[None]:
     """A test that takes more or fewer threads does not slow the next one."""
