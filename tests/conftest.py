@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from napari_unet.imagereviews import ImageReviews
     from napari_unet.model import Model
 
-# Beside other workers of pytest-xdist, more threads only get in each other's way.
-_SIDE_BY_SIDE = "PYTEST_XDIST_WORKER" in os.environ
-THREADS = int(os.environ.setdefault("OMP_NUM_THREADS", "1" if _SIDE_BY_SIDE else "2"))
+if "PYTEST_XDIST_WORKER" in os.environ:  # more threads get in each other's way
+    os.environ["OMP_NUM_THREADS"] = "1"
+THREADS = int(os.environ.setdefault("OMP_NUM_THREADS", "2"))
 ROOT = Path(__file__).parent.parent
 SCRATCH = Path(tempfile.mkdtemp(prefix="napari-unet-tests-"))
 
