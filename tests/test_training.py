@@ -234,7 +234,8 @@ def test_share_of_the_filters_moves_to_a_quarter() -> None:
 
 
 def test_what_was_painted_is_obeyed_and_the_rest_stays(monkeypatch) -> None:
-    monkeypatch.setattr(pixels, "_REVIEWED", 4000)  # as usual: nearly all is obeyed
+    for name in ("_REVIEWED", "_OTHER"):  # as many as usual, to obey nearly all
+        monkeypatch.setattr(pixels, name, 4000)
     image, truth = squares(1)
     model = train(small_model(), [Correction(image, painted(truth))], seconds=None)[1]
     target = painted(truth, 1)
