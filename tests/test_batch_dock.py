@@ -253,6 +253,7 @@ def test_options_of_the_form_are_those_of_the_run(hand, images):
     again = hand.dock = hand.window.open_batch()
     assert again.form.settings() == read_batch_settings() == before
     assert again.form.advanced.format.currentText() == "OME-TIFF"
+    hand.click(again.form.advanced.title.text())
     hand.click("Restore defaults")
     assert hand.dock.form.advanced.format.currentText() == "automatic"
     assert hand.dock.form.measure.isChecked()

@@ -101,7 +101,7 @@ def test_name_that_is_no_text_stops_nothing(tmp_path: Path, bright_model: Path) 
     done = subprocess.run(words, capture_output=True, check=False)
     assert done.returncode == 1
     assert b"2 done, 1 failed" in done.stdout
-    assert "\\xfe.tif: \\xfe.tif is a TIFF" in done.stdout.decode()
+    assert "\\xfe.tif: \\xfe.tif is damaged" in done.stdout.decode()
     rows = table(out)
     assert [Path(row["file"]).name for row in rows] == [
         "a.tif",
