@@ -254,6 +254,8 @@ def test_options_of_the_form_are_those_of_the_run(hand, images):
     assert again.form.settings() == read_batch_settings() == before
     assert again.form.advanced.format.currentText() == "OME-TIFF"
     hand.click(again.form.advanced.title.text())
+    defaults = again.form.advanced.defaults
+    hand.window.until(lambda: not defaults.visibleRegion().isEmpty())
     hand.click("Restore defaults")
     assert hand.dock.form.advanced.format.currentText() == "automatic"
     assert hand.dock.form.measure.isChecked()
