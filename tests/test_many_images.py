@@ -178,7 +178,7 @@ def test_list_says_which_image_has_how_many_strokes_and_goes_there(window):
     assert not images.table.isVisible()
     strokes = window.correct.form.images._rows[0].strokes
     assert strokes > 0
-    assert f"1 image in this project, {strokes} pieces" in images.title.text()
+    assert f"1 image, {strokes} pieces" in images.title.text()
     second(window)
     join(window)
     assert images.table.isVisible()

@@ -112,4 +112,4 @@ def _title(rows: Sequence[ImageRow]) -> str:
     count = sum(row.strokes for row in rows)
     pieces = "1 piece" if count == 1 else f"{thousands(count)} pieces"
     images = "1 image" if len(rows) == 1 else f"{len(rows)} images"
-    return f"{images} in this project, {pieces} reviewed"
+    return f"{images}, {pieces} reviewed"
