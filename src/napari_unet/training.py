@@ -56,7 +56,10 @@ _ALL = (
     "The new model had to be right on as much of all that was painted, or more: now "
     "{now:.1%}, before {was:.1%} (weighed: a pixel of a large stroke counts for less)."
 )
-_LESS = "Strokes that contradict each other can never all be followed."
+_LESS = (
+    "Not all of it is followed yet: more time may help, but strokes that contradict "
+    "each other can never all be followed."
+)
 _DICE = (
     "mean Dice of the labelled classes {now:.3f}, of the model before {was:.3f} (1 is "
     "perfect; one class everywhere has at most 1 / the number of classes)."
