@@ -147,8 +147,8 @@ def test_stroke_that_is_drawn_is_waited_for(window, endless):
 def test_improve_goes_on_from_where_it_is(window, endless):
     improve(window)
     first = window.correct.afterwards._sequel
-    window.until(lambda: "more steps" in said(window))
     window.paint(99, (38, 20), (38, 40))
+    learn(window)
     window.click("Improve")
     assert not said(window)
     assert not going(window)
