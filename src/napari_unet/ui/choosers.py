@@ -38,11 +38,11 @@ class Chooser(QComboBox):
         self.initStyleOption(option)
         control = QStyle.ComplexControl.CC_ComboBox
         part = QStyle.SubControl.SC_ComboBoxEditField
-        room = painter.style().subControlRect(control, option, part, self).width()
-        middle = Qt.TextElideMode.ElideMiddle
-        option.currentText = self.fontMetrics().elidedText(
-            option.currentText, middle, room - _MARGIN
-        )
+        if (style := self.style()) is not None:
+            room = style.subControlRect(control, option, part, self).width() - _MARGIN
+            option.currentText = self.fontMetrics().elidedText(
+                option.currentText, Qt.TextElideMode.ElideMiddle, room
+            )
         painter.drawComplexControl(control, option)
         painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
 
