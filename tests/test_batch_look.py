@@ -90,3 +90,11 @@ def test_start_can_be_reached_in_a_low_window(window):
         corner = button.mapTo(whole, QPoint(0, button.height()))
         assert corner.y() < whole.height()
         assert button.visibleRegion().boundingRect() == button.rect()
+
+
+def test_empty_sizes_name_those_of_the_model(hand):
+    advanced = hand.dock.form.advanced
+    assert advanced.diameter.text() == "as it is (10 px)"
+    hand.dock.form.model.setCurrentText("nuclei")
+    assert advanced.diameter.text() == "as it is (17 px)"
+    assert advanced.min_size.text() == "the model's own: 32 px"

@@ -69,6 +69,7 @@ def test_improve_that_could_not_follow_says_how_much_is_missed(window):
     line = window.do("Improve")
     assert " % of what you painted is not obeyed yet: click Improve again" in line
     assert "give it more time" in line
+    assert "followed yet" not in line  # it would be said twice
 
 
 def test_plane_too_large_to_paint_on_is_told(window, monkeypatch):

@@ -3,10 +3,12 @@
 from itertools import combinations
 
 import pytest
-from qtpy.QtWidgets import QAbstractButton, QLabel, QWidget
+from qtpy.QtWidgets import QAbstractButton, QApplication, QLabel, QVBoxLayout, QWidget
 from window import missed, squares
 
+from napari_unet.ui.choosers import Chooser
 from napari_unet.ui.curve import Point
+from napari_unet.ui.scroller import Pane, Scroller
 
 POINTS = [
     Point(2.0, 0.60, 0.65, "v1", "nuclei"),
@@ -115,3 +117,48 @@ def test_batch_fits_at_every_step(hand, images, letters):
     for dock in (hand.dock, hand.window.correct):
         assert not faults(hand.window, dock)
     assert (whole.width(), whole.height()) == (1366, 768)
+
+
+def test_nothing_scrolls_where_there_is_room_again(qtbot):
+    pane, body = Pane(), QWidget()
+    label = QLabel("Segment the image, or name your own classes here. " * 6)
+    label.setWordWrap(True)
+    QVBoxLayout(body).addWidget(label)
+    pane.lay_out(body)
+    qtbot.addWidget(pane)
+    pane.show()
+    bar = pane.findChild(Scroller).verticalScrollBar()
+    for width in range(400, 480, 4):  # of some a bar takes a word into another line
+        for height in (60, 600):
+            pane.resize(width, height)
+            for _ in range(5):
+                QApplication.processEvents()
+            assert (bar.maximum() == 0) == (height == 600), width
+
+
+def test_long_names_that_differ_at_their_end_look_different(qtbot):
+    chooser = Chooser()
+    qtbot.addWidget(chooser)
+    chooser.addItems([f"plate 3 {'of a long day ' * 5}[v{n}]" for n in (1, 2)])
+    chooser.resize(240, 30)
+    chooser.show()
+    seen = []
+    for index in range(2):
+        chooser.setCurrentIndex(index)
+        QApplication.processEvents()
+        seen.append(chooser.grab().toImage())
+    assert seen[0] != seen[1]
+
+
+def test_an_image_that_may_join_does_not_widen_the_dock(window):
+    small(window)
+    window.file(missed(), "day 1 control well B03 field 2.tif")
+    window.segmented()
+    window.erase((30, 20), (30, 40))
+    window.idle()
+    before = window.correct.width()
+    window.file(missed(), "treated well number 12.tif")
+    window.until(window.correct.form.invitation.isVisible)
+    window.until(lambda: window.line.startswith("Add the image to the project"))
+    assert not faults(window, window.correct)
+    assert window.correct.width() == before

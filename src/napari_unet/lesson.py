@@ -16,6 +16,7 @@ import numpy as np
 from .contest import told
 from .corrections import FOREGROUND, IGNORE, Correction
 from .errors import CorrectionError, OptionsError, OutputError
+from .headfit import OBEYED
 from .labelfolder import LabelFolder
 from .model import BOUNDARY, Model, UNetSpec, load, save
 from .options import TrainOptions
@@ -38,6 +39,10 @@ _MASKS = (
 _OBJECTS = (
     "The labels hold numbers of objects (16 bit or more), which do not say of what "
     "class they are: {classes} cannot be told apart. Save classes as 8 bit."
+)
+_LESS = (
+    "Not all of it is followed yet: more time may help, but strokes that contradict "
+    "each other can never all be followed."
 )
 
 
@@ -125,6 +130,8 @@ def train(
     _keep(replace(trained.model, card=card, name=out.stem), out)
     if options.seconds is None:
         kept.unlink(missing_ok=True)  # only now: it is what the model can be had from
+    if trained.measure == "right" and trained.score_after < OBEYED:
+        trained = replace(trained, rule=f"{trained.rule} {_LESS}")
     return Lesson(trained, (*found.notes, *trained.notes))
 
 

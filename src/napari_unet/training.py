@@ -23,7 +23,7 @@ from .corrections import Correction, Spot
 from .course import Course, Pace, score
 from .errors import CorrectionError, MemoryBudgetError, UNetError
 from .examples import Example, as_images, class_weights, read_examples
-from .headfit import OBEYED, Fit, fit_head, obey
+from .headfit import Fit, fit_head, obey
 from .heldout import Place, mean_dice, places, set_apart
 from .model import Model, best_device
 from .options import TrainOptions
@@ -55,10 +55,6 @@ _ALONE = 500  # steps where nothing is held out that could say when to end
 _ALL = (
     "The new model had to be right on as much of all that was painted, or more: now "
     "{now:.1%}, before {was:.1%} (weighed: a pixel of a large stroke counts for less)."
-)
-_LESS = (
-    "Not all of it is followed yet: more time may help, but strokes that contradict "
-    "each other can never all be followed."
 )
 _DICE = (
     "mean Dice of the labelled classes {now:.3f}, of the model before {was:.3f} (1 is "
@@ -240,8 +236,7 @@ class _Lesson:
                 break
         else:
             contest.withdraw()
-        said = _ALL.format(now=now, was=was)
-        trained = contest.end(f"{said} {_LESS}" if now < OBEYED else said)
+        trained = contest.end(_ALL.format(now=now, was=was))
         about = self.examples, self.seed
         sequel = Sequel(contest, course, fit, *about, rate, limit)
         return replace(trained, sequel=sequel)

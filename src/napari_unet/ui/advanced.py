@@ -20,7 +20,7 @@ from napari_unet.options import parse_memory
 from .fold import Fold
 from .settings import SegmentSettings
 
-__all__ = ["Advanced", "device_box", "diameter_box", "size_box"]
+__all__ = ["Advanced", "device_box", "diameter_box", "explain_sizes", "size_box"]
 
 _DEVICES = {
     "auto": "auto (GPU or CPU)",
@@ -73,14 +73,7 @@ class Advanced(Fold):
 
     def explain(self, source: str) -> None:
         """Say what a model, by its name or file, does where nothing is chosen."""
-        diameter, least = own_sizes(source)
-        made = "" if diameter is None else f" ({diameter:g} px)"
-        self.diameter.setSpecialValueText(f"as it is{made}")
-        self.diameter.setToolTip(
-            f"{_DIAMETER} The number is the diameter that the model was trained on."
-        )
-        own = "none" if least is None else f"{least:g} px"
-        self.min_size.setSpecialValueText(f"the model's own: {own}")
+        explain_sizes(source, self.diameter, self.min_size)
 
     def restore(self, settings: SegmentSettings) -> None:
         """Show `settings`."""
@@ -179,3 +172,15 @@ def size_box() -> QSpinBox:
         "size of its own; 1 keeps everything."
     )
     return box
+
+
+def explain_sizes(source: str, diameter: QDoubleSpinBox, least: QSpinBox) -> None:
+    """Let the fields name the sizes of a model, by its name or file, while empty."""
+    trained, own = own_sizes(source)
+    made = "" if trained is None else f" ({trained:g} px)"
+    diameter.setSpecialValueText(f"as it is{made}")
+    diameter.setToolTip(
+        f"{_DIAMETER} The number is the diameter that the model was trained on."
+    )
+    size = "none" if own is None else f"{own:g} px"
+    least.setSpecialValueText(f"the model's own: {size}")

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from .advanced import device_box, diameter_box, size_box
+from .advanced import device_box, diameter_box, explain_sizes, size_box
 from .fold import Fold
 from .settings import BatchSettings
 
@@ -56,6 +56,10 @@ class BatchAdvanced(Fold):
             field.clear()
         self.overwrite.setChecked(False)
         self._follow()
+
+    def explain(self, source: str) -> None:
+        """Say what a model, by its name or file, does where nothing is chosen."""
+        explain_sizes(source, self.diameter, self.min_size)
 
     def channel_chosen(self) -> str | None:
         """Return the channel: its name or number as text, or None."""

@@ -72,6 +72,7 @@ class BatchForm(QWidget):
         self._arrange()
         self.restore(read_batch_settings())
         self._connect()
+        self._on_model()
         self.check()
 
     def restore(self, settings: BatchSettings) -> None:
@@ -233,12 +234,16 @@ class BatchForm(QWidget):
 
     def _connect(self) -> None:
         self.model.changed.connect(self.check)
+        self.model.changed.connect(self._on_model)
         self.folder.textChanged.connect(self.check)
         self.memory.textChanged.connect(self.check)
         self.measure.toggled.connect(self.check)
         self.advanced.changed.connect(self.check)
         self.browse.clicked.connect(self._on_browse)
         self.advanced.defaults_wanted.connect(self._restore_defaults)
+
+    def _on_model(self) -> None:
+        self.advanced.explain(self.model.source())
 
     def _restore_defaults(self) -> None:
         self.restore(replace(BatchSettings(), model=self.model.source()))

@@ -1,19 +1,53 @@
-"""Two combo boxes that keep themselves up to date: image layers, and models."""
+"""Combo boxes that keep themselves up to date: image layers, and models."""
 
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from napari.layers import Image as ImageLayer
-from qtpy.QtCore import QSignalBlocker, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QComboBox, QFileDialog, QWidget
+from qtpy.QtCore import QSignalBlocker, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QPaintEvent
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
+    QWidget,
+)
 
 from .layers import OVERLAY
 
-__all__ = ["LayerChooser", "ModelChooser", "shipped_models"]
+__all__ = ["Chooser", "LayerChooser", "ModelChooser", "shipped_models"]
+
+_MARGIN = 2  # pixels that Qt leaves free around the text
 
 
-class LayerChooser(QComboBox):
+class Chooser(QComboBox):
+    """Shows a name that is too long without its middle: names differ at the end."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        """Draw as Qt does, but for the text, which it would cut off."""
+        painter, option = QStylePainter(self), QStyleOptionComboBox()
+        self.initStyleOption(option)
+        control = QStyle.ComplexControl.CC_ComboBox
+        part = QStyle.SubControl.SC_ComboBoxEditField
+        if (style := self.style()) is not None:
+            room = style.subControlRect(control, option, part, self).width() - _MARGIN
+            option.currentText = self.fontMetrics().elidedText(
+                option.currentText, Qt.TextElideMode.ElideMiddle, room
+            )
+        painter.drawComplexControl(control, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
+
+class LayerChooser(Chooser):
     """The image layers of a viewer; follows the one that the user makes active."""
 
     changed = Signal()
@@ -21,9 +55,6 @@ class LayerChooser(QComboBox):
     def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
         self.currentIndexChanged.connect(self.changed)
         events = viewer.layers.events
         for emitter in (events.inserted, events.removed, events.reordered):
@@ -66,16 +97,13 @@ class LayerChooser(QComboBox):
                 self.setCurrentIndex(index)
 
 
-class ModelChooser(QComboBox):
+class ModelChooser(Chooser):
     """Shipped models, files used lately, and Browse..."""
 
     changed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
         self._chosen = ""
         self.currentIndexChanged.connect(self._on_index)
         self.activated.connect(self._on_activated)

@@ -266,6 +266,8 @@ def _next_step(desk: Desk) -> str | None:
         )
     if desk.correcting is None and desk.result is None:
         begin = "Go on" if desk.found else "Segment the image in U-Net: Segment"
+        if desk.other is not None:
+            begin = "Add the image to the project with the button above"
         own = "name your own classes here and make a new model for them"
         return f"{begin}, or {own}."
     if desk.correcting is not None and not any(row.pixels for row in desk.rows()):

@@ -95,7 +95,7 @@ def _objects(target: Path, request: BatchRequest, models: dict[Any, Any]) -> int
     if not target.is_dir():
         raise OutputError(
             f"{target.name} is one compressed file, in which nothing can be changed. "
-            "Only OME-Zarr can be edited: choose it in 'Save as', and start again."
+            "Only OME-Zarr can be edited: choose it in Advanced, Save as; start again."
         )
     entries = read_ledger(Places(target).ledger)
     if not entries or "done" not in entries[-1]:

@@ -1,8 +1,9 @@
 """Whether an image goes into the project in use, or into one of its own."""
 
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
 from .desk import Desk
+from .flow import flowing
 
 __all__ = ["Invitation"]
 
@@ -27,13 +28,10 @@ class Invitation(QWidget):
         self.join = QPushButton()
         self.stay = QPushButton("Own project")
         self.stay.setToolTip(_STAY)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.join, 1)
-        buttons.addWidget(self.stay)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.line)
-        layout.addLayout(buttons)
+        layout.addWidget(flowing((self.join, 1), (self.stay, 0)))
 
     def follow(self, desk: Desk, *, idle: bool) -> None:
         """Invite the image on the desk, if it is asked for."""

@@ -72,12 +72,12 @@ class Progress(QWidget):
         """Show that a `fraction` (0 to 1) is done, and the seconds that are `left`."""
         self._ticks.stop()
         self.say(text)
-        self.bar.setValue(round(1000 * fraction))
         rest = ""
         if left is not None and left <= _MORE * self._least:
             self._least = min(self._least, left)
             rest = f" · {duration(left)} left"
         self.bar.setFormat(f"{100 * fraction:.0f} %{rest}")
+        self.bar.setValue(round(1000 * fraction))  # Qt draws both at once
 
     def idle(self) -> None:
         """Show that nothing runs."""

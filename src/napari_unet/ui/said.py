@@ -67,9 +67,10 @@ def _missed_line(improved: Improved) -> str:
     if missed is None or missed <= _FEW:
         return ""
     return (
-        f"{missed:.0%} of what you painted is not obeyed yet: click Improve again, or "
-        "give it more time. "
-    ).replace("%", " %", 1)
+        f"{100 * missed:.0f} % of what you painted is not obeyed yet: click Improve "
+        "again, or give it more time; strokes that contradict each other never all "
+        "are. "
+    )
 
 
 def _changed(compared: list["Compared"]) -> tuple[int, int]:

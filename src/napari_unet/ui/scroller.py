@@ -43,10 +43,12 @@ class Scroller(QScrollArea):
 
     def sizeHint(self) -> QSize:
         """Return the size of the widget: Qt's own ends at some lines of text."""
-        widget = self.widget()
-        if widget is None:
+        widget, viewport = self.widget(), self.viewport()
+        if widget is None or viewport is None:
             return super().sizeHint()
-        height = self._height(self.width() - _BORDER)
+        # Beside a bar there may be more lines, and Qt hides it only if they fit, too.
+        width = min(self.width() - _BORDER, viewport.width())
+        height = self._height(width)
         return QSize(widget.sizeHint().width(), height) + QSize(_BORDER, _BORDER)
 
     def minimumSizeHint(self) -> QSize:

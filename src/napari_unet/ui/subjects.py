@@ -6,10 +6,11 @@ from typing import Any, Literal
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 from qtpy.QtCore import QSignalBlocker, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QComboBox, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_unet.errors import ImageError
 
+from .choosers import Chooser
 from .layers import OVERLAY, axes_of
 from .result import Result
 from .session import Session
@@ -64,7 +65,7 @@ class Subject:
         )
 
 
-class SubjectChooser(QComboBox):
+class SubjectChooser(Chooser):
     """The subjects in a viewer; follows the layer that the user makes active."""
 
     changed = Signal()
@@ -75,9 +76,6 @@ class SubjectChooser(QComboBox):
         super().__init__(parent)
         self._viewer, self._session = viewer, session
         self.setToolTip(_TIP)
-        self.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
         self.currentIndexChanged.connect(self.changed)
         events = viewer.layers.events
         for emitter in (events.inserted, events.removed, events.reordered):
