@@ -18,7 +18,7 @@ def edited(hand, tmp_path):
     hand.add(write(tmp_path / "cells.tif", squares((700, 720))))
     hand.run()
     hand.open(0)
-    assert "it goes into the file" in hand.edit(0)
+    assert "every stroke goes into the file" in hand.edit(0)
     return tmp_path / "results" / "cells.ome.tif"
 
 
@@ -47,22 +47,32 @@ def test_strokes_go_into_the_file_and_are_reviews(hand, edited):
     assert (window.target() == 255).all()
 
 
-def test_what_was_painted_is_there_though_the_layer_is_closed_at_once(hand, edited):
+@pytest.fixture
+def slow(monkeypatch):
+    """Let the file follow only when somebody needs it."""
+    monkeypatch.setattr("napari_unet.tifflabels._DELAY", 600)
+    monkeypatch.setattr("napari_unet.tifflabels._LONGEST", 600)
+
+
+@pytest.mark.parametrize("verb", ["open", "edit"])
+@pytest.mark.usefixtures("slow")
+def test_what_was_painted_is_there_though_the_layer_is_closed_at_once(
+    hand, edited, verb
+):
     window = hand.window
+    window.paint(9, (300, 300), (300, 400), size=20)
     window.underlay()
-    for label, row in ((9, 300), (10, 500)):
-        window.paint(label, (row, 300), (row, 400), size=20)
-        window.viewer.layers.remove(window.layer)
-        assert "Paint with napari's brush" in hand.edit(0)
-        assert (window.labels == label).sum() > 1000
-        assert (window.labels == 9).sum() > 1000
-        assert window.desk.correcting.new_number() == label + 1
-    window.paint(11, (600, 300), (600, 400), size=20)
     window.viewer.layers.remove(window.layer)
-    hand.open(0)
-    assert (np.asarray(window.viewer.layers[-1].data[0]) == 11).sum() > 1000
+    getattr(hand, verb)(0)
+    shown = window.viewer.layers[-1]
+    finest = shown.data[0] if verb == "open" else shown.data
+    assert (np.asarray(finest) == 9).sum() > 1000
+    assert (levels(edited)[0] == 9).sum() > 1000
+    if verb == "edit":
+        assert window.desk.correcting.new_number() == 10
 
 
+@pytest.mark.usefixtures("slow")
 def test_start_counts_the_stroke_of_the_moment_before(hand, edited):
     hand.window.paint(9, (300, 300), (300, 400), size=20)
     said = hand.run()

@@ -124,7 +124,9 @@ class TiffLabels:
         """
         with self._writing:
             with self._changing:
-                changes, self._timer = self._changes, None
+                changes, timer, self._timer = self._changes, self._timer, None
+            if timer is not None:
+                timer.cancel()  # Python need not wait for it
             if changes != self._saved:
                 began = time.monotonic()
                 self._write()

@@ -157,8 +157,8 @@ class BatchResults(QObject):
             self._viewer.layers.selection.active = result.layer
             self._reveal([*layers_from(self._viewer, source), result.layer])
         self.said.emit(
-            "Paint with napari's brush: it goes into the file, and U-Net: Correct "
-            "learns from it."
+            "Paint with napari's brush: every stroke goes into the file, and U-Net: "
+            "Correct learns from it."
         )
 
     def _show(self, path: Path, found: list[LayerData]) -> None:
