@@ -61,7 +61,7 @@ class TiffLabels:
         image = open_image(path)
         self._levels = len(image.levels)
         self._array = _read(image)
-        self._about = {
+        self._about: dict[str, Any] = {
             "axes": image.axes,
             "scale": image.scale,
             "units": image.units,

@@ -75,7 +75,8 @@ def editing(
     image = open_image(source, request.options.axes)
     _check(image, open_image(target), target)
     place = target.resolve()
-    labels = Pyramid(place) if target.is_dir() else TiffLabels(place, image.name)
+    labels: Pyramid | TiffLabels
+    labels = Pyramid(place) if place.is_dir() else TiffLabels(place, image.name)
     images = layers_of(source) if bare else []
     yield
     segment = request.options.segment
