@@ -27,6 +27,7 @@ from .tiff_output import write_tiff
 __all__ = [
     "SUFFIXES",
     "LabelArray",
+    "atomic",
     "check_different",
     "check_output",
     "create_labels",
@@ -158,7 +159,7 @@ def save_labels(
         order="".join(axis for axis in file_order if axis in axes),
     )
     try:
-        with _atomic(target, overwrite=overwrite) as part:
+        with atomic(target, overwrite=overwrite) as part:
             (write_omezarr if zarr else write_tiff)(part, planes)
     except OSError as error:
         raise OutputError(_failure(target, error)) from error
@@ -230,8 +231,16 @@ def _amount(nbytes: int) -> str:
 
 
 @contextmanager
-def _atomic(target: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Give a name to write to, and move what is there to `target` at the end."""
+def atomic(target: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Give a name to write to, and move what is there to `target` at the end.
+
+    Raises
+    ------
+    OutputError
+        If `target` came into being meanwhile, and may not be overwritten.
+    OSError
+        If the disk fails. What was there before is untouched.
+    """
     part = _beside(target, "part")
     try:
         _sweep(target)

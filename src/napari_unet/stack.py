@@ -90,6 +90,8 @@ class Stack:
                 tiff = write_pyramid(places.tiff, setup.layout, self.levels)
                 yield from self._follow("writing", tiff)
             self._publish(found)
+            for table in tables:
+                os.utime(table)  # not older than the labels: see `Places.measured`
             if not tables and setup.options.overwrite:
                 for table in places.found_tables():
                     table.unlink()  # of the result that was replaced

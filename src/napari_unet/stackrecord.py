@@ -110,12 +110,14 @@ class Places:
 
         One of ours does not stay if somebody painted on the labels since.
         """
-        mark, table = self.target / "zarr.json", self.table(".csv")
+        folder, table = self.target.is_dir(), self.table(".csv")
+        mark = self.target / "zarr.json" if folder else self.target
         if not mark.is_file() or not table.is_file():
             return bool(self.found_tables())
         with table.open(errors="replace") as file:
             ours = {"label", "bbox_y0"} <= {*file.readline().strip().split(",")}
-        # See `pyramid.Pyramid`: the time of the mark is that of the last stroke.
+        # See `pyramid.Pyramid`: the time of the mark is that of the last stroke. That
+        # of a TIFF is when it was written; tables of the run are made to be no older.
         return not ours or table.stat().st_mtime_ns >= mark.stat().st_mtime_ns
 
     def clear(self) -> None:

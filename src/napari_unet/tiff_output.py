@@ -57,10 +57,17 @@ _CENTIMETERS = {
 }
 
 
-def write_tiff(path: Path, planes: Planes, levels: Sequence[Planes] = ()) -> None:
+def write_tiff(
+    path: Path,
+    planes: Planes,
+    levels: Sequence[Planes] = (),
+    *,
+    workers: int | None = None,
+) -> None:
     """Write `planes` to the new file `path`, tile by tile.
 
-    With coarser `levels` it is a pyramid, and always a BigTIFF.
+    With coarser `levels` it is a pyramid, and always a BigTIFF. `workers` threads
+    compress; None: half of the cores.
 
     Labels are stored as uint16 while they fit (programs such as Fiji read 32-bit
     integers badly), else as int32; classes and probabilities keep their type.
@@ -83,12 +90,14 @@ def write_tiff(path: Path, planes: Planes, levels: Sequence[Planes] = ()) -> Non
             subifds=len(levels),
             description=_description(planes, dtype).encode(),
             software="napari-unet",
+            maxworkers=workers,
             **_layout(planes, dtype),
             **_resolution(planes),
         )
         for level in levels:
             tiles = _tiles(level, *_side(level), dtype)
-            file.write(tiles, subfiletype=1, **_layout(level, dtype))
+            layout = _layout(level, dtype)
+            file.write(tiles, subfiletype=1, maxworkers=workers, **layout)
 
 
 def _side(planes: Planes) -> tuple[int, int]:

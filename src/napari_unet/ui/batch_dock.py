@@ -186,7 +186,8 @@ class BatchDock(Dock):
         except UNetError as error:
             self._fail(str(error))
             return
-        job = self._job = Job(lambda: batching(request), self)
+        run = self.results.settled(request.folder, lambda: batching(request))
+        job = self._job = Job(run, self)
         job.yielded.connect(self._on_event)
         job.caught_up.connect(self._on_caught_up)
         job.finished.connect(self._on_finished)

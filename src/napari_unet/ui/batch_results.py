@@ -1,14 +1,17 @@
 """Results of a batch in the viewer: opened as lazy layers, or to be painted on."""
 
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from napari.layers import Image as ImageLayer
+from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from napari_unet.errors import UNetError
 from napari_unet.inputfiles import as_zarr, find_inputs, name_outputs
+from napari_unet.tifflabels import TiffLabels
 
 from .batch_rows import BatchRow
 from .batching import BatchRequest
@@ -63,7 +66,11 @@ class BatchResults(QObject):
                 self._show(wanted, found[1])
             self._say(row, target)
 
-        self._start(lambda: opening(source, wanted, name, bare=bare), done)
+        verb = self.settled(
+            source if target is None else target,
+            lambda: opening(source, wanted, name, bare=bare),
+        )
+        self._start(verb, done)
 
     def edit(self, row: BatchRow, request: BatchRequest) -> None:
         """Let the user paint on the labels of a row, in their file."""
@@ -87,7 +94,10 @@ class BatchResults(QObject):
             self._swap(found, images, target, request)
             self._correct(source, target)
 
-        self._start(lambda: editing(source, target, request, models, bare=bare), done)
+        verb = self.settled(
+            target, lambda: editing(source, target, request, models, bare=bare)
+        )
+        self._start(verb, done)
 
     def edited(self, target: Path | None) -> Result | None:
         """Return the result that is painted on in this file, if it is in view."""
@@ -99,6 +109,25 @@ class BatchResults(QObject):
     def edits(self) -> list[Path]:
         """Files that somebody can paint on now."""
         return [r.file for r in self._session.results if r.file is not None and r.shown]
+
+    def settled(self, place: Path, verb: Verb) -> Verb:
+        """Return a verb that first waits for what was painted on the files of `place`.
+
+        A TIFF has it a moment later, also when its layer is closed by then.
+        """
+        where = place.resolve()
+        behind = [
+            r
+            for r in self._session.results
+            if r.unsaved and r.file is not None and where in (r.file, r.file.parent)
+        ]
+
+        def both() -> Generator[Any, None, Any]:
+            for result in behind:
+                result.settle()
+            return (yield from verb())
+
+        return both
 
     def _swap(
         self, found: Editable, images: list[Any], target: Path, request: BatchRequest
@@ -114,7 +143,10 @@ class BatchResults(QObject):
         if len(images) > 1:  # each channel has a layer, without channels
             segment = replace(segment, channel=None)
         result.options = segment
-        result.show(self._viewer, found.begun.array)
+        array = found.begun.array
+        if isinstance(array, TiffLabels):
+            array.on_failure = _tell
+        result.show(self._viewer, array)
 
     def _correct(self, source: Path, target: Path) -> None:
         """Let U-Net: Correct listen to the strokes."""
@@ -125,8 +157,8 @@ class BatchResults(QObject):
             self._viewer.layers.selection.active = result.layer
             self._reveal([*layers_from(self._viewer, source), result.layer])
         self.said.emit(
-            "Paint with napari's brush: it goes into the file, and U-Net: Correct "
-            "learns from it."
+            "Paint with napari's brush: every stroke goes into the file, and U-Net: "
+            "Correct learns from it."
         )
 
     def _show(self, path: Path, found: list[LayerData]) -> None:
@@ -164,6 +196,11 @@ class BatchResults(QObject):
         if self.job is not None:
             self.job.deleteLater()
         self.job = None
+
+
+def _tell(error: UNetError) -> None:
+    """Say in a thread, with the dock or without, that a file was not written."""
+    show_error(str(error))
 
 
 def _target_of(row: BatchRow, request: BatchRequest) -> Path | None:

@@ -12,6 +12,7 @@ from typing import Any
 from napari_unet.errors import OutputError
 from napari_unet.images import Image, open_image
 from napari_unet.pyramid import Pyramid
+from napari_unet.tifflabels import TiffLabels
 
 from .batching import BatchRequest
 from .beginning import Begun, beginning_with
@@ -72,17 +73,19 @@ def editing(
     found = _objects(target, request, models)
     yield
     image = open_image(source, request.options.axes)
-    pyramid = Pyramid(target)
     _check(image, open_image(target), target)
+    place = target.resolve()
+    labels: Pyramid | TiffLabels
+    labels = Pyramid(place) if place.is_dir() else TiffLabels(place, image.name)
     images = layers_of(source) if bare else []
     yield
     segment = request.options.segment
     if segment.channel is not None:
         segment = replace(segment, channel=image.channel_index(segment.channel))
     begun = yield from beginning_with(
-        Request(image, request.model, segment, models), pyramid
+        Request(image, request.model, segment, models), labels
     )
-    last = max(found, pyramid.greatest()) if begun.rules.kind == "objects" else 0
+    last = max(found, labels.greatest()) if begun.rules.kind == "objects" else 0
     channel = segment.channel if isinstance(segment.channel, int) else 0
     return Editable(images, channel, begun, last)
 
@@ -92,11 +95,6 @@ def _objects(target: Path, request: BatchRequest, models: dict[Any, Any]) -> int
     from napari_unet.ledger import read_ledger
     from napari_unet.stackrecord import Places
 
-    if not target.is_dir():
-        raise OutputError(
-            f"{target.name} is one compressed file, in which nothing can be changed. "
-            "Only OME-Zarr can be edited: choose it in Advanced, Save as; start again."
-        )
     entries = read_ledger(Places(target).ledger)
     if not entries or "done" not in entries[-1]:
         raise OutputError(

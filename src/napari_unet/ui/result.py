@@ -18,6 +18,7 @@ from napari_unet.levels import Levels
 from napari_unet.options import SegmentOptions
 from napari_unet.outputs import LabelArray
 from napari_unet.painting import Rules
+from napari_unet.tifflabels import TiffLabels
 
 from .layers import geometry
 from .measuring import Table
@@ -81,6 +82,22 @@ class Result:
             return True
         own = self.shown and self.layer.data is self._data
         return own and (self.reviews is not None or not self.painted)
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether its file lacks something that was painted a moment ago."""
+        return isinstance(self._array, TiffLabels) and self._array.unsaved
+
+    def settle(self) -> None:
+        """Wait until its file has what was painted.
+
+        Raises
+        ------
+        OutputError
+            If the disk does not take it.
+        """
+        if isinstance(self._array, TiffLabels):
+            self._array.settle()
 
     @property
     def shown(self) -> bool:

@@ -145,6 +145,7 @@ class Session:
 
     def new_result(self, source: Any, model: str) -> Result:
         """Return a result that no other run goes into."""
+        self._forget_closed()  # of a TIFF they hold all of it
         result = Result(source, model)
         self.results.append(result)
         return result
@@ -157,13 +158,17 @@ class Session:
         One that the user painted on, or removed, is left alone; and, if `only` a part
         is filled or strokes on it are kept, one that holds another kind of output.
         """
-        self.results = [r for r in self.results if r.shown or r.layer is None]
+        self._forget_closed()
         for result in self.results:
             same = result.source() is source and result.model == model and result.usable
             kept = only or result.reviews is not None
             if same and (not kept or result.output in (None, output)):
                 return result
         return self.new_result(source, model)
+
+    def _forget_closed(self) -> None:
+        kept = (r for r in self.results if r.shown or r.layer is None or r.unsaved)
+        self.results = list(kept)
 
     def tell(self) -> None:
         """Tell all docks to look again at what there is."""
