@@ -175,6 +175,23 @@ def test_one_table_holds_the_objects_of_all_files(
     assert (out / "all-files.csv").read_text() == "mine,1\n"
 
 
+def test_one_table_holds_linked_objects_once(
+    tmp_path: Path, folder: Path, bright_model: Path
+) -> None:
+    out = tmp_path / "out"
+    options = BatchOptions(EXACT, measure=True, link_z=True)
+    _, report = run(segment_files([folder], out, options, model=str(bright_model)))
+    with (out / "all-files.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    counts = Counter(Path(row["file"]).name for row in rows)
+    objects = {f.source.name: f.objects for f in report.files if f.state != "failed"}
+    assert counts == objects
+    planes = {name: set() for name in objects}
+    for row in rows:
+        planes[Path(row["file"]).name].add(row["planes"])
+    assert planes == {"a.tif": {""}, "c.tif": {"2"}}  # in a there is no Z
+
+
 def test_format_that_is_left_open_follows_the_size_and_what_is_there(
     tmp_path: Path, folder: Path, bright_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,12 +1,16 @@
 """Fixed and broken: every reviewed pixel of every correction, at its place."""
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from nets import passing
 
+from napari_unet import comparison
 from napari_unet.comparison import (
     BROKEN,
     FIXED,
@@ -245,6 +249,37 @@ def test_closing_ends_the_comparison() -> None:
     job.close()
     with pytest.raises(StopIteration):
         next(job)
+
+
+class Many(Sequence):
+    """Corrections of which only some may be read."""
+
+    def __init__(self, correction: Correction, some: set[int]) -> None:
+        self.correction, self.some = correction, some
+
+    def __len__(self) -> int:
+        return 2000
+
+    def __getitem__(self, index):
+        assert index in self.some
+        return self.correction
+
+
+def test_comparison_ends_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = itertools.count()  # at every look at the clock a second has passed
+    clock = SimpleNamespace(perf_counter=lambda: next(ticks))
+    monkeypatch.setattr(comparison, "time", clock)
+    correction = Correction(Image("a", noise(40, 50), "YX"), scattered((40, 50)))
+    many = Many(correction, {5, 9, 2, 7})
+    models = bright(0.5), bright(0.3)
+    order = [5, 9, 2, 7, *range(1000)]
+    verb = Verb(compare(*models, many, CPU, order=order, seconds=3.5))
+    fractions = [event.fraction for event in verb]
+    assert [c.index for c in verb.result] == [2, 5, 7, 9]
+    assert fractions == sorted(fractions)
+    assert 0.8 < fractions[-1] <= 1
+    verb = Verb(compare(*models, many, CPU, order=order, seconds=0.1))
+    assert [c.index for c in verb.finish()] == [5]  # one is always looked at
 
 
 def test_models_with_other_classes_are_refused() -> None:

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from napari_unet.images import Image
 from napari_unet.measures import measure_stack
-from napari_unet.solids import one_row_each
+from napari_unet.solids import one_row_each, step_in_z
 from napari_unet.verbs import Verb
 
 
@@ -45,3 +46,23 @@ def test_without_pixel_sizes_there_is_no_physical_volume():
     rows = one_row_each(Verb(job).finish())
     assert "volume_physical" not in rows
     assert rows["volume"].tolist() == [32]
+
+
+def test_volume_is_in_cubic_micrometers_with_its_unit():
+    job = measure_stack(
+        np.ones((2, 4, 4), np.int32),
+        [(0,), (1,)],
+        axes="Z",
+        scale=(0.5, 0.5),
+        units=("micrometer", "micrometer"),
+    )
+    table = Verb(job).finish()
+    nanometers = {"scale": (250.0, 1, 1), "units": ("nanometer",) * 3}
+    image = Image("a", np.zeros((2, 4, 4)), "ZYX", **nanometers)
+    rows = one_row_each(table, step_in_z(image))
+    assert rows["volume_physical"] == pytest.approx([2 * 16 * 0.25 * 0.25])
+    assert rows["volume_physical_unit"].tolist() == ["cubic micrometer"]
+    table["area_physical_unit"] = np.array(["pixel", "pixel"])
+    rows = one_row_each(table, 2.0)
+    assert rows["volume_physical_unit"].tolist() == ["pixel x micrometer"]
+    assert step_in_z(Image("a", np.zeros((2, 4, 4)), "ZYX")) is None

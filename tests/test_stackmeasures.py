@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import os
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,18 +12,21 @@ import numpy as np
 import pytest
 import zarr
 from skimage.measure import regionprops_table
-from test_batch import EXACT, batch, finish, read, write_image
+from test_batch import EXACT, batch, finish, left_over, read, write_image
 
+from napari_unet import stackmeasures
 from napari_unet.batch import segment_stack
 from napari_unet.errors import OutputError
 from napari_unet.images import Image, open_image
-from napari_unet.measures import measure
+from napari_unet.measures import measure, measure_stack
 from napari_unet.options import BatchOptions, SegmentOptions
 from napari_unet.pyramid import Pyramid
 from napari_unet.shards import PlaneView
-from napari_unet.stackmeasures import measure_plane
+from napari_unet.solids import one_row_each
+from napari_unet.stackmeasures import join_tables, keep_table, measure_plane
 
 MEASURE = BatchOptions(EXACT, measure=True)
+LINKED = replace(MEASURE, link_z=True)
 NAMES = {
     "label": "label",
     "area": "area",
@@ -81,12 +85,75 @@ def test_figures_are_those_of_scikit_image(
     assert (found["class"] == 1).all()
 
 
+@pytest.mark.parametrize("axes", ["ZYX", "TZYX"])
+def test_linked_objects_have_one_row_each(
+    tmp_path: Path, bright_model: Path, axes: str
+) -> None:
+    source = write_image(tmp_path / "cells.ome.tif", axes)
+    target = tmp_path / "out.ome.zarr"
+    _, report = batch(source, target, bright_model, LINKED)
+    found = table(tmp_path / "out.csv")
+    assert found["label"].tolist() == list(range(1, report.objects + 1))
+    assert found["planes"].max() == 3
+    labels, values = read(target), np.asarray(open_image(source).data[...])
+    for t, volume in enumerate(labels.reshape(-1, 3, 600, 530)):
+        raw = values.reshape(-1, 3, 600, 530)[t]
+        here = found["t"] == t if "T" in axes else found["label"] > 0
+        names = "label", "area", "bbox", "centroid"
+        wanted = regionprops_table(volume, raw, properties=(*names, *INTENSITIES))
+        pairs = {"label": "label", "area": "volume"}
+        for i, axis in enumerate("zyx"):
+            pairs[f"centroid-{i}"] = f"centroid_{axis}"
+            pairs[f"bbox-{i}"], pairs[f"bbox-{i + 3}"] = (
+                f"bbox_{axis}0",
+                f"bbox_{axis}1",
+            )
+        for theirs, ours in (pairs | dict.fromkeys(INTENSITIES)).items():
+            np.testing.assert_allclose(found[ours or theirs][here], wanted[theirs])
+        cuts = np.stack(
+            [np.bincount(p.ravel(), minlength=labels.max() + 1) for p in volume]
+        )
+        largest = cuts[:, wanted["label"]]
+        assert found["area"][here].tolist() == largest.max(axis=0).tolist()
+        assert found["z"][here].tolist() == largest.argmax(axis=0).tolist()
+    assert {"class", "solidity"} <= set(found)
+    assert left_over(tmp_path) == []
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_columns_of_a_stack_are_those_of_save_table(
+    tmp_path: Path, bright_model: Path, linked: bool
+) -> None:
+    source = write_image(tmp_path / "cells.ome.tif", "ZYX")
+    batch(
+        source, tmp_path / "out.ome.zarr", bright_model, replace(LINKED, link_z=linked)
+    )
+    image, found = open_image(source), table(tmp_path / "out.csv")
+    job = measure_stack(
+        read(tmp_path / "out.ome.zarr"),
+        image.planes(),
+        image.read,
+        axes="Z",
+        **image.pixel_size,
+    )
+    expected = finish(job)[1]
+    expected = one_row_each(expected) if linked else expected
+    assert [n for n in found if n not in ("class", "solidity")] == list(expected)
+    for name, column in expected.items():
+        if name != "area_physical_unit":
+            np.testing.assert_allclose(found[name], column, rtol=1e-12)
+
+
+@pytest.mark.parametrize("linked", [True, False])
 @pytest.mark.skipif(importlib.util.find_spec("pyarrow") is None, reason="needs pyarrow")
-def test_parquet_is_the_same_table(tmp_path: Path, bright_model: Path) -> None:
+def test_parquet_is_the_same_table(
+    tmp_path: Path, bright_model: Path, linked: bool
+) -> None:
     from pyarrow import parquet
 
     source = write_image(tmp_path / "cells.ome.tif", "ZYX")
-    batch(source, tmp_path / "out.ome.zarr", bright_model, MEASURE)
+    options = replace(LINKED, link_z=linked)
+    batch(source, tmp_path / "out.ome.zarr", bright_model, options)
     found = parquet.read_table(tmp_path / "out.parquet").to_pydict()
     expected = table(tmp_path / "out.csv")
     assert list(found) == list(expected)
@@ -94,22 +161,23 @@ def test_parquet_is_the_same_table(tmp_path: Path, bright_model: Path) -> None:
         np.testing.assert_array_equal(found[name], column)
 
 
+@pytest.mark.parametrize("options", [MEASURE, LINKED], ids=["planes", "linked"])
 def test_interrupted_measuring_ends_with_the_same_table(
-    tmp_path: Path, bright_model: Path
+    tmp_path: Path, bright_model: Path, options: BatchOptions
 ) -> None:
     source = write_image(tmp_path / "cells.ome.tif", "ZYX")
     target = tmp_path / "a" / "out.ome.zarr"
     target.parent.mkdir()
-    batch(source, target, bright_model, MEASURE)
+    batch(source, target, bright_model, options)
     other = tmp_path / "b" / "out.ome.zarr"
     other.parent.mkdir()
-    job: Any = segment_stack(source, other, MEASURE, model=str(bright_model))
+    job: Any = segment_stack(source, other, options, model=str(bright_model))
     for event in job:
         if event.phase == "measuring" and event.fraction > 0.5:
             break
     job.close()
     assert not other.with_name("out.csv").exists()
-    batch(source, other, bright_model, MEASURE)
+    batch(source, other, bright_model, options)
     first, second = (path.with_name("out.csv").read_bytes() for path in (target, other))
     assert first == second
 
@@ -153,6 +221,72 @@ def test_table_is_made_again_after_somebody_painted(
         assert report.objects == len(set(found["label"].tolist())) != first.objects
 
 
+@pytest.mark.parametrize("format_", ["ome-zarr", "ome-tiff"])
+def test_table_by_planes_of_linked_objects_is_made_again(
+    tmp_path: Path, bright_model: Path, format_: Any
+) -> None:
+    """A batch that a version without such tables had half done has one kind."""
+    source = write_image(tmp_path / "cells.ome.tif", "ZYX")
+    target = tmp_path / ("out.ome.zarr" if format_ == "ome-zarr" else "out.ome.tif")
+    options = replace(LINKED, format=format_)
+    batch(source, target, bright_model, options)
+    wanted = (tmp_path / "out.csv").read_bytes()
+    (tmp_path / "out.csv").write_text("z,label,area,bbox_y0\n0,1,2,3\n")
+    _, report = batch(source, target, bright_model, options)
+    assert report.state == "skipped"
+    assert (tmp_path / "out.csv").read_bytes() == wanted
+    assert report.objects == len(wanted.splitlines()) - 1
+
+
+def write_parts(folder: Path, planes: int, objects: int, step: int) -> list[Path]:
+    """Write tables of planes, in each of which ids begin by `step` later."""
+    chance = np.random.default_rng(0)
+    parts = []
+    for z in range(planes):
+        area = chance.integers(1, 99, objects)
+        about = {f"bbox_{name}": area + z for name in ("y0", "x0", "y1", "x1")}
+        rows = {"z": np.full(objects, z), "label": np.arange(1, objects + 1) + z * step}
+        parts.append(folder / f"{z}.npz")
+        keep_table(parts[-1], rows | {"area": area, "centroid_y": area / 3} | about)
+    return parts
+
+
+@pytest.mark.parametrize(("step", "many"), [(0, 500), (350, 500), (700, 2**15)])
+def test_rows_are_joined_some_objects_at_a_time(
+    tmp_path: Path, step: int, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = write_parts(tmp_path, 9, 700, step)
+    tables = [dict(np.load(part)) for part in parts]
+    at_once = {n: np.concatenate([t[n] for t in tables]) for n in tables[0]}
+    wanted = one_row_each(at_once)
+    monkeypatch.setattr(stackmeasures, "_MANY", many)
+    joined = finish(join_tables(parts, None, tmp_path / "joined"))[1]
+    assert len(joined) == -(-len(wanted["label"]) // many)
+    found = [dict(np.load(part)) for part in joined]
+    assert list(found[0]) == list(wanted)
+    for name, column in wanted.items():
+        own = np.concatenate([t[name] for t in found])
+        np.testing.assert_allclose(own, column, rtol=1e-12)
+
+
+@pytest.mark.parametrize("step", [0, 2000], ids=["long", "many"])
+def test_memory_of_joining_does_not_grow_with_the_planes(
+    tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stackmeasures, "_MANY", 2000)
+    peaks = []
+    for planes in (5, 40):
+        folder = tmp_path / str(planes)
+        folder.mkdir()
+        parts = write_parts(folder, planes, 2000, step)
+        tracemalloc.start()
+        finish(join_tables(parts, None, folder / "joined"))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    ids = 35 * 2000 * 8  # more of them, which are held
+    assert peaks[1] < 1.2 * peaks[0] + 3 * ids
+
+
 def test_table_of_somebody_else_stays_though_it_is_older(
     tmp_path: Path, bright_model: Path
 ) -> None:
@@ -174,6 +308,9 @@ def test_planes_without_objects_leave_the_columns(
     [line] = (tmp_path / "out.csv").read_text().splitlines()
     assert line.startswith("z,label,area,area_physical,area_physical_unit,")
     assert line.endswith(",class,solidity")
+    batch(source, tmp_path / "b.ome.zarr", bright_model, replace(options, link_z=True))
+    [other] = (tmp_path / "b.csv").read_text().splitlines()
+    assert other == f"{line},volume,planes,centroid_z,bbox_z0,bbox_z1"
 
 
 def test_table_of_a_result_that_is_replaced_goes_with_it(

@@ -4,7 +4,6 @@ Only this file knows the grid of squares, and how those in memory and those on t
 come together, where another program may write too.
 """
 
-import itertools
 import math
 import threading
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from .blockfile import (
 from .corrections import IGNORE
 from .errors import CorrectionError, OutputError
 from .safefile import set_aside, write_whole
+from .supply import by_turns
 from .tiling import Box, cut, shifted
 from .turns import turn
 
@@ -72,18 +72,9 @@ class Blocks:
         return sorted(found, key=lambda p: (p.image, p.plane, p.y, p.x))
 
     def newest(self) -> Iterator[Place]:
-        """Go through all blocks, those written last and others by turns, each once.
-
-        What was painted last is what people wait for; the others stand for all that was
-        painted before.
-        """
+        """Go through all blocks, those written last and others by turns, each once."""
         places = self.places()
-        last = sorted(places, key=self._age)
-        order = np.random.default_rng(0).permutation(len(places)).tolist()
-        both = itertools.chain.from_iterable(
-            zip(last, (places[i] for i in order), strict=True)
-        )
-        yield from dict.fromkeys(both)
+        yield from by_turns(sorted(places, key=self._age), places)
 
     def _age(self, place: Place) -> float:
         stamp = None if place in self._dirty else _stamp(self.folder / place.file)

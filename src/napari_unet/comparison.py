@@ -4,6 +4,8 @@ Only this file knows how two models are held against each other. Both see an ima
 they do when they segment it: the same intensities, the same context, no augmentation.
 """
 
+import math
+import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -80,7 +82,7 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Comparing:
-    """A part of the corrections was looked at; `fraction` of all, 0 to 1."""
+    """A part was looked at, or of the time has passed; `fraction` of all, 0 to 1."""
 
     fraction: float
 
@@ -101,16 +103,23 @@ def compare(
     new: Model,
     corrections: Sequence[Correction],
     options: TrainOptions | None = None,
+    *,
+    order: Sequence[int] | None = None,
+    seconds: float = math.inf,
 ) -> Generator[Comparing, None, list[Compared]]:
     """Hold two models against what people said; return a map for each correction.
 
-    A generator: closing it cancels. Where only ``corrections.FOREGROUND`` is known,
-    every class but background is right.
+    The maps come as the corrections do. A generator: closing it cancels. Where only
+    ``corrections.FOREGROUND`` is known, every class but background is right.
 
     Parameters
     ----------
     options
         Those of the training, for its device and channel.
+    order
+        Numbers of the corrections, as they are looked at; None: as they are given.
+    seconds
+        After which no other correction is looked at; one always is.
 
     Raises
     ------
@@ -130,20 +139,26 @@ def compare(
         )
     judges = [_Judge(model, options) for model in (old, new)]
     found: list[Compared] = []
-    for index, correction in enumerate(corrections):
+    began = time.perf_counter()
+    numbers = range(len(corrections)) if order is None else order
+    for index in numbers:
+        passed = (time.perf_counter() - began) / seconds if found else 0.0
+        if passed >= 1:
+            break
+        correction = corrections[index]
         right: list[NDArray[np.bool_]] = []
         for judge in judges:
             good = np.zeros(correction.target.shape, np.bool_)
             for part in judge.look(correction, good):
-                done = (len(right) + part) / len(judges)
-                yield Comparing((index + done) / len(corrections))
+                done = len(found) + (len(right) + part) / len(judges)
+                yield Comparing(max(done / len(numbers), passed))
             right.append(good)
         plane, corner = correction.place
         kinds = _kinds(correction.reviewed, *right)
         found.append(
             Compared(index, correction.source, correction.key, plane, corner, kinds)
         )
-    return found
+    return sorted(found, key=lambda compared: compared.index)
 
 
 class _Judge:

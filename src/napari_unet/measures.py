@@ -14,7 +14,7 @@ from .axes import unit_word
 from .tiling import blocks
 from .verbs import Verb
 
-__all__ = ["Table", "measure", "measure_stack"]
+__all__ = ["Table", "measure", "measure_stack", "micrometers"]
 
 Table = dict[str, NDArray[Any]]
 Reader = Callable[[tuple[int, ...], slice, slice], NDArray[Any]]
@@ -142,6 +142,11 @@ def measure_stack(
     if not tables:
         return {"label": np.zeros(0, np.int32), "area": np.zeros(0, np.int64)}
     return {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
+
+
+def micrometers(unit: str) -> float | None:
+    """Return how many micrometers a unit of length is; None if it is none."""
+    return _MICROMETERS.get(unit_word(unit))
 
 
 def _sums(

@@ -110,6 +110,11 @@ class Project:
         """Whether `flush` has something to write."""
         return self._reviews.unsaved
 
+    @property
+    def squares(self) -> int:
+        """How many squares of its images were painted on."""
+        return len(self._reviews.blocks.places())
+
     def add_image(self, image: Image) -> str:
         """Recognise an image, or make room for a new one, and return its key.
 
@@ -233,7 +238,7 @@ class Project:
 
     def _note_part(self, count: int) -> None:
         note = (
-            f"{count} of the {len(self._reviews.blocks.places())} squares that were "
+            f"{count} of the {self.squares} squares that were "
             "painted are learned from at first: the newest, and some of the others."
         )
         if note not in self.notes:

@@ -243,14 +243,15 @@ class Stack:
 
         Tables that are not older than the labels stay as they are.
         """
-        if not self.setup.options.measure or self.places.measured():
+        setup = self.setup
+        if not setup.options.measure or self.places.measured(linked=setup.links):
             return ()
         shutil.rmtree(self.places.tables, ignore_errors=True)  # of labels as they were
         labels = open_image(self.places.target).data
-        spec = self.setup.model.spec
+        spec = setup.model.spec
         named = [i for i in range(1, len(spec.classes)) if i != spec.boundary]
         only = named[0] if len(named) == 1 else None
-        job = write_tables(self.setup, self.places, labels, only)
+        job = write_tables(setup, self.places, labels, only)
         tables = yield from self._follow("measuring", job)
         self.ledger.append(done=count_objects(tables[0]))
         return tables

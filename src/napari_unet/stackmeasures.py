@@ -1,7 +1,8 @@
 """The table of a stack's objects, plane by plane and block by block.
 
 What was measured of a plane lies in a file of its own until all planes are there, so
-that memory holds the objects of one plane and nothing is measured twice.
+that memory holds the objects of one plane and nothing is measured twice. Rows of
+objects that go on through planes are made from these files.
 """
 
 import csv
@@ -19,11 +20,13 @@ from .images import Image
 from .measures import Table, measure, measure_stack
 from .safefile import pack, unpack, write_whole
 from .shards import PlaneView
+from .solids import one_row_each
 from .tiling import blocks
 
-__all__ = ["keep_table", "measure_plane", "write_csv", "write_parquet"]
+__all__ = ["join_tables", "keep_table", "measure_plane", "write_csv", "write_parquet"]
 
 _CLASSES = 256
+_MANY = 2**15  # objects whose rows are held while they are joined
 _BLOCK = 512  # a pixel takes more than a hundred bytes while it is measured
 
 
@@ -115,6 +118,46 @@ def keep_table(path: Path, table: Table) -> None:
 def _read_table(path: Path) -> Table:
     """Return what `keep_table` wrote."""
     return unpack(path.read_bytes())
+
+
+def join_tables(
+    parts: Sequence[Path], step: float | None, place: Path
+) -> Generator[None, None, list[Path]]:
+    """Make one row of each object that goes on through planes; yield after some work.
+
+    Memory holds the rows of one plane and of some objects, and the ids of all.
+
+    Parameters
+    ----------
+    parts
+        The tables of planes that follow each other in Z, see `keep_table`.
+    step
+        See `solids.one_row_each`.
+    place
+        What is written is called like this, with a number behind.
+
+    Returns
+    -------
+    joined
+        Files as `parts` are, whose rows are those of `solids.one_row_each`, by label.
+    """
+    labels = []
+    for part in parts:
+        labels.append(_read_table(part)["label"])
+        yield
+    ids = np.unique(np.concatenate(labels))
+    joined = []
+    for start in range(0, max(len(ids), 1), _MANY):
+        some, rows = ids[start : start + _MANY], None
+        for part, own in zip(parts, labels, strict=True):
+            here = np.isin(own, some)
+            if here.any() or rows is None:
+                table = {name: c[here] for name, c in _read_table(part).items()}
+                rows = one_row_each(table, step, rows)
+                yield
+        joined.append(place.with_name(f"{place.name}-{start // _MANY}.npz"))
+        keep_table(joined[-1], rows or {})
+    return joined
 
 
 def write_csv(path: Path, parts: Sequence[Path]) -> bool:

@@ -105,20 +105,25 @@ class Places:
         """Return the files of measurements that are there."""
         return [p for p in map(self.table, TABLES) if os.path.lexists(p)]
 
-    def measured(self) -> bool:
+    def measured(self, *, linked: bool) -> bool:
         """Return whether tables are there that are to stay as they are.
 
-        One of ours does not stay if somebody painted on the labels since.
+        One of ours does not stay if somebody painted on the labels since, or if it has
+        a row for each plane of objects that are `linked`.
         """
         folder, table = self.target.is_dir(), self.table(".csv")
         mark = self.target / "zarr.json" if folder else self.target
-        if not mark.is_file() or not table.is_file():
+        if not table.is_file():
             return bool(self.found_tables())
         with table.open(errors="replace") as file:
-            ours = {"label", "bbox_y0"} <= {*file.readline().strip().split(",")}
+            columns = {*file.readline().strip().split(",")}
+        if not {"label", "bbox_y0"} <= columns:
+            return True
+        if linked and "volume" not in columns:
+            return False
         # See `pyramid.Pyramid`: the time of the mark is that of the last stroke. That
         # of a TIFF is when it was written; tables of the run are made to be no older.
-        return not ours or table.stat().st_mtime_ns >= mark.stat().st_mtime_ns
+        return not mark.is_file() or table.stat().st_mtime_ns >= mark.stat().st_mtime_ns
 
     def clear(self) -> None:
         """Remove all that was begun, but not the result."""

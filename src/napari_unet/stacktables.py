@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from .ledger import settle
-from .stackmeasures import keep_table, measure_plane, write_csv, write_parquet
+from .solids import step_in_z
+from .stackmeasures import (
+    join_tables,
+    keep_table,
+    measure_plane,
+    write_csv,
+    write_parquet,
+)
+from .stackobjects import z_stacks
 from .stackrecord import Places
 from .stackresult import move
 from .stacksetup import StackSetup
@@ -22,6 +30,9 @@ def write_tables(
     setup: StackSetup, places: Places, labels: Any, classes: Any
 ) -> Generator[float, None, tuple[Path, ...]]:
     """Measure the objects of all planes, and yield how much is done, 0 to 1.
+
+    There is a row for each object and plane; where objects are linked, for each object
+    and time point.
 
     Parameters
     ----------
@@ -56,7 +67,24 @@ def write_tables(
         for _ in (verb := Verb(job)):
             yield i / len(parts)
         keep_table(part, verb.result)
+    if setup.links:
+        parts = yield from _join(setup, places, parts)
     return _publish(places, parts)
+
+
+def _join(
+    setup: StackSetup, places: Places, parts: list[Path]
+) -> Generator[float, None, list[Path]]:
+    """Return the tables of linked objects, made from those of all planes."""
+    image, joined = setup.image, []
+    part_of = dict(zip(image.planes(), parts, strict=True))
+    for number, stack in enumerate(z_stacks(image.plane_axes, image.stack_shape)):
+        place = places.tables / f"stack-{number}"
+        job = join_tables([part_of[at] for at in stack], step_in_z(image), place)
+        for _ in (verb := Verb(job)):
+            yield 1.0
+        joined += verb.result
+    return joined
 
 
 def count_objects(table: Path) -> int:

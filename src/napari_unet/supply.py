@@ -8,14 +8,17 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
+import numpy as np
 import psutil
 
 from .corrections import Correction
 from .errors import CorrectionError, MemoryBudgetError
 
-__all__ = ["ROOM", "Drawn", "More", "begin", "room_for"]
+__all__ = ["ROOM", "Drawn", "More", "begin", "by_turns", "room_for"]
+
+_T = TypeVar("_T")
 
 ROOM = 600_000_000  # bytes that a lesson holds of corrections; below that, of all
 _LEARNING = 300_000_000  # bytes that learning takes beside what is resident before
@@ -112,6 +115,17 @@ def room_for(memory: int | None, width: int) -> int:
             f"{need:.0f} MB or more here. Raise the memory (--memory)."
         )
     return min(free, ROOM)
+
+
+def by_turns(last: Sequence[_T], places: Sequence[_T]) -> list[_T]:
+    """Return the same ones, as in `last` and by chance by turns, each once.
+
+    What was painted last is what people wait for; the others stand for all that was
+    painted before.
+    """
+    order = np.random.default_rng(0).permutation(len(places)).tolist()
+    both = zip(last, (places[i] for i in order), strict=True)
+    return list(dict.fromkeys(itertools.chain.from_iterable(both)))
 
 
 def begin(

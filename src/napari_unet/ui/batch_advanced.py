@@ -86,8 +86,8 @@ class BatchAdvanced(Fold):
                 "can be edited here. Automatic: OME-TIFF, unless the labels are large."
             ),
             self.link_z: (
-                "Objects of neighbouring Z planes that overlap get one number. Else "
-                "every plane has objects of its own."
+                "Objects of neighbouring Z planes that overlap get one number, and one "
+                "row in the table. Else every plane has objects of its own."
             ),
             self.overwrite: (
                 "Begin anew where results are there already, also those that somebody "

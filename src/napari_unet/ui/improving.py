@@ -15,6 +15,7 @@ from napari_unet.errors import CorrectionError
 from napari_unet.imagereviews import ImageReviews
 from napari_unet.options import TrainOptions
 from napari_unet.project import Project
+from napari_unet.supply import Drawn, by_turns
 
 from .kinship import free_name, keep
 from .segmenting import Outcome, Request, Step, load_model, segmenting
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from napari_unet.training import Trained, TrainStep
 
 __all__ = ["ImproveRequest", "Improved", "Learned", "improving", "warm_up"]
+
+_COMPARING = 10.0  # seconds to find out what was fixed; the new labels wait for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,9 @@ class Improved:
     before, after
         Their scores, 0 to 1.
     compared
-        What the new model fixed and broke of each correction.
+        What the new model fixed and broke of each correction that there was time for.
+    squares
+        How many corrections there are in all.
     sequel
         With what learning can go on, if it can.
     missed
@@ -95,6 +100,7 @@ class Improved:
     steps: int
     seconds: float
     compared: list["Compared"]
+    squares: int
     sequel: "Sequel | None" = None
     missed: float | None = None
 
@@ -127,7 +133,9 @@ def improving(
     compared = yield from _compared(old, new, corrections, request.options)
     if lesson.shown is not trained.model:
         yield (yield from segmenting(replace(lesson.view, ready=new)))
-    return _told(trained, name, path, compared)
+    part = isinstance(corrections, Drawn)
+    squares = request.project.squares if part else len(corrections)
+    return _told(trained, name, path, compared, squares)
 
 
 class _Lesson:
@@ -259,10 +267,19 @@ def _strokes(project: Project) -> int:
 def _compared(
     old: "Model", new: "Model", corrections: Sequence[Correction], options: TrainOptions
 ) -> Generator["Comparing", None, list["Compared"]]:
-    """Return what the new model fixed and broke on reviewed pixels."""
+    """Return what the new model fixed and broke on reviewed pixels.
+
+    Where that takes too long, on the newest and some of the others.
+    """
     from napari_unet.comparison import compare
 
-    found: list[Compared] = yield from compare(old, new, corrections, options)
+    order = None  # those that are read one by one come in a good one
+    if not isinstance(corrections, Drawn):
+        numbers = range(len(corrections))
+        last = sorted(numbers, key=lambda i: corrections[i].time, reverse=True)
+        order = by_turns(last, numbers)
+    job = compare(old, new, corrections, options, order=order, seconds=_COMPARING)
+    found: list[Compared] = yield from job
     return found
 
 
@@ -271,6 +288,7 @@ def _told(
     name: str,
     path: str,
     compared: list["Compared"],
+    squares: int = 0,
 ) -> Improved:
     return Improved(
         name,
@@ -282,6 +300,7 @@ def _told(
         trained.steps,
         trained.seconds,
         compared,
+        squares,
         trained.sequel,
         _missed(trained),
     )

@@ -46,7 +46,7 @@ def measuring(
         are no objects.
     """
     from napari_unet.measures import measure_stack
-    from napari_unet.solids import one_row_each
+    from napari_unet.solids import one_row_each, step_in_z
 
     channels = [channel] if isinstance(channel, int) else None
     y, x = box or tuple(slice(0, size) for size in image.plane_shape)
@@ -66,13 +66,7 @@ def measuring(
     for name, start in (("y", y.start), ("x", x.start)):
         for column in (f"centroid_{name}", f"bbox_{name}0", f"bbox_{name}1"):
             joined[column] = joined[column] + start
-    return one_row_each(joined, _step_in_z(image)) if linked else joined
-
-
-def _step_in_z(image: Image) -> float | None:
-    """Return the distance of two planes; None if nobody knows."""
-    at = image.axes.index("Z")
-    return None if image.units[at] == "pixel" else float(image.scale[at])
+    return one_row_each(joined, step_in_z(image)) if linked else joined
 
 
 @dataclass(frozen=True, slots=True)

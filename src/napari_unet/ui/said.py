@@ -56,7 +56,7 @@ def improved_line(improved: Improved) -> str:
     fixed, broken = _changed(improved.compared)
     return (
         f"{improved.name} is in use, after {improved.seconds:.0f} s: it fixed "
-        f"{fixed:,} reviewed pixels and broke {broken:,}. "
+        f"{fixed:,} reviewed pixels and broke {broken:,}{_part(improved)}. "
         f"{_missed_line(improved)}{improved.rule}"
     )
 
@@ -70,6 +70,17 @@ def _missed_line(improved: Improved) -> str:
         f"{100 * missed:.0f} % of what you painted is not obeyed yet: click Improve "
         "again, or give it more time; strokes that contradict each other never all "
         "are. "
+    )
+
+
+def _part(improved: Improved) -> str:
+    """Return on how much of what was painted that was found out; empty if on all."""
+    seen, squares = len(improved.compared), improved.squares
+    if seen == squares:
+        return ""
+    return (
+        f", on {seen:,} of {squares:,} squares that were painted (the newest, and some "
+        "of the others)"
     )
 
 
