@@ -8,7 +8,6 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from .ledger import settle
 from .stackmeasures import keep_table, measure_plane, write_csv, write_parquet
 from .stackrecord import Places
 from .stackresult import move
@@ -70,7 +69,6 @@ def _publish(places: Places, parts: list[Path]) -> tuple[Path, ...]:
     for suffix, write in ((".csv", write_csv), (".parquet", write_parquet)):
         whole, table = places.tables / f"all{suffix}", places.table(suffix)
         if write(whole, parts):  # else there is no pyarrow
-            settle(whole)
             move(whole, table)
             written.append(table)
     return tuple(written)
