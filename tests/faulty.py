@@ -20,7 +20,17 @@ FAULTS = [
     pytest.param(errno.ENOSPC, False, id="full-once"),
     pytest.param(errno.EIO, True, id="dead-from-then-on"),
 ]
-_CALLS = "fsync replace rename link mkdir unlink remove rmdir truncate".split()
+_CALLS = [
+    "fsync",
+    "replace",
+    "rename",
+    "link",
+    "mkdir",
+    "unlink",
+    "remove",
+    "rmdir",
+    "truncate",
+]
 
 
 class Disk:
