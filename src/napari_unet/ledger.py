@@ -105,7 +105,8 @@ class Ledger:
 
     def close(self) -> None:
         """Close the file; lines that are there stay."""
-        self._file.close()
+        with suppress(OSError):  # of a line that `append` has refused
+            self._file.close()
 
 
 def read_ledger(path: Path) -> list[Entry]:
@@ -154,6 +155,11 @@ def settle(path: Path) -> None:
     """Wait until what was written to a file, or to all files in a folder, is on disk.
 
     Files that are not there, such as chunks of nothing but background, are no loss.
+
+    Raises
+    ------
+    OSError
+        If the disk does not take them.
     """
     files = path.rglob("*") if path.is_dir() else (path,)
     for file in files:

@@ -8,6 +8,7 @@ import datetime as dt
 import os
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -129,7 +130,8 @@ def train(
     card = describe(trained, found.corrections)
     _keep(replace(trained.model, card=card, name=out.stem), out)
     if options.seconds is None:
-        kept.unlink(missing_ok=True)  # only now: it is what the model can be had from
+        with suppress(OSError):  # only now: it is what the model can be had from
+            kept.unlink(missing_ok=True)
     if trained.measure == "right" and trained.score_after < OBEYED:
         trained = replace(trained, rule=f"{trained.rule} {_LESS}")
     return Lesson(trained, (*found.notes, *trained.notes))

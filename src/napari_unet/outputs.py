@@ -12,7 +12,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -274,11 +274,15 @@ def publish(part: Path, target: Path, *, overwrite: bool) -> None:
 
 
 def _sweep(target: Path) -> None:
-    """Remove what runs that were killed left of the same result."""
-    for part in target.parent.glob(f"{glob.escape(target.name)}.*.part"):
-        number = part.name.removesuffix(".part").rpartition(".")[2]
-        if number.isdecimal() and not psutil.pid_exists(int(number)):
-            _remove(part)
+    """Remove what runs that were killed left of the same result.
+
+    What was there before it stays if there is nothing in its place.
+    """
+    for kind in ("part", "old") if os.path.lexists(target) else ("part",):
+        for left in target.parent.glob(f"{glob.escape(target.name)}.*.{kind}"):
+            number = left.stem.rpartition(".")[2]
+            if number.isdecimal() and not psutil.pid_exists(int(number)):
+                _remove(left)
 
 
 def _place(part: Path, target: Path) -> None:
@@ -305,17 +309,30 @@ def _replace(part: Path, target: Path) -> None:
     target.replace(old)  # a folder that is not empty cannot be replaced in one step
     try:
         part.replace(target)
-    except OSError:
-        old.replace(target)
+    except OSError as error:
+        _restore(old, target, error)
         raise
     _remove(old)
 
 
+def _restore(old: Path, target: Path, error: OSError) -> None:
+    """Move back what could not be replaced."""
+    try:
+        old.replace(target)
+    except OSError:
+        raise OutputError(
+            f"'{target}' could not be written ({error.strerror or error}). What was "
+            f"there before is kept as '{old}': check the disk, and rename it."
+        ) from error
+
+
 def _remove(path: Path) -> None:
+    """Remove it as far as the disk lets it go: the rest is swept next time."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def _failure(target: Path, error: OSError) -> str:

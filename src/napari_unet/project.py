@@ -12,6 +12,7 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -306,7 +307,8 @@ class Project:
             try:
                 self._write(replace(self.index, models=models))
             except OutputError:
-                file.unlink(missing_ok=True)
+                with suppress(OSError):
+                    file.unlink(missing_ok=True)
                 raise
         return record
 

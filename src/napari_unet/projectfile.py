@@ -20,7 +20,7 @@ from .blocks import Blocks
 from .errors import CorrectionError, OptionsError
 from .imagerecord import SAFE, ImageRecord, parse, slug
 from .options import SegmentOptions
-from .safefile import DAMAGE, read_whole
+from .safefile import DAMAGE, is_part, read_whole
 
 __all__ = [
     "INDEX",
@@ -323,7 +323,8 @@ def check_folder(folder: Path) -> None:
 
 def _names(folder: Path) -> set[str]:
     try:
-        return {path.name for path in folder.iterdir() if path.name[0] != "."}
+        names = {path.name for path in folder.iterdir()}
+        return {name for name in names if name[0] != "." and not is_part(name)}
     except FileNotFoundError:
         return set()
     except OSError as error:

@@ -25,6 +25,7 @@ from .errors import CorrectionError, OutputError
 
 __all__ = [
     "DAMAGE",
+    "is_part",
     "pack",
     "read_regular",
     "read_whole",
@@ -205,6 +206,11 @@ def set_aside(path: Path, error: Exception) -> str:
         f"{path.parent.name}/{path.name} is damaged ({error}) and was left out; it is "
         f"kept as '{aside}'."
     )
+
+
+def is_part(name: str) -> bool:
+    """Return whether a file is called as one that `write_whole` has not finished."""
+    return _PART.fullmatch(name) is not None
 
 
 def sweep(folder: Path) -> None:

@@ -8,6 +8,7 @@ shard of every array, so that tiles never wait for each other.
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from .tiling import Box, blocks, whole
 __all__ = [
     "Layout",
     "PlaneView",
+    "clear",
     "create_store",
     "fits",
     "open_levels",
@@ -139,7 +141,13 @@ class PlaneView:
         self.array[(*self.lead, *box)] = values
 
     def settle(self, box: Box | None = None) -> None:
-        """Wait until the plane, or the shard that is `box`, is on the disk itself."""
+        """Wait until the plane, or the shard that is `box`, is on the disk itself.
+
+        Raises
+        ------
+        OutputError
+            If the disk does not take it.
+        """
         folder = Path(self.array.store.root, self.array.path, "c")
         sides = self.array.shards or self.array.chunks
         ranges = [
@@ -151,7 +159,10 @@ class PlaneView:
             if box is not None:
                 y, x = (b.start // n for b, n in zip(box, sides[-2:], strict=True))
                 place = place / str(y) / str(x)
-            settle(place)
+            try:
+                settle(place)
+            except OSError as error:
+                raise _refusal(place, error) from error
 
 
 def create_store(path: Path, layout: Layout) -> None:
@@ -177,6 +188,13 @@ def open_levels(path: Path, layout: Layout) -> list[Any]:
     """Return the arrays of a store that `create_store` made, full resolution first."""
     count = len(level_shapes(layout.file_shape))
     return [zarr.open_array(path / str(i), mode="r+") for i in range(count)]
+
+
+def clear(path: Path) -> None:
+    """Remove what zarr did not finish writing to a store when it was interrupted."""
+    for part in path.rglob("*.partial"):
+        with suppress(OSError):
+            part.unlink()
 
 
 def fits(path: Path, layout: Layout) -> bool:

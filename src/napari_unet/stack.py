@@ -23,12 +23,12 @@ from .fingerprints import fingerprint
 from .images import open_image
 from .labelsgroup import announce
 from .labelstore import LabelArray
-from .ledger import Ledger, settle
+from .ledger import Ledger
 from .objects import label_blocks
 from .predict import growth, least_size
-from .shards import PlaneView, open_levels, scratch, write_levels
+from .shards import PlaneView, clear, open_levels, scratch, write_levels
 from .stackobjects import link, relabel, z_stacks
-from .stackrecord import Places
+from .stackrecord import Places, remove
 from .stackresult import move, write_pyramid
 from .stacksetup import StackSetup
 from .stacktables import count_objects, write_tables
@@ -94,7 +94,7 @@ class Stack:
                 os.utime(table)  # not older than the labels: see `Places.measured`
             if not tables and setup.options.overwrite:
                 for table in places.found_tables():
-                    table.unlink()  # of the result that was replaced
+                    remove(table)  # of the result that was replaced
         announce(places.target)
         found = next(e["publish"] for e in self.ledger.entries if "publish" in e)
         self.ledger.append(done=found if self.objects else None)
@@ -258,14 +258,11 @@ class Stack:
 
     def _publish(self, found: int) -> None:
         """Let the result appear under its name, whole."""
-        part = self._part
-        marks = (part / "zarr.json", *part.glob("*/zarr.json"))
-        for mark in marks if part.is_dir() else (part,):
-            settle(mark)
+        clear(self._part)
         self.ledger.append(publish=found)
         self.ledger.sync()
-        target = self.places.target
-        move(part, target, overwrite=self.setup.options.overwrite)
+        overwrite = self.setup.options.overwrite
+        move(self._part, self.places.target, overwrite=overwrite)
 
     def _published(self) -> bool:
         """Whether an earlier run ended just after the result had appeared."""

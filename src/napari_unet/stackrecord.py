@@ -21,7 +21,7 @@ from .options import BatchOptions
 from .safefile import set_aside
 from .scaling import Intensities
 
-__all__ = ["TABLES", "Places", "differences", "header", "read_record"]
+__all__ = ["TABLES", "Places", "differences", "header", "read_record", "remove"]
 
 TABLES = (".csv", ".parquet")
 
@@ -126,9 +126,32 @@ class Places:
         return not mark.is_file() or table.stat().st_mtime_ns >= mark.stat().st_mtime_ns
 
     def clear(self) -> None:
-        """Remove all that was begun, but not the result."""
+        """Remove all that was begun, but not the result.
+
+        Raises
+        ------
+        OutputError
+            If the ledger cannot be removed.
+        """
         shutil.rmtree(self.work, ignore_errors=True)
-        self.ledger.unlink(missing_ok=True)
+        remove(self.ledger)
+
+
+def remove(file: Path) -> None:
+    """Remove a file of an earlier run, if it is there.
+
+    Raises
+    ------
+    OutputError
+        If the disk does not let it go.
+    """
+    try:
+        file.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"'{file}' of an earlier run cannot be removed "
+            f"({error.strerror or error}). Remove it yourself, then start again."
+        ) from error
 
 
 def read_record(places: Places, *, keep: bool = False) -> tuple[list[Entry], list[str]]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import OutputError
+from .ledger import settle
 from .outputs import publish
 from .shards import Layout
 from .tiff_output import write_tiff
@@ -84,14 +85,19 @@ class _WatchedArray:
 
 
 def move(part: Path, target: Path, *, overwrite: bool = True) -> None:
-    """Let `part` appear as `target`.
+    """Let `part` appear as `target`, once it is on the disk itself.
+
+    Of a Zarr only its descriptions are waited for: its planes are there already.
 
     Raises
     ------
     OutputError
         If something is there that may not be overwritten, or the disk fails.
     """
+    marks = (part / "zarr.json", *part.glob("*/zarr.json"))
     try:
+        for file in marks if part.is_dir() else (part,):
+            settle(file)
         publish(part, target, overwrite=overwrite)
     except OSError as error:
         raise _refusal(target, error) from error

@@ -8,7 +8,6 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from .ledger import settle
 from .solids import step_in_z
 from .stackmeasures import (
     join_tables,
@@ -98,7 +97,6 @@ def _publish(places: Places, parts: list[Path]) -> tuple[Path, ...]:
     for suffix, write in ((".csv", write_csv), (".parquet", write_parquet)):
         whole, table = places.tables / f"all{suffix}", places.table(suffix)
         if write(whole, parts):  # else there is no pyarrow
-            settle(whole)
             move(whole, table)
             written.append(table)
     return tuple(written)
