@@ -442,6 +442,24 @@ def test_folder_that_cannot_be_held_is_learned_from_piece_by_piece(
     assert load(folder / "x.safetensors").spec.classes == ("background", "cell")
 
 
+@pytest.mark.parametrize("room", [10**9, 10**6], ids=["held", "piece_by_piece"])
+def test_what_of_an_image_is_not_read_is_said_once(
+    folder, small, monkeypatch, capsys, room
+) -> None:
+    monkeypatch.setattr(supply, "ROOM", room)
+    fill(folder)
+    pixels, _ = squares("d")
+    with tifffile.TiffWriter(folder / "images" / "more0.tif") as file:
+        file.write(pixels)
+        file.write(pixels[:50, :40])
+    more = "--model", small, "--seconds", 1, "-o", folder / "x.safetensors"
+    code, said, _ = run(capsys, *words(folder, *more))
+    assert code == 0
+    note = "more0.tif holds 2 images; this is the first of them."
+    assert said.splitlines().count(note) == 1
+    assert ("cannot be held at once" in said) == (room < 10**9)
+
+
 def test_memory_that_is_too_little_is_refused(folder, small, project, capsys) -> None:
     out = folder / "x.safetensors"
     source = words(folder), ["train", "--project", project]

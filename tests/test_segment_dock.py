@@ -4,10 +4,14 @@ import time
 
 import numpy as np
 import pytest
+import tifffile
+import zarr
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QFileDialog, QPushButton
 
+from napari_unet import predict
+from napari_unet.ui import files as files_of_ours
 from napari_unet.ui import segmenting
 from napari_unet.ui.choosers import shipped_models
 from napari_unet.ui.job import Job
@@ -15,6 +19,7 @@ from napari_unet.ui.segment_dock import SegmentDock
 from napari_unet.ui.session import session_of
 from napari_unet.ui.settings import SegmentSettings, read_settings, write_settings
 
+PLUGIN = "napari-unet-annotator"
 WAIT = 60_000  # ms: far more than needed, for a busy computer
 
 
@@ -376,6 +381,73 @@ def test_failure_is_told_and_leaves_button_and_layers_alone(
     assert "color" in dock.progress.line.styleSheet()
     assert len(viewer.layers) == 1
     assert not dock.progress.bar.isVisible()
+
+
+@pytest.fixture
+def rewritten(monkeypatch):
+    """Return a list of files that another program writes to during a run."""
+    files = []
+
+    class Rewriting(predict._Job):
+        def _logits(self, *about):
+            found = yield from super()._logits(*about)
+            for file in files:
+                file.write_bytes(file.read_bytes() + b" ")
+            return found
+
+    monkeypatch.setattr(predict, "_Job", Rewriting)
+    monkeypatch.setattr(files_of_ours, "_IN_MEMORY", 0)  # of a file: 256 MB
+    return files
+
+
+def stack_file(folder, kind):
+    """Write a stack of three planes; return it, and which file of it may change."""
+    path, data = folder / f"stack.{kind}", squares((3, 64, 96))
+    if kind == "tif":
+        tifffile.imwrite(path, data, imagej=True, metadata={"axes": "ZYX"})
+        return path, path
+    zarr.create_array(path, data=data, chunks=(1, 64, 96))
+    return path, path / "zarr.json"
+
+
+@pytest.mark.filterwarnings("ignore")  # napari shows errors as warnings in tests
+@pytest.mark.parametrize(
+    ("kind", "plugin", "text"),
+    [
+        ("tif", PLUGIN, "Segment"),
+        ("tif", PLUGIN, "Segment this view"),
+        ("zarr", PLUGIN, "Segment"),
+        ("zarr", "napari", "Segment"),
+    ],
+)
+def test_file_that_changes_meanwhile_ends_the_run(
+    viewer, dock, qtbot, tmp_path, rewritten, kind, plugin, text
+):
+    path, changing = stack_file(tmp_path, kind)
+    viewer.open(str(path), plugin=plugin)
+    viewer.reset_view()
+    rewritten.append(changing)
+    line = segmented(qtbot, dock, text)
+    assert f"stack.{kind} was changed while it was segmented" in line
+    assert "color" in dock.progress.line.styleSheet()
+    assert not dock.progress.bar.isVisible()
+    for layer in viewer.layers[1:]:  # tiles that were done stay, as after Cancel
+        assert not layer.metadata["napari_unet"]["complete"]
+        assert not len(layer.features)
+        assert not np.asarray(layer.data)[1:].any()
+    rewritten.clear()
+    assert "object" in segmented(qtbot, dock, text)
+    assert viewer.layers[-1].metadata["napari_unet"]["complete"]
+
+
+def test_file_of_pixels_in_memory_may_change(
+    viewer, dock, qtbot, tmp_path, rewritten, monkeypatch
+):
+    monkeypatch.setattr(files_of_ours, "_IN_MEMORY", 10**9)
+    path, changing = stack_file(tmp_path, "tif")
+    viewer.open(str(path), plugin=PLUGIN)
+    rewritten.append(changing)
+    assert segmented(qtbot, dock).startswith("4 objects in 3 planes")
 
 
 def test_removed_result_is_survived_and_stays_away(viewer, dock, qtbot):

@@ -91,3 +91,23 @@ def test_chunk_that_only_claims_to_be_huge_is_not_unpacked(tmp_path: Path) -> No
         image.read((0,), slice(0, 9), slice(0, 9))
     (path / "c" / "0" / "0" / "0").unlink()  # of nothing but background
     assert not image.read((0,), slice(0, 9), slice(0, 9)).any()
+
+
+def test_chunk_of_a_shard_that_only_claims_to_be_huge_is_not_unpacked(
+    tmp_path: Path,
+) -> None:
+    """The shard is large, but because of another chunk."""
+    side = 2500
+    data = np.zeros((3, side, side), "u1")
+    data[0], data[1] = 1, RNG.integers(0, 256, (side, side))
+    path = write(tmp_path / "a.zarr", data, (1, side, side), shards=(3, side, side))
+    (codec,) = json.loads((path / "zarr.json").read_text())["codecs"]
+    codec["configuration"]["chunk_shape"] = [1, 60_000, 60_000]
+    sides = {"chunk_shape": [3, 60_000, 60_000]}
+    grid = {"name": "regular", "configuration": sides}
+    describe(path, shape=[3, 60_000, 60_000], chunk_grid=grid, codecs=[codec])
+    image = open_image(path)
+    assert (path / "c" / "0" / "0" / "0").stat().st_size * 2000 > 60_000**2
+    with pytest.raises(ImageError, match=r"c/0/0/0 .* is to hold 3600 MB"):
+        image.read((0,), slice(0, 9), slice(0, 9))
+    assert not image.read((2,), slice(0, 9), slice(0, 9)).any()  # it is not stored

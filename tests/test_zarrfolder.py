@@ -1,7 +1,10 @@
 """What of a Zarr is read: its own files, none that do harm."""
 
+import asyncio
 import bz2
 import gzip
+import itertools
+import json
 import lzma
 import os
 import pickle
@@ -10,17 +13,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import numcodecs
 import numpy as np
 import pytest
 import zarr
 from numcodecs import pickles
+from zarr.abc.store import RangeByteRequest
+from zarr.codecs import BytesCodec, GzipCodec, ShardingCodec, TransposeCodec, ZstdCodec
+from zarr.core.buffer import default_buffer_prototype
 
 from napari_unet.errors import ImageError
 from napari_unet.images import open_image
 from napari_unet.unpacking import unpacks_to_more
 
 WHOLE = slice(0, 40), slice(0, 50)
+INNER = ShardingCodec(chunk_shape=(4, 4))
+BIG = BytesCodec(endian="big")
+PROTOTYPE = default_buffer_prototype()
 
 
 @pytest.fixture
@@ -146,3 +156,89 @@ def test_bomb_in_an_image_is_refused(path: Path) -> None:
     (path / "c" / "1" / "0").write_bytes(bytes(numcodecs.Zstd().encode(ZEROS)))
     with pytest.raises(ImageError, match="would unpack to more than 17 MB"):
         open_image(path).read((), *WHOLE)
+
+
+def write_shard(path: Path, chunks: list[bytes], where: str, checked: bool) -> Path:
+    """Write an image of 40 x 50 pixels, in one shard with chunks of 20 x 25."""
+    how = {"chunks": (20, 25), "shards": (40, 50), "dtype": "u2"}
+    zarr.create_array(path, shape=(40, 50), compressors=ZstdCodec(), **how)
+    about = json.loads((path / "zarr.json").read_text())
+    sharding = about["codecs"][0]["configuration"]
+    sharding["index_location"] = where
+    del sharding["index_codecs"][2 if checked else 1 :]
+    (path / "zarr.json").write_text(json.dumps(about))
+    width = 16 * len(chunks) + 4 * checked
+    starts = np.cumsum([width * (where == "start"), *map(len, chunks)])
+    index = np.array([*zip(starts, map(len, chunks), strict=False)], "<u8").tobytes()
+    index += google_crc32c.value(index).to_bytes(4, "little") * checked
+    packed = b"".join(chunks)
+    (path / "c" / "0").mkdir(parents=True)
+    whole = index + packed if where == "start" else packed + index
+    (path / "c" / "0" / "0").write_bytes(whole)
+    return path
+
+
+BOMB = bytes(numcodecs.Zstd().encode(bytes(2**24))) * 128  # 68 kB, of 2 GB
+GOOD = bytes(numcodecs.Zstd().encode(np.ones((20, 25), "<u2").tobytes()))
+
+
+@pytest.mark.parametrize(
+    ("where", "checked"), [("end", True), ("start", True), ("end", False)]
+)
+def test_bomb_in_a_shard_is_refused(tmp_path: Path, where: str, checked: bool) -> None:
+    chunks = [GOOD, BOMB, GOOD, GOOD]
+    image = open_image(write_shard(tmp_path / "a.zarr", chunks, where, checked))
+    assert image.read((), slice(20, 40), slice(0, 50)).all()
+    for window in (WHOLE, (slice(0, 9), slice(20, 40))):
+        with pytest.raises(ImageError, match="would unpack to more than 17 MB"):
+            image.read((), *window)
+    good = open_image(write_shard(tmp_path / "b.zarr", [GOOD] * 4, where, checked))
+    assert good.read((), *WHOLE).all()
+
+
+def test_parts_of_a_shard_are_looked_at_one_by_one(tmp_path: Path) -> None:
+    """Zarr 3.4 asks for several at once, and would read neighbours in one go."""
+    chunks = [GOOD, GOOD, BOMB, GOOD]
+    path = write_shard(tmp_path / "a.zarr", chunks, "end", checked=True)
+    folder = open_image(path).data._array.store
+    at = np.cumsum([0, len(GOOD), len(GOOD), len(BOMB)]).tolist()
+    parts = [RangeByteRequest(*pair) for pair in itertools.pairwise(at)]
+
+    async def read(count: int) -> list[bytes]:
+        asked = folder.get_ranges("c/0/0", parts[:count], prototype=PROTOTYPE)
+        return [found.to_bytes() async for group in asked for _, found in group]
+
+    def read_sync(count: int) -> list[bytes]:
+        asked = folder.get_ranges_sync("c/0/0", parts[:count], prototype=PROTOTYPE)
+        return [found.to_bytes() for _, found in asked]
+
+    assert asyncio.run(read(2)) == read_sync(2) == [GOOD] * 2
+    for start in (read_sync, lambda count: asyncio.run(read(count))):
+        with pytest.raises(ImageError, match="would unpack to more than 17 MB"):
+            start(3)
+
+
+def test_shard_that_was_cut_off_is_damage(tmp_path: Path) -> None:
+    path = write_shard(tmp_path / "a.zarr", [GOOD] * 4, "end", checked=True)
+    (path / "c" / "0" / "0").write_bytes(bytes(60))
+    with pytest.raises(ImageError, match="index of a shard was cut off"):
+        open_image(path).read((), *WHOLE)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"serializer": ShardingCodec(chunk_shape=(8, 8), codecs=[INNER])},
+        {"serializer": INNER, "filters": [TransposeCodec(order=(1, 0))]},
+        {"serializer": INNER, "compressors": [GzipCodec()]},
+        {"serializer": ShardingCodec(chunk_shape=(4, 4), index_codecs=[BIG])},
+    ],
+    ids=["nested", "transposed", "packed", "other_index"],
+)
+def test_shards_that_cannot_be_looked_into_are_refused(
+    tmp_path: Path, how: dict[str, Any]
+) -> None:
+    path, about = tmp_path / "a.zarr", {"compressors": None, **how}
+    zarr.create_array(path, data=np.ones((16, 16), "u2"), chunks=(16, 16), **about)
+    with pytest.raises(ImageError, match="shards within shards, or packs whole"):
+        open_image(path)

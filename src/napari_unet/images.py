@@ -68,8 +68,8 @@ class Image:
     translate
         Where the first pixel lies along each axis in `units`; default all 0.
     mark
-        What the file was when it was opened, see `fingerprints`; empty if it is not
-        read any more.
+        What the file was when it was opened, or is `watched`, see `fingerprints`;
+        empty if it is not read any more.
 
     Raises
     ------
@@ -276,13 +276,22 @@ class Image:
         picks = [c - first for c in wanted]
         return window if picks == list(range(len(window))) else window[picks]
 
+    def watched(self) -> "Image":
+        """Return the same image, whose file must not change from now on.
+
+        Pixels in memory stay as they are, whatever becomes of their file.
+        """
+        if self.source is None or isinstance(self.data, np.ndarray):
+            return self
+        return replace(self, mark=_mark(self.source))
+
     def check_unchanged(self) -> None:
         """Ask whether what was read is of one image.
 
         Raises
         ------
         ImageError
-            If the file was written to since it was opened.
+            If the file was written to since it was opened, or is `watched`.
         """
         if self.mark and self.source and fingerprint(self.source) != self.mark:
             raise ImageError(

@@ -54,7 +54,7 @@ class LabelFolder:
     pairs
         The files of images and their labels.
     notes
-        Sentences about what could not be read.
+        Sentences about what of the files is not read, or could not be.
 
     Raises
     ------
@@ -112,7 +112,7 @@ class LabelFolder:
             return None
         found: list[Correction] = []
         for pair in self.pairs:
-            if math.prod(open_pair(*pair)[0].plane_shape) > _PLANE:
+            if math.prod(self._open(pair)[0].plane_shape) > _PLANE:
                 return None
             for correction in read_pair(*pair, self.classes, self.boundary):
                 found.append(correction)
@@ -129,7 +129,7 @@ class LabelFolder:
         Of planes of objects, every pixel is labelled.
         """
         for pair in self.pairs:
-            image, labels = open_pair(*pair)
+            image, labels = self._open(pair)
             if labels.dtype.itemsize == 1:
                 return False
             pixels = math.prod(labels.label_shape)
@@ -137,6 +137,17 @@ class LabelFolder:
             if room < 0:
                 return True
         return False
+
+    def _open(self, pair: tuple[Path, Path]) -> tuple[Image, Image]:
+        """Open an image and its labels; note what of them is not read."""
+        image, labels = open_pair(*pair)
+        for note in (*image.notes, *labels.notes):
+            self._note(note)
+        return image, labels
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
 
     @property
     def _most(self) -> int:
@@ -161,12 +172,11 @@ class LabelFolder:
         try:
             return self._read(*draw)
         except UNetError as error:
-            if str(error) not in self.notes:
-                self.notes.append(str(error))
+            self._note(str(error))
             return None
 
     def _read(self, number: int, turn: int) -> Correction | None:
-        image, labels = open_pair(*self.pairs[number])
+        image, labels = self._open(self.pairs[number])
         rows, columns = (_even(n) for n in image.plane_shape)
         shape = math.prod(image.stack_shape), len(rows), len(columns)
         count = math.prod(shape)

@@ -15,6 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from .axes import parse_key
 from .errors import ImageError
+from .shardindex import shard_index
 from .zarrfolder import ZarrFolder
 
 __all__ = ["ZarrArray"]
@@ -61,7 +62,7 @@ class ZarrArray:
         self._chunks: tuple[int, ...] = tuple(array.chunks)
         size = math.prod(self._chunks) * self.dtype.itemsize
         if isinstance(array.store, ZarrFolder):
-            array.store.expect(self.path, size, shards=array.shards is not None)
+            array.store.expect(self.path, size, shard_index(array))
         lengths = list(zip(axes, self._chunks, self.shape, strict=True))
         deep = math.prod(min(c, n) for a, c, n in lengths if a not in "CSYX")
         large = size > _LARGE
@@ -145,27 +146,26 @@ class ZarrArray:
             return chunk
 
     def _stored(self, index: tuple[int, ...]) -> bool:
-        """Return whether a huge chunk has a file, and one of a size that may be true.
+        """Return whether a huge chunk is stored, and in bytes that may hold it.
 
         Raises
         ------
         ImageError
-            If it hardly has any.
+            If there are too few.
         """
         array = self._array
-        sides = zip(index, self._chunks, array.shards or self._chunks, strict=True)
-        key = array.metadata.encode_chunk_key(tuple(i * c // n for i, c, n in sides))
-        file = array.store.root / array.path / key
-        if not file.exists():
-            return False
-        size = file.stat().st_size
-        if size * _RATIO < self.piece:
+        sides = zip(self._chunks, array.shards or self._chunks, strict=True)
+        counts = [n // c for c, n in sides]  # of chunks in a file
+        files, place = zip(*map(divmod, index, counts), strict=True)
+        key = array.metadata.encode_chunk_key(files)
+        size = array.store.packed_size(self.path, key, place)
+        if size is not None and size * _RATIO < self.piece:
             raise ImageError(
-                f"{key} of {array.store.root.name} is to hold {self.piece / 1e6:.0f} "
-                f"MB of pixels, and has {size} bytes. It is not read; convert the "
-                "image again, with smaller chunks."
+                f"A chunk in {key} of {array.store.root.name} is to hold "
+                f"{self.piece / 1e6:.0f} MB of pixels, and has {size} bytes. It is not "
+                "read; convert the image again, with smaller chunks."
             )
-        return True
+        return size is not None
 
 
 def _moved(box: list[slice], by: list[slice]) -> tuple[slice, ...]:

@@ -7,7 +7,7 @@ says, is refused before it is opened or decoded.
 
 import json
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore
 
 from .errors import ImageError
+from .shardindex import ShardIndex
 from .unpacking import unpacks_to_more
 
 __all__ = ["ZarrFolder"]
@@ -39,14 +40,34 @@ class ZarrFolder(LocalStore):
     def __init__(self, root: Path | str, *, read_only: bool = True) -> None:
         super().__init__(root, read_only=read_only)
         self._real = self.root.resolve()
-        self._pieces: dict[str, tuple[int, bool]] = {}
+        self._pieces: dict[str, tuple[int, ShardIndex | None]] = {}
 
-    def expect(self, array: str, size: int, *, shards: bool) -> None:
+    def expect(self, array: str, size: int, index: ShardIndex | None) -> None:
         """Note how many bytes a chunk of an array is when it is unpacked.
 
-        Of several chunks in one file, `shards`, each is looked at when it is read.
+        Of several chunks in one file each is looked at: there the `index` says where.
         """
-        self._pieces[array] = size, shards
+        self._pieces[array] = size, index
+
+    def packed_size(self, array: str, key: str, place: tuple[int, ...]) -> int | None:
+        """Return how many bytes a chunk is stored in; None if it is not stored.
+
+        Parameters
+        ----------
+        array
+            One that is expected.
+        key
+            Of a chunk, or of the shard that holds it ...
+        place
+            ... there.
+        """
+        name = f"{array}/{key}".lstrip("/")
+        self._check(name)
+        file = self.root / name
+        if not file.exists():
+            return None
+        index = self._pieces[array][1]
+        return index.length(file, place) if index else file.stat().st_size
 
     async def get(
         self,
@@ -78,6 +99,32 @@ class ZarrFolder(LocalStore):
     ) -> list[Buffer | None]:
         """Return parts of what is stored under several keys."""
         return [await self.get(key, prototype, part) for key, part in key_ranges]
+
+    async def get_ranges(
+        self,
+        key: str,
+        byte_ranges: Sequence[ByteRequest | None],
+        *,
+        prototype: BufferPrototype,
+        **how: Any,
+    ) -> AsyncIterator[Sequence[tuple[int, Buffer | None]]]:
+        """Yield parts of a shard, each read by itself: so each can be looked at."""
+        for number, part in enumerate(byte_ranges):
+            yield [(number, await self.get(key, prototype, part))]
+
+    def get_ranges_sync(
+        self,
+        key: str,
+        byte_ranges: Sequence[ByteRequest | None],
+        *,
+        prototype: BufferPrototype,
+        **how: Any,
+    ) -> Sequence[tuple[int, Buffer | None]]:
+        """Do the same at once."""
+        return [
+            (number, self.get_sync(key, prototype=prototype, byte_range=part))
+            for number, part in enumerate(byte_ranges)
+        ]
 
     def _check(self, key: str) -> None:
         """Raise unless a file is regular and lies in the folder, or is not there."""
@@ -118,17 +165,19 @@ class ZarrFolder(LocalStore):
         if name in _DESCRIPTIONS:
             self._refuse_pickles(key, found.to_bytes())
             return found
-        size, shards = self._piece(array)
-        if size and (part is not None or not shards):
+        size, index = self._piece(array)
+        if size:
             limit = max(4 * size, _SPARE)  # filters may shrink what is larger
-            self._refuse_bombs(key, memoryview(found.as_numpy_array().data), limit)
+            data = memoryview(found.as_numpy_array().data)
+            for span in index.spans(data) if index and part is None else [slice(None)]:
+                self._refuse_bombs(key, data[span], limit)
         return found
 
-    def _piece(self, folder: str) -> tuple[int, bool]:
+    def _piece(self, folder: str) -> tuple[int, ShardIndex | None]:
         """Return what a chunk in a folder unpacks to; 0 if the array is not known."""
         while folder not in self._pieces:
             if not folder:
-                return 0, False
+                return 0, None
             folder = folder.rpartition("/")[0]
         return self._pieces[folder]
 

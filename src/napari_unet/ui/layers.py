@@ -31,6 +31,7 @@ __all__ = [
     "layers_from",
     "looked_at",
     "named_axes",
+    "read_from",
 ]
 
 OVERLAY = "napari_unet_overlay"  # in the metadata of layers that only show something
@@ -140,6 +141,16 @@ def file_of(viewer: Any, layer: Any) -> Path | None:
         return None
     place = Path(path).resolve()
     return None if place.is_relative_to(_PACKAGE) else place
+
+
+def read_from(layer: Any) -> Path | None:
+    """Return the file that a layer's pixels are read from whenever they are wanted.
+
+    None if they are in memory.
+    """
+    data = layer.data[0] if layer.multiscale else layer.data
+    path = layer.source.path
+    return None if path is None or isinstance(data, np.ndarray) else Path(path)
 
 
 def folder_of(layer: Any) -> Path:

@@ -14,7 +14,7 @@ from .dock import Dock
 from .filler import Filler
 from .form import SegmentForm
 from .job import Job
-from .layers import as_image, folder_of, looked_at
+from .layers import as_image, folder_of, looked_at, read_from
 from .measuring import measuring
 from .outcome import cancelled_line, result_line
 from .pace import Pace
@@ -119,7 +119,7 @@ class SegmentDock(Dock):
         """Return what the form asks for, and bind the result to the chosen layer."""
         layer: Any = self.form.image.layer()
         view = looked_at(self._viewer, layer)
-        image = as_image(layer)
+        image = as_image(layer, read_from(layer))
         options = self.form.options()
         result = self._session.result_for(
             layer, self.form.model.source(), options.output, only=only

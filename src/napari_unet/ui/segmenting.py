@@ -155,7 +155,8 @@ def segmenting(request: Request) -> Generator[Step, None, Outcome]:
     from napari_unet.threads import spare_cores
 
     spare_cores()  # the viewer needs one too
-    image = request.image
+    image = request.image.watched()
+    request = replace(request, image=image)
     model = request.ready or load_model(request.model, request.models)
     shape, dtype, _ = output_shape(model, image, request.options)
     array, last = request.array, request.last_id
@@ -172,6 +173,7 @@ def segmenting(request: Request) -> Generator[Step, None, Outcome]:
     run.around.restore()
     if result.objects is not None:
         table = yield from run.measure()
+        image.check_unchanged()  # it was read once more
         if request.links:
             found = 0 if table is None else len(table["label"])
             result = replace(result, objects=found)
