@@ -343,13 +343,28 @@ def test_damaged_training_is_set_aside_told_and_begun_anew(folder, long) -> None
         *("", "[", "3", "{}", "[" * 100_000, '{"task": "x", "numbers": 3}'),
         '{"task": "x", "numbers": {"step": "1"}}',
         '{"task": "x", "numbers": {"step": 1e400}}',
+        '{"task": "x", "numbers": {"step": 1, "stale": 0, "cuts": -1}}',
+        '{"task": "x", "numbers": {"step": 1, "stale": 0, "cuts": true}}',
+        '{"task": "x", "numbers": {"step": 9007199254740992, "stale": 0, "cuts": 0}}',
+        '{"task": "x", "numbers": {"step": 1, "stale": 0}}',
     ],
-    ids=["empty", "open", "number", "nothing", "deep", "no numbers", "text", "endless"],
+    ids=[
+        *("empty", "open", "number", "nothing", "deep", "no numbers", "text"),
+        *("endless", "below 0", "true", "too many", "less"),
+    ],
 )
 def test_header_of_training_that_makes_no_sense_is_damage(tmp_path, about) -> None:
     path = tmp_path / "x.training"
     save_file({"a": torch.zeros(1)}, path, {"napari-unet training": about})
     with pytest.raises(ValueError, match=r"no state of training|numbers"):
+        read_checkpoint(path, "x")
+
+
+@pytest.mark.parametrize("data", [b"", b"nothing", bytes(100), b"\xff" * 100])
+def test_file_that_is_no_training_is_damage(tmp_path, data) -> None:
+    path = tmp_path / "x.training"
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="no state of training"):
         read_checkpoint(path, "x")
 
 

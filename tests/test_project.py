@@ -372,6 +372,56 @@ def test_block_with_foreign_arrays_is_set_aside(saved, image) -> None:
     assert "is damaged (pixels of (9, 256), uint8)" in project.notes[0]
 
 
+def rewrite(block: Path, about: bytes) -> None:
+    """Let a block say something else about itself."""
+    arrays = unpack(block.read_bytes())
+    block.write_bytes(pack(**{**arrays, "about": np.frombuffer(about, np.uint8)}))
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        *(b"\xff", b"{", b"{}", b"[]", b"3", b"[" * 100_000),
+        *(b'{"version": "1"}', b'{"version": null}', None),
+    ],
+    ids=[
+        *("no text", "open", "nothing", "list", "number", "deep", "text", "null"),
+        "no array",
+    ],
+)
+def test_block_that_makes_no_sense_is_set_aside(saved, about) -> None:
+    block = min(saved.glob("corrections/*/*.npz"))
+    if about is None:
+        arrays = unpack(block.read_bytes())
+        del arrays["shown"]
+        block.write_bytes(pack(**arrays))
+    else:
+        rewrite(block, about)
+    project = Project.open(saved)
+    (found,) = project.corrections()
+    assert found.corner == (96, 0)
+    assert f"{block.name} is damaged" in project.notes[0]
+    assert block.with_name(block.name + ".damaged").exists()
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["index", "no index"])
+@pytest.mark.parametrize(
+    "about",
+    [{}, {"image": 3}, {"image": None}, {"image": {}}, {"image": {"fingerprint": 3}}],
+    ids=str,
+)
+def test_block_that_does_not_say_of_which_image_is_left_out(saved, about, lost) -> None:
+    block = min(saved.glob("corrections/*/*.npz"))
+    rewrite(block, json.dumps({"version": 1, **about}).encode())
+    if lost:
+        (saved / "project.json").unlink()
+    project = Project.open(saved)
+    (found,) = project.corrections()
+    assert found.corner == (96, 0)
+    assert any(f"{block.name} cannot be learned from" in n for n in project.notes)
+    assert [record.name for record in project.index.images] == ["cells"]
+
+
 @pytest.mark.parametrize("kind", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_block_that_is_packed_otherwise_is_set_aside(saved, kind) -> None:
     block = min(saved.glob("corrections/*/*.npz"))

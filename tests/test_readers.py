@@ -15,7 +15,7 @@ from napari_unet.readers import (
     widened,
     with_hypercolumn,
 )
-from napari_unet.stacking import filters_share
+from napari_unet.stacking import _loss, _parts, filters_share
 from napari_unet.unet import UNet, UNetSpec
 
 
@@ -112,3 +112,23 @@ def test_filters_count_as_far_as_they_foretell_strokes_that_were_left_out() -> N
     by_heart = torch.randn(20).repeat_interleave(20)  # of each stroke, another one
     assert told(good, 3 * by_heart, target) > 0.5
     assert told(bad, good, target) == 0.0
+
+
+def test_strokes_of_each_class_are_spread_over_the_parts() -> None:
+    stroke = torch.arange(16).repeat_interleave(3)  # 8 of each class, 3 pixels in each
+    target, weight = (stroke % 2).to(torch.uint8), (1 + stroke).float()
+    nothing = torch.zeros(48, 2)
+    parts = _parts(Aim(target, weight, nothing, nothing, nothing[:, 0]))
+    assert all(len(parts[stroke == one].unique()) == 1 for one in range(16))
+    for part in range(4):
+        assert (target[parts == part] == 0).sum() == (target[parts == part] == 1).sum()
+
+
+def test_one_stroke_that_is_wrong_does_not_decide_alone() -> None:
+    target, weight = torch.zeros(10, dtype=torch.uint8), torch.full((10,), 0.1)
+    nothing = torch.zeros(10, 2)
+    aim = Aim(target, weight, nothing, nothing, nothing[:, 0])
+    unsure = torch.tensor([-0.5, 0.5]).repeat(10, 1)  # all are wrong, none by much
+    sure = torch.tensor([3.0, -3.0]).repeat(10, 1)
+    sure[0] = torch.tensor([-30.0, 30.0])  # one is wrong by far
+    assert _loss(aim, sure) < _loss(aim, unsure)

@@ -2,6 +2,7 @@
 
 import io
 import os
+import struct
 import subprocess
 import sys
 import threading
@@ -133,11 +134,28 @@ def claiming(shape: tuple[int, ...]) -> bytes:
     return head[:127].rstrip().ljust(127)[:127] + b"\n" + data[-8:]
 
 
+def headed(header: bytes) -> bytes:
+    """Return a file with an array that begins like this."""
+    header = header.ljust(117) + b"\n"
+    start = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header))
+    return zipped(zipfile.ZIP_STORED, raw=start + header + bytes(8))
+
+
+def changed(*changes: tuple[bytes, int, int]) -> bytes:
+    """Return a good file; each byte so far after a mark is another."""
+    kind = zipfile.ZIP_DEFLATED
+    data = bytearray(zipped(kind, raw=saved(np.arange(8, dtype=np.uint8))))
+    for mark, after, value in changes:
+        data[data.index(mark) + after] = value
+    return bytes(data)
+
+
 def bomb() -> bytes:
     """Return a file that unpacks to a thousand times its size."""
     return zipped(zipfile.ZIP_DEFLATED, target=bytes(2**28 + 1))
 
 
+ONE_BYTE = b"{'descr': '|u1', 'fortran_order': False, 'shape': (8,), }"
 DAMAGED = {
     "bomb": bomb,
     "shape": lambda: zipped(zipfile.ZIP_STORED, raw=claiming((10**12,))),
@@ -148,6 +166,14 @@ DAMAGED = {
     ),
     "empty": lambda: zipped(zipfile.ZIP_STORED, raw=b""),
     "text": lambda: zipped(zipfile.ZIP_STORED, raw=b"hello, nobody"),
+    # What numpy and zipfile raise there: one error each.
+    "TokenError": lambda: headed(b"{'descr': '|u1', 'shape': (8"),
+    "SyntaxError": lambda: headed(ONE_BYTE.replace(b"|u1", b",,")),
+    "TypeError": lambda: headed(b"{1: 2, 'a': 3}"),
+    "MemoryError": lambda: headed(b"-" * 9000 + b"1"),
+    "zlib.error": lambda: changed((b"raw.npy", 7, 0xFF)),
+    "RuntimeError": lambda: changed((b"PK\3\4", 6, 1), (b"PK\1\2", 8, 1)),  # a password
+    "BadZipFile": lambda: b"",
 }
 
 

@@ -49,6 +49,9 @@ _DAMAGED = ".damaged"
 # Bytes that a file may unpack to, whatever its size; and how many times its size. What
 # is large is stored as it is, or are pixels, which become a few times smaller.
 _UNPACKED, _RATIO = 2**28, 32
+_HEADER = (
+    1000  # characters of an array's header; more may nest deeper than Python reads
+)
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -183,12 +186,12 @@ def _array(member: bytes) -> NDArray[Any]:
     }
     if version not in readers:
         raise ValueError(f"an array of version {version}")
-    shape, _, dtype = readers[version](file)
+    shape, _, dtype = readers[version](file, max_header_size=_HEADER)
     there = len(member) - file.tell()
     if math.prod(shape) * dtype.itemsize != there:
         raise ValueError(f"{there} bytes for an array of {shape}, {dtype}")
     file.seek(0)
-    found: NDArray[Any] = np.load(file, allow_pickle=False)
+    found: NDArray[Any] = np.load(file, allow_pickle=False, max_header_size=_HEADER)
     return found
 
 
