@@ -34,17 +34,17 @@ from skimage.feature import multiscale_basic_features
 from sklearn.ensemble import RandomForestClassifier
 from torch.nn import functional as F
 
-from napari_unet.corrections import FOREGROUND, IGNORE, Correction
-from napari_unet.examples import read_examples
-from napari_unet.images import Image
-from napari_unet.model import Model, load
+from napari_unet._steps import Verb
+from napari_unet.io.image import Image
+from napari_unet.network.model import Model, load
+from napari_unet.network.threads import spare_cores
+from napari_unet.network.transfer import new_model
 from napari_unet.options import SegmentOptions, TrainOptions
-from napari_unet.predict import segment
-from napari_unet.threads import spare_cores
-from napari_unet.training import fine_tune
-from napari_unet.transfer import new_model
-from napari_unet.verbs import Verb
-from napari_unet.views import Views
+from napari_unet.project.corrections import FOREGROUND, IGNORE, Correction
+from napari_unet.segmentation.predict import segment
+from napari_unet.training.augment import Views
+from napari_unet.training.examples import read_examples
+from napari_unet.training.fine_tune import fine_tune
 
 SETS = (
     "phc_u373",

@@ -22,8 +22,8 @@ from scipy import ndimage
 from skimage.graph import MCP_Geometric
 from skimage.morphology import disk
 
-from napari_unet.corrections import IGNORE
-from napari_unet.images import Image
+from napari_unet.io.image import Image
+from napari_unet.project.corrections import IGNORE
 
 __all__ = ["Classes", "Pair", "dice", "draw", "read", "show"]
 

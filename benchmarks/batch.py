@@ -30,11 +30,11 @@ import tifffile
 import torch
 from scipy import ndimage
 
-from napari_unet.batchmodel import BatchModel
-from napari_unet.model import Model, UNet, UNetSpec, save
+from napari_unet.batch.loaded_model import BatchModel
+from napari_unet.batch.setup import prepare
+from napari_unet.batch.store import scratch
+from napari_unet.network.model import Model, UNet, UNetSpec, save
 from napari_unet.options import BatchOptions, SegmentOptions
-from napari_unet.shards import scratch
-from napari_unet.stacksetup import prepare
 
 _GATES = {
     "memory_growth": 0.10,

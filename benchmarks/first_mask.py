@@ -20,13 +20,13 @@ import napari
 import numpy as np
 from qtpy.QtWidgets import QApplication
 
-from napari_unet.images import Image, open_image
-from napari_unet.model import load
+from napari_unet.annotation.resegment import Request, segmenting
+from napari_unet.io.image import Image, open_image
+from napari_unet.network.model import load
 from napari_unet.options import SegmentOptions
-from napari_unet.predict import segment
-from napari_unet.samples import sample_path
-from napari_unet.ui.segment_dock import SegmentDock
-from napari_unet.ui.segmenting import Request, segmenting
+from napari_unet.sample_data.samples import sample_path
+from napari_unet.segmentation.predict import segment
+from napari_unet.ui.segment.dock import SegmentDock
 
 View = tuple[slice, slice]
 

@@ -36,14 +36,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_unet.autocast import fast_dtype
-from napari_unet.images import Image, open_image
-from napari_unet.inference import Engine, engine
-from napari_unet.inputs import model_input
-from napari_unet.model import Model, UNet, load
+from napari_unet.io.image import Image, open_image
+from napari_unet.network.autocast import fast_dtype
+from napari_unet.network.model import Model, UNet, load
+from napari_unet.network.predictor import Engine, engine
 from napari_unet.options import SegmentOptions
-from napari_unet.predict import segment
-from napari_unet.samples import sample_path
+from napari_unet.sample_data.samples import sample_path
+from napari_unet.segmentation.inputs import model_input
+from napari_unet.segmentation.predict import segment
 
 try:
     from monai.inferers import sliding_window_inference

@@ -24,16 +24,16 @@ import numpy as np
 import torch
 from annotator import Classes, Pair, dice, draw, read, show
 
-from napari_unet.corrections import IGNORE, Correction
-from napari_unet.images import Image
-from napari_unet.live import LiveHead, LiveView
-from napari_unet.model import load
+from napari_unet._steps import Verb
+from napari_unet.io.image import Image
+from napari_unet.network.model import load
+from napari_unet.network.transfer import new_model
 from napari_unet.options import SegmentOptions, TrainOptions
-from napari_unet.predict import segment
+from napari_unet.project.corrections import IGNORE, Correction
+from napari_unet.segmentation.predict import segment
 from napari_unet.tiling import whole
-from napari_unet.training import fine_tune, warm_up
-from napari_unet.transfer import new_model
-from napari_unet.verbs import Verb
+from napari_unet.training.fine_tune import fine_tune, warm_up
+from napari_unet.training.live import LiveHead, LiveView
 
 
 def view(pairs: list[Pair], side: int) -> Pair:

@@ -29,8 +29,8 @@ _LEARN = """
 import json, sys, time
 from pathlib import Path
 began = time.perf_counter() - time.process_time()
-from napari_unet.heap import peak_memory
-from napari_unet.lesson import train
+from napari_unet._memory import peak_memory
+from napari_unet.training.from_files import train
 from napari_unet.options import TrainOptions, parse_memory
 folder, seconds, memory = Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
 steps = []

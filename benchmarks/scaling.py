@@ -27,11 +27,11 @@ import numpy as np
 import psutil
 import torch
 
-from napari_unet.images import Image, open_image
-from napari_unet.model import Model, UNet, UNetSpec
+from napari_unet.io.image import Image, open_image
+from napari_unet.network.model import Model, UNet, UNetSpec
 from napari_unet.options import SegmentOptions
-from napari_unet.predict import segment
-from napari_unet.samples import sample_path
+from napari_unet.sample_data.samples import sample_path
+from napari_unet.segmentation.predict import segment
 
 WARM = 6000  # side of what is segmented first: windows are as large as they become
 FLAT_TIME, FLAT_MEMORY = 1.15, 1.10  # the largest ratio between two sizes

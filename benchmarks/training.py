@@ -27,14 +27,14 @@ from inference import picture
 from torch import nn
 from torch.nn import functional as F
 
-from napari_unet.autocast import fast_dtype
-from napari_unet.corrections import IGNORE, Correction
-from napari_unet.images import Image
-from napari_unet.model import Model, UNet, best_device, load
+from napari_unet.io.image import Image
+from napari_unet.network.autocast import fast_dtype
+from napari_unet.network.model import Model, UNet, best_device, load
+from napari_unet.network.threads import spare_cores
 from napari_unet.options import TrainOptions
-from napari_unet.readers import with_hypercolumn
-from napari_unet.threads import spare_cores
-from napari_unet.training import TrainStep, fine_tune
+from napari_unet.project.corrections import IGNORE, Correction
+from napari_unet.training.fine_tune import TrainStep, fine_tune
+from napari_unet.training.readers import with_hypercolumn
 
 SIDE = 768  # pixels along the side of the image that is learned from
 STROKES = 60

@@ -23,11 +23,11 @@ import numpy as np
 from napari.layers import Labels
 from qtpy.QtWidgets import QApplication
 
-from napari_unet.imagereviews import ImageReviews
-from napari_unet.images import Image
-from napari_unet.painting import Canvas, Rules
-from napari_unet.project import Project
-from napari_unet.ui.strokes import Strokes
+from napari_unet.annotation.painting import Canvas, Rules
+from napari_unet.annotation.reviews import ImageReviews
+from napari_unet.io.image import Image
+from napari_unet.project.project import Project
+from napari_unet.ui.recording.strokes import Strokes
 
 KINDS = {
     "objects": (np.int32, Rules("objects", ("background", "in", "boundary"), 2)),

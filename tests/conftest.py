@@ -13,11 +13,11 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from batch_hand import Hand
-    from window import Window
+    from helpers.batch_hand import Hand
+    from helpers.window import Window
 
-    from napari_unet.imagereviews import ImageReviews
-    from napari_unet.model import Model
+    from napari_unet.annotation.reviews import ImageReviews
+    from napari_unet.network.model import Model
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # more threads get in each other's way
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -63,10 +63,10 @@ def _short_collections() -> None:
 @pytest.fixture(autouse=True, scope="session")
 def _small_lessons() -> None:
     """Let steps be on views that toys need: it was most of the time of the tests."""
-    from napari_unet import course, pixels
+    from napari_unet.training import features, trainer
 
-    course._VIEW = 64
-    pixels._REVIEWED = pixels._OTHER = 1000
+    trainer._VIEW = 64
+    features._REVIEWED = features._OTHER = 1000
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +82,7 @@ def tiny_model() -> "Model":
     """A real net with a boundary class that runs in milliseconds, always the same."""
     import torch
 
-    from napari_unet.model import Model, UNet, UNetSpec
+    from napari_unet.network.model import Model, UNet, UNetSpec
 
     classes = ("background", "interior", "boundary")
     with torch.random.fork_rng():
@@ -94,9 +94,9 @@ def tiny_model() -> "Model":
 def bright_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of a tiny net: what is bright is interior, and boundary around that."""
     import torch
-    from nets import passing
+    from helpers.nets import passing
 
-    from napari_unet.model import Model, UNetSpec, save
+    from napari_unet.network.model import Model, UNetSpec, save
 
     classes = ("background", "interior", "boundary")
     net = passing(UNetSpec(1, classes, width=4, depth=2))
@@ -120,7 +120,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def nets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with nets of which every weight is known."""
-    from window import make_nets
+    from helpers.window import make_nets
 
     return make_nets(tmp_path_factory.mktemp("nets"))
 
@@ -134,7 +134,7 @@ def window(
     monkeypatch: pytest.MonkeyPatch,
 ) -> "Window":
     """Return a real window with U-Net: Segment and U-Net: Correct."""
-    from window import Window
+    from helpers.window import Window
 
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
@@ -144,7 +144,7 @@ def window(
 @pytest.fixture
 def hand(window: "Window") -> "Hand":
     """Return the hand that works in U-Net: Batch, in a window with all docks."""
-    from batch_hand import Hand
+    from helpers.batch_hand import Hand
 
     return Hand(window)
 
@@ -152,8 +152,8 @@ def hand(window: "Window") -> "Hand":
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
     """Return a folder of three files, the second of which is no image."""
-    from batch_hand import write
-    from window import squares
+    from helpers.batch_hand import write
+    from helpers.window import squares
 
     folder = tmp_path / "my images"
     write(folder / "a.tif", squares())
@@ -166,11 +166,11 @@ def images(tmp_path: Path) -> Path:
 def reviews(tmp_path: Path) -> "ImageReviews":
     """Return what was reviewed of a plane of `reviewed.SHAPE`: nothing yet."""
     import numpy as np
-    from reviewed import SHAPE
+    from helpers.reviewed import SHAPE
 
-    from napari_unet.imagereviews import ImageReviews
-    from napari_unet.images import Image
-    from napari_unet.project import Project
+    from napari_unet.annotation.reviews import ImageReviews
+    from napari_unet.io.image import Image
+    from napari_unet.project.project import Project
 
     project = Project.open(tmp_path / "a.unet")
     image = Image("a", np.zeros(SHAPE, np.uint8), "YX")

@@ -16,19 +16,13 @@ import pytest
 import tifffile
 import torch
 import zarr
-from faulty import FAULTS, every_fault
-from test_batch import blobs
-from test_safefile import dead_process
+from helpers.faulty import FAULTS, every_fault
+from helpers.processes import dead_process
+from helpers.stacks import blobs
 
-from napari_unet.checkpoint import read_checkpoint, write_checkpoint
-from napari_unet.images import Image, open_image
-from napari_unet.labelstore import put
-from napari_unet.ledger import Ledger, read_ledger
-from napari_unet.model import Model, load, save
-from napari_unet.outputs import save_labels
-from napari_unet.project import Project
-from napari_unet.safefile import sweep
-from napari_unet.shards import (
+from napari_unet._files import sweep
+from napari_unet.batch.ledger import Ledger, read_ledger
+from napari_unet.batch.store import (
     Layout,
     clear,
     create_store,
@@ -37,7 +31,13 @@ from napari_unet.shards import (
     scratch,
     write_levels,
 )
+from napari_unet.io.image import Image, open_image
+from napari_unet.io.label_array import put
+from napari_unet.io.save import save_labels
+from napari_unet.network.model import Model, load, save
+from napari_unet.project.project import Project
 from napari_unet.tiling import whole
+from napari_unet.training.checkpoint import read_checkpoint, write_checkpoint
 
 BOX = slice(250, 262), slice(10, 20)  # over the border of two blocks
 

@@ -61,14 +61,14 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("napari_unet", ("torch", "napari", "numpy", "zarr", *QT)),
         ("napari_unet.cli", ("torch", "napari", "numpy", "zarr", "skimage", *QT)),
-        ("napari_unet.images", ("torch", "napari", "dask", *QT)),
-        ("napari_unet.outputs", ("torch", "napari", "dask", *QT)),
-        ("napari_unet.objects", ("torch", "napari", "dask", *QT)),
-        ("napari_unet.samples", ("torch", "napari", *QT)),
-        ("napari_unet.predict", ("napari", "dask", *QT)),
-        ("napari_unet.ui.segment_dock", ("torch",)),
-        ("napari_unet.ui.batch_dock", ("torch",)),
-        ("napari_unet.ui.files", ("torch",)),
+        ("napari_unet.io.image", ("torch", "napari", "dask", *QT)),
+        ("napari_unet.io.save", ("torch", "napari", "dask", *QT)),
+        ("napari_unet.labels.objects", ("torch", "napari", "dask", *QT)),
+        ("napari_unet.sample_data.samples", ("torch", "napari", *QT)),
+        ("napari_unet.segmentation.predict", ("napari", "dask", *QT)),
+        ("napari_unet.ui.segment.dock", ("torch",)),
+        ("napari_unet.ui.batch.dock", ("torch",)),
+        ("napari_unet.ui.reader_writer", ("torch",)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -108,8 +108,8 @@ def test_installed_wheel_works_without_the_tree(
     code = """
 from importlib.metadata import entry_points
 import napari_unet, npe2
-from napari_unet.model import load
-from napari_unet.samples import sample_path
+from napari_unet.network.model import load
+from napari_unet.sample_data.samples import sample_path
 print(napari_unet.__file__)
 print(sample_path("nuclei"))
 print(len(load("nuclei").spec.classes))
@@ -123,7 +123,7 @@ print(script.load().__module__)
     assert Path(lines[1]).is_relative_to(installed)
     assert Path(lines[1]).is_file()
     docks = "U-Net ['U-Net: Segment', 'U-Net: Correct', 'U-Net: Batch']"
-    assert lines[2:] == ["3", docks, "napari_unet.cli"]
+    assert lines[2:] == ["3", docks, "napari_unet.cli.commands"]
 
 
 def test_version_is_the_one_that_the_metadata_states(installed: Path) -> None:

@@ -30,14 +30,14 @@ from skimage.segmentation import watershed
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_unet.autocast import fast_dtype
-from napari_unet.images import open_image
-from napari_unet.model import Model, UNet, UNetSpec, load, save
+from napari_unet._steps import Verb
+from napari_unet.io.image import open_image
+from napari_unet.labels.metrics import average_precision, dice, f1
+from napari_unet.network.autocast import fast_dtype
+from napari_unet.network.model import Model, UNet, UNetSpec, load, save
+from napari_unet.network.normalization import Scaling
 from napari_unet.options import SegmentOptions
-from napari_unet.predict import segment
-from napari_unet.scaling import Scaling
-from napari_unet.scores import average_precision, dice, f1
-from napari_unet.verbs import Verb
+from napari_unet.segmentation.predict import segment
 
 SETS = {"dsb2018": 0.6, "dsb2018_histology": 0.22, "bbbc039_u2os": 0.18}  # of crops
 CALM_SETS = {"dsb2018": 0.5, "dsb2018_histology": 0.2, "bbbc039_u2os": 0.3}

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
-from .options import Output
-from .tiling import Box
+from napari_unet.options import Output
+from napari_unet.tiling import Box
 
 __all__ = [
     "BatchReport",

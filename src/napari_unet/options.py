@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from .errors import OptionsError
+from napari_unet.errors import OptionsError
 
 __all__ = [
     "BatchOptions",

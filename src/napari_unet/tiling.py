@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .errors import OptionsError
+from napari_unet.errors import OptionsError
 
 __all__ = [
     "Box",

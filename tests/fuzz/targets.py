@@ -24,23 +24,23 @@ from fuzz.mutator import (
     mutated_words,
     mutated_zip,
 )
-from napari_unet import cli
-from napari_unet.batch import plan_stack_file, segment_stack
-from napari_unet.batchmodel import BatchModel
-from napari_unet.checkpoint import read_checkpoint, write_checkpoint
-from napari_unet.corrections import Correction
-from napari_unet.course import Course
+from napari_unet.batch.loaded_model import BatchModel
+from napari_unet.batch.record import Places
+from napari_unet.batch.stack import plan_stack_file, segment_stack
+from napari_unet.cli import commands
 from napari_unet.errors import UNetError
-from napari_unet.examples import read_examples
-from napari_unet.images import Image, open_image
-from napari_unet.lesson import describe
-from napari_unet.model import Model, UNet, UNetSpec, load, save
+from napari_unet.io.image import Image, open_image
+from napari_unet.network.model import Model, UNet, UNetSpec, load, save
+from napari_unet.network.summary import describe as facts
 from napari_unet.options import BatchOptions, SegmentOptions
-from napari_unet.project import Project
-from napari_unet.stackrecord import Places
-from napari_unet.standing import standing
-from napari_unet.summary import describe as facts
-from napari_unet.training import Trained
+from napari_unet.project.corrections import Correction
+from napari_unet.project.project import Project
+from napari_unet.training.checkpoint import read_checkpoint, write_checkpoint
+from napari_unet.training.examples import read_examples
+from napari_unet.training.fine_tune import Trained
+from napari_unet.training.from_files import describe
+from napari_unet.training.standing import standing
+from napari_unet.training.trainer import Course
 
 __all__ = ["Escape", "Ground"]
 
@@ -260,6 +260,6 @@ def _command(good: Path, place: Path, chance: random.Random) -> None:
     ).split()
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        code = cli.main(mutated_words(words, chance))
+        code = commands.main(mutated_words(words, chance))
     if code not in (0, 1, 2) or _UNEXPECTED in said.getvalue():
         raise Escape(f"exit {code}: {said.getvalue():.300}")

@@ -15,7 +15,7 @@ import tifffile
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .drawing import (
+from napari_unet.sample_data.drawing import (
     Array,
     Body,
     Pose,

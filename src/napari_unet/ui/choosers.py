@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from .layers import OVERLAY
+from napari_unet.ui.layers import OVERLAY
 
 __all__ = ["Chooser", "LayerChooser", "ModelChooser", "shipped_models"]
 

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QWidget
 
-from .scroller import Pane
-from .session import session_of
-from .tabs import dock_of, join_tabs, reveal
+from napari_unet.ui.session import session_of
+from napari_unet.ui.widgets.dock_tabs import dock_of, join_tabs, reveal
+from napari_unet.ui.widgets.scroll_area import Pane
 
 if TYPE_CHECKING:
     import napari.viewer

@@ -15,7 +15,7 @@ from napari.layers import Image as ImageLayer
 from napari.layers._source import layer_source
 
 from napari_unet.errors import ImageError
-from napari_unet.images import Image
+from napari_unet.io.image import Image
 
 __all__ = [
     "OVERLAY",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .segmenting import Outcome, Step
+from napari_unet.annotation.resegment import Outcome, Step
 
 __all__ = ["about", "cancelled_line", "result_line"]
 

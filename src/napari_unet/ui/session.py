@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
-from napari_unet.imagereviews import ImageReviews
-from napari_unet.project import Project
-
-from .choosers import ModelChooser
-from .job import Job
-from .result import Result
+from napari_unet.annotation.reviews import ImageReviews
+from napari_unet.project.project import Project
+from napari_unet.ui.choosers import ModelChooser
+from napari_unet.ui.job import Job
+from napari_unet.ui.result_layer import Result
 
 __all__ = ["Session", "session_of"]
 

@@ -3,11 +3,10 @@
 from typing import Any
 
 from napari_unet.errors import UNetError
-from napari_unet.project import project_place
-
-from .layers import file_of
-from .result import Result
-from .session import Session
+from napari_unet.project.project import project_place
+from napari_unet.ui.layers import file_of
+from napari_unet.ui.result_layer import Result
+from napari_unet.ui.session import Session
 
 __all__ = ["unapplied"]
 

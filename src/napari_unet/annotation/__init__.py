@@ -1,0 +1,1 @@
+"""The annotation workflow without a window: strokes to targets, Improve, again."""

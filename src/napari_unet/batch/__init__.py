@@ -1,0 +1,1 @@
+"""Many files and stacks on the disk, resumable, in bounded memory."""

@@ -1,0 +1,1 @@
+"""Reading images and writing labels: TIFF and OME-Zarr, window by window; no torch."""

@@ -1,0 +1,35 @@
+"""What tells whether a file was written to since somebody looked at it."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from napari_unet.errors import ImageError
+
+__all__ = ["fingerprint"]
+
+_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+
+
+def fingerprint(path: Path) -> dict[str, Any]:
+    """Return what tells whether a file, or the description of a Zarr, was changed.
+
+    Raises
+    ------
+    ImageError
+        If it is not there any more.
+    """
+    try:
+        if not path.is_dir():
+            stat = path.stat()
+            return {"bytes": stat.st_size, "changed": stat.st_mtime_ns}
+        digest = hashlib.sha256()
+        for mark in sorted(m for n in _MARKS for m in (path / n, *path.glob(f"*/{n}"))):
+            if mark.is_file() and mark.parent.name != "labels":  # may be ours
+                digest.update(str(mark.relative_to(path)).encode() + mark.read_bytes())
+        return {"description": digest.hexdigest()}
+    except OSError as error:
+        raise ImageError(
+            f"{path.name} is not there any more ({error.strerror or error}). Put it "
+            "back; the same command goes on from what is finished."
+        ) from error

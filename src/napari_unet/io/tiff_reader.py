@@ -1,0 +1,313 @@
+"""What a TIFF file says: which of its images is meant, its axes, colours and levels.
+
+Only this file knows which of the many things that a TIFF may hold is the image, and
+what is left out then.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from napari_unet.errors import ImageError
+from napari_unet.io.axes import arrange
+from napari_unet.io.content import Content, Steps
+from napari_unet.io.ome_dataset import Dataset, dataset_of, missing_files
+from napari_unet.io.ome_xml import OmeImage
+from napari_unet.io.tiff_array import PaletteArray, TiffArray
+from napari_unet.io.tiff_description import describe, imagej_channels
+from napari_unet.io.tiff_levels import level_array, planes_there
+from napari_unet.io.tiff_pages import count_pages, cut_off
+
+__all__ = ["read_tiff"]
+
+# What a pixel means, as TIFF counts it: white is zero, black is zero, RGB, palette,
+# YCbCr (JPEG); and two that microscopes use for raw grey data.
+_PHOTOMETRIC = (0, 1, 2, 3, 6, 32803, 34892)
+_ALPHA = (1, 2)  # of samples that are no colours
+
+
+def read_tiff(path: Path) -> Content:
+    """Read everything but the pixels of a TIFF file.
+
+    Of several images in one file the first that is no thumbnail is taken, with its
+    pyramid; planes that were added one by one are a stack.
+
+    Raises
+    ------
+    ImageError
+        If the file is cut off, damaged, or holds what is no image.
+    """
+    with _opened(path) as found:
+        axes, page = found.axes, found.group[0].keyframe
+        _check_colours(page, path)
+        levels: Sequence[Any] = found.levels(path)
+        if axes.endswith("S") and page.shaped[4] == 1:
+            axes = axes[:-1]
+        levels, axes = _without_alpha(levels, axes, page)
+        rgb = page.photometric not in (0, 1)  # those two are grey
+        rgb = rgb and not imagej_channels(found.text)
+        if (colours := _colour_map(found.text, page)) is not None:
+            levels = tuple(PaletteArray(level, colours) for level in levels)
+            axes += "S" * (colours.ndim > 1)
+        steps, names = found.described
+        notes = found.notes
+    return Content(tuple(levels), axes, rgb, steps, names, notes)
+
+
+def _open_level(path: Path, index: int) -> TiffArray:
+    """Return one level again, as unpickling does."""
+    with _opened(path) as found:
+        return found.levels(path)[index]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The image that is meant.
+
+    Attributes
+    ----------
+    text
+        The file as its writer describes it.
+    tiff
+        The file as far as that is true.
+    group
+        One series, or several alike that make up a stack.
+    ome
+        What OME-XML says of it.
+    notes
+        Sentences about what is not shown.
+    """
+
+    text: tifffile.TiffFile
+    tiff: tifffile.TiffFile
+    group: list[tifffile.TiffPageSeries]
+    ome: OmeImage | None
+    notes: tuple[str, ...]
+
+    @property
+    def axes(self) -> str:
+        """One letter for each axis, those of a stack of several series in front."""
+        return "Q" * (len(self.group) > 1) + self.group[0].axes
+
+    @property
+    def described(self) -> tuple[Steps, tuple[str, ...]]:
+        """Pixel sizes and names of channels."""
+        if self.ome is not None:
+            return self.ome.steps, self.ome.channel_names
+        return describe(self.text)
+
+    def levels(self, path: Path) -> tuple[TiffArray, ...]:
+        """Return the pyramid."""
+        count = 1 if len(self.group) > 1 else len(self.group[0].levels)
+        return tuple(
+            level_array(
+                [series.levels[i] for series in self.group],
+                path,
+                (_open_level, (path, i)),
+            )
+            for i in range(count)
+        )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[_Found]:
+    """Open a file, and find the image in it."""
+    pages = count_pages(path)
+    if not pages:
+        raise ImageError(
+            f"{path.name} is a TIFF file without any image in it. Export it again."
+        )
+    with ExitStack() as stack:
+        text = stack.enter_context(tifffile.TiffFile(path))
+        dataset = dataset_of(text, path, pages)
+        tiff = stack.enter_context(_as_described(dataset, path))
+        notes = dataset.notes
+        if dataset.promises or _promises_more(tiff):
+            _check_whole(path, pages)
+            tiff = stack.enter_context(_as_pages(path))
+            notes = (*notes, _promise(path, pages))
+        series = tiff.series
+        if not series:
+            raise ImageError(
+                f"{path.name} is a TIFF file without any image in it. Export it again."
+            )
+        first = next((s for s in series if not _is_thumbnail(s)), series[0])
+        if first.kind == "ome" and (missing := sum(page is None for page in first)):
+            raise missing_files(path, missing, len(first), dataset.missing)
+        group = _alike(first, series)
+        notes = (*notes, *_left_out(group, tiff, pages, path))
+        yield _Found(text, tiff, group, dataset.image, notes)
+
+
+def _as_described(dataset: Dataset, path: Path) -> tifffile.TiffFile:
+    if dataset.believed:
+        return tifffile.TiffFile(path, omexml=dataset.xml)
+    return tifffile.TiffFile(path, is_ome=False, is_mmstack=False)
+
+
+def _as_pages(path: Path) -> tifffile.TiffFile:
+    """Open a file, whatever its writer says of it."""
+    return tifffile.TiffFile(
+        path, is_ome=False, is_imagej=False, is_shaped=False, is_mmstack=False
+    )
+
+
+def _promises_more(tiff: tifffile.TiffFile) -> bool:
+    """Whether the text speaks of more planes than the file holds."""
+    if not tiff.series:
+        return False
+    if tiff.is_imagej and tiff.series[0].kind in ("generic", "uniform"):
+        return True  # there was no room for what ImageJ's text says
+    needed, there = planes_there(tiff.series[0])
+    return there < needed
+
+
+def _promise(path: Path, pages: int) -> str:
+    found = f"{pages} plane{'s' if pages > 1 else ''}"
+    return (
+        f"The text in {path.name} speaks of more planes than there are: it holds "
+        f"{found}, which may be a part of something larger."
+    )
+
+
+def _check_whole(path: Path, pages: int) -> None:
+    """Raise unless a file ends where its pages end: then nothing of it was cut off.
+
+    Who splits a stack leaves the text of the whole stack in every part. If a file was
+    cut off, there are bytes of a page that nobody speaks of.
+    """
+    with _as_pages(path) as tiff:
+        form, ends = tiff.tiff, [0]
+        for page in tiff.pages:
+            page = page.aspage()
+            ends.append(
+                page.offset
+                + form.tagnosize
+                + len(page.tags) * form.tagsize
+                + form.offsetsize
+            )
+            ends += [tag.valueoffset + tag.valuebytecount for tag in page.tags]
+            pieces = zip(page.dataoffsets, page.databytecounts, strict=False)
+            ends += [offset + count for offset, count in pieces]
+        size = tiff.filehandle.size
+    if not max(ends) <= size < max(ends) + 4:
+        raise cut_off(path, f"only {pages} of its pages can be found")
+
+
+def _is_thumbnail(series: tifffile.TiffPageSeries) -> bool:
+    """Whether a file says that this is a small copy, or only the mask, of an image."""
+    return series.name == "Thumbnail" or bool(series.keyframe.subfiletype & 0b101)
+
+
+def _alike(
+    first: tifffile.TiffPageSeries, series: list[tifffile.TiffPageSeries]
+) -> list[tifffile.TiffPageSeries]:
+    """Return the planes or stacks that were added to a file one by one."""
+
+    def look(one: tifffile.TiffPageSeries) -> object:
+        return one.shape, one.axes, one.keyframe.hash, len(one.levels), one.name
+
+    known = set(first.axes) <= set("TCZYXS") and not {"T", "Z"} <= set(first.axes)
+    if first.kind != "shaped" or len(first.levels) > 1 or not known:
+        return [first]
+    wanted = look(first)
+    return [one for one in series if look(one) == wanted]
+
+
+def _left_out(
+    group: list[tifffile.TiffPageSeries],
+    tiff: tifffile.TiffFile,
+    pages: int,
+    path: Path,
+) -> tuple[str, ...]:
+    """Return sentences about images and planes that are not shown."""
+    notes = []
+    shown = {id(series) for series in group}
+    others = [s for s in tiff.series if id(s) not in shown and not _is_thumbnail(s)]
+    if others:
+        which = "the first" if group[0] is tiff.series[0] else "one"
+        notes.append(
+            f"{path.name} holds {len(others) + 1} images; this is {which} of them."
+        )
+    used = sum(
+        planes_there(level)[0]
+        for series in tiff.series
+        for level in series.levels
+        if not level.keyframe.is_subifd and not level.is_multifile
+    )
+    if pages > used and not any(s.is_multifile for s in tiff.series):
+        notes.append(
+            f"{path.name} holds {pages} planes, but its text speaks of {used}: the "
+            f"other {pages - used} {'is' if pages - used == 1 else 'are'} not shown."
+        )
+    return tuple(notes)
+
+
+def _check_colours(page: tifffile.TiffPage, path: Path) -> None:
+    if page.photometric == 5:
+        raise ImageError(
+            f"{path.name} has CMYK colours, which are for printing. Save it as RGB."
+        )
+    if (
+        page.photometric == 6
+        and page.compression not in tifffile.TIFF.IMAGE_COMPRESSIONS
+    ):
+        raise ImageError(
+            f"{path.name} has YCbCr colours without JPEG, which cannot be read here. "
+            "Save it as RGB."
+        )
+    if page.photometric not in _PHOTOMETRIC:
+        raise ImageError(
+            f"{path.name} has colours of the kind {page.photometric!s}, which "
+            "cannot be read here. Save it as RGB."
+        )
+
+
+def _without_alpha(
+    levels: Sequence[Any], axes: str, page: tifffile.TiffPage
+) -> tuple[Sequence[Any], str]:
+    """Return grey levels, or numbers of colours, without how transparent they are."""
+    extra = tuple(page.extrasamples)
+    if page.samplesperpixel != 2 or len(extra) != 1 or extra[0] not in _ALPHA:
+        return levels, axes
+    at = axes.find("S")
+    if at < 0 or levels[0].shape[at] != 2:
+        return levels, axes
+    order = tuple(i for i in range(len(axes)) if i != at)
+    return [arrange(level, order) for level in levels], axes.replace("S", "")
+
+
+def _colour_map(
+    tiff: tifffile.TiffFile, page: tifffile.TiffPage
+) -> NDArray[np.uint8] | None:
+    """Return the colours (N, 3) or greys (N,) of a palette; None if numbers are grey.
+
+    ImageJ saves how a grey image is shown as a colour map: that is no palette.
+    """
+    if page.photometric != 3 or page.colormap is None or tiff.is_imagej:
+        return None
+    colours: NDArray[Any] = np.asarray(page.colormap).T
+    if colours.max(initial=0) > 255:  # 16 bits a colour, as the standard asks
+        colours = colours >> 8
+    colours = colours.astype("u1")
+    # Some mark what is darkest and brightest, as HiLo does.
+    inner = _greys(colours[1:-1])
+    if inner is not None and len(inner) > 64 and (np.diff(inner.astype(int)) > 0).all():
+        return None
+    greys = _greys(colours)
+    if greys is None:
+        return colours
+    steps = np.diff(greys.astype(int))
+    return None if (steps >= 0).all() or (steps <= 0).all() else greys
+
+
+def _greys(colours: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """Return the greys (N,) that colours (N, 3) are; None if one is no grey."""
+    grey: NDArray[np.uint8] = colours[:, 0]
+    return grey if (colours == grey[:, None]).all() else None

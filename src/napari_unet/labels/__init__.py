@@ -1,0 +1,1 @@
+"""Maps of objects: how they are found, joined, measured and compared; no torch."""

@@ -1,0 +1,73 @@
+"""A net made ready to run: fewer layers that compute the same."""
+
+import copy
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from napari_unet.network.unet import UNet
+
+__all__ = ["fold", "ready"]
+
+
+def fold(net: UNet) -> UNet:
+    """Return a copy of `net` in eval mode, BatchNorm and ReLU inside convolutions."""
+    folded = copy.deepcopy(net).eval()
+    for blocks in (folded.encoder, folded.decoder):
+        for i, block in enumerate(blocks):
+            blocks[i] = _folded(block)
+    folded.bottleneck = _folded(folded.bottleneck)
+    if folded.spec.hypercolumn:
+        folded.hypercolumn.fold()
+    return folded
+
+
+def ready(net: UNet, device: torch.device, dtype: torch.dtype) -> UNet:
+    """Return a copy of `net` that answers fast, and cannot learn: folded, and there."""
+    there: UNet = fold(net).to(device, dtype)
+    return there.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _folded(block: nn.Module) -> nn.Sequential:
+    layers: list[Any] = list(block.children())
+    pairs = zip(layers[::3], layers[1::3], strict=True)
+    return nn.Sequential(*(_ConvReLU(fuse_conv_bn_eval(*pair)) for pair in pairs))
+
+
+class _ConvReLU(nn.Module):
+    """A convolution and ReLU; on a processor its features pass the memory once."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.conv = conv
+
+    def forward(self, x: Tensor) -> Tensor:
+        conv = self.conv
+        if not _computes_both(x.device.type, x.dtype):
+            return F.relu_(conv(x))
+        found: Tensor = torch.ops.mkldnn._convolution_pointwise(
+            x,
+            conv.weight,
+            conv.bias,
+            conv.padding,
+            conv.stride,
+            conv.dilation,
+            conv.groups,
+            "relu",
+            [],
+            "",
+        )
+        return found
+
+
+@cache
+def _computes_both(device: str, dtype: torch.dtype) -> bool:
+    """Whether PyTorch has both in one here: what its compiler uses."""
+    if device != "cpu" or not hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
+        return False
+    bfloat16 = dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return bfloat16 or dtype == torch.float32

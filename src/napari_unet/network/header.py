@@ -1,0 +1,82 @@
+"""What a model's file says about itself, read and changed without its weights or torch.
+
+A safetensors file is the length of its header, the header in JSON, and the weights.
+"""
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+__all__ = ["HEADER_DAMAGE", "header_of", "own_sizes", "with_header"]
+
+HEADER_DAMAGE = (KeyError, TypeError, ValueError, AttributeError, struct.error)
+_KEY = "napari_unet"
+_MOST = 2**24  # bytes of a header that are read: ours have some thousand
+_WEIGHTS = Path(__file__).parents[1] / "weights"
+
+
+def header_of(data: bytes) -> dict[str, Any]:
+    """Return our part of a header: ``spec``, ``scaling``, ``card``.
+
+    Parameters
+    ----------
+    data
+        The file, or its first bytes.
+
+    Raises
+    ------
+    HEADER_DAMAGE
+        If it is no model of ours.
+    """
+    about = json.loads(_header(data)["__metadata__"][_KEY])
+    if not isinstance(about, dict):
+        raise TypeError("it is no object")
+    return about
+
+
+def with_header(data: bytes, about: dict[str, Any]) -> bytes:
+    """Return a file with another header of ours, and the same weights.
+
+    Raises
+    ------
+    HEADER_DAMAGE
+        If it is no model of ours.
+    """
+    header = _header(data)
+    header["__metadata__"][_KEY] = json.dumps(about)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)  # the weights are aligned
+    return struct.pack("<Q", len(text)) + text + data[8 + _size(data) :]
+
+
+def own_sizes(source: str) -> tuple[float | None, float | None]:
+    """Return the diameter of the objects that a model learned, and its least size.
+
+    Parameters
+    ----------
+    source
+        Name of a shipped model, or a file. What cannot be read has neither.
+    """
+    path = _WEIGHTS / f"{source}.safetensors"
+    try:
+        with (path if path.is_file() else Path(source)).open("rb") as file:
+            start = file.read(8)
+            card = header_of(start + file.read(min(_size(start), _MOST)))["card"]
+        return _number(card.get("diameter")), _number(card.get("min_size"))
+    except (OSError, *HEADER_DAMAGE):
+        return None, None
+
+
+def _size(data: bytes) -> int:
+    size: int = struct.unpack_from("<Q", data)[0]
+    return size
+
+
+def _header(data: bytes) -> dict[str, Any]:
+    header: dict[str, Any] = json.loads(data[8 : 8 + _size(data)])
+    return header
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and value > 0 else None

@@ -1,0 +1,1 @@
+"""A project folder: corrections, images, models and settings; no torch."""

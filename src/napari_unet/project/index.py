@@ -1,0 +1,342 @@
+"""What a project says of itself: classes, images, models, settings.
+
+Only this file knows what ``project.json`` looks like, how it is made again when it is
+lost, and where the folder of a project is made.
+"""
+
+import datetime as dt
+import json
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TypeVar
+
+from napari_unet._files import DAMAGE, is_part, read_whole
+from napari_unet.errors import CorrectionError, OptionsError
+from napari_unet.options import SegmentOptions
+from napari_unet.project.block_store import Blocks
+from napari_unet.project.image_record import SAFE, ImageRecord, parse, slug
+
+__all__ = [
+    "INDEX",
+    "SEEN",
+    "Index",
+    "ModelRecord",
+    "check_folder",
+    "complete",
+    "encode",
+    "find_models",
+    "holds_work",
+    "is_project",
+    "lists",
+    "merge",
+    "project_place",
+    "projects_beside",
+    "read_index",
+    "seen_as",
+]
+
+INDEX = "project.json"
+SEEN = "seen"  # in the settings: by image, the options it was segmented with
+_VERSION = 1
+_Value = TypeVar("_Value")
+_OURS = {INDEX, "corrections", "models", "samples"}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """A model that was made from corrections.
+
+    Attributes
+    ----------
+    name
+        What people call it.
+    file
+        Name of its file in the project's folder of models.
+    parent
+        Name of the model that was corrected.
+    score, before
+        Share of the pixels it was judged by that it, and the model that was corrected,
+        are right about. Those of different models are of different strokes.
+    strokes
+        How many there were to learn from.
+    time
+        When it was made, ISO 8601 in UTC.
+    """
+
+    name: str
+    file: str
+    parent: str = ""
+    score: float | None = None
+    before: float | None = None
+    strokes: int = 0
+    time: str = ""
+
+    def __post_init__(self) -> None:
+        if not SAFE.fullmatch(self.file):
+            raise ValueError(f"{self.file!r:.40} names no model")
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """The whole of ``project.json``.
+
+    Attributes
+    ----------
+    classes
+        Names, background first.
+    active
+        Name of the model in use; empty while it is none of the project's own.
+    settings
+        Whatever else is to be remembered, fit for JSON.
+    """
+
+    classes: tuple[str, ...] = ()
+    images: tuple[ImageRecord, ...] = ()
+    models: tuple[ModelRecord, ...] = ()
+    active: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def encode(index: Index) -> bytes:
+    """Return the content of ``project.json``."""
+    return json.dumps({"version": _VERSION, **asdict(index)}, indent=1).encode()
+
+
+def read_index(path: Path) -> Index:
+    """Read ``project.json``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    ValueError
+        If it is damaged.
+    CorrectionError
+        If it may not be read, or a newer version wrote it.
+    """
+    data = read_whole(path)
+    try:
+        stored = json.loads(data)
+        version = stored["version"]
+        if type(version) is not int:
+            raise TypeError(f"version {version!r:.40}")
+        index = _index(stored) if version <= _VERSION else None
+    except DAMAGE as error:
+        raise ValueError(f"no project: {error!r:.200}") from error
+    if index is None:
+        raise CorrectionError(
+            f"The project '{path.parent}' was saved by a newer version of napari-unet "
+            f"(format {version}; this one knows {_VERSION}). Update napari-unet, or "
+            "choose another folder; nothing was changed."
+        )
+    return index
+
+
+def _index(stored: dict[str, Any]) -> Index:
+    classes, settings = stored["classes"], stored["settings"]
+    if not isinstance(classes, list) or not all(type(n) is str for n in classes):
+        raise TypeError(f"classes are {classes!r:.40}")
+    if not isinstance(settings, dict):
+        raise TypeError(f"settings are {settings!r:.40}")
+    models = tuple(parse(ModelRecord, record) for record in stored["models"])
+    return Index(
+        classes=tuple(classes),
+        images=tuple(parse(ImageRecord, record) for record in stored["images"]),
+        models=models,
+        active=stored["active"] if stored["active"] in {m.name for m in models} else "",
+        settings=settings,
+    )
+
+
+def merge(base: Index, ours: Index, theirs: Index) -> Index:
+    """Return an index with what two programs changed in the same one.
+
+    Parameters
+    ----------
+    base
+        What both began with, as far as we know.
+    ours, theirs
+        What became of it; where both changed the same thing, ours is taken.
+    """
+    known = {model.file for model in theirs.models}
+    added = (model for model in ours.models if model.file not in known)
+    images = (_by_key(index.images) for index in (base, ours, theirs))
+    return Index(
+        classes=ours.classes if ours.classes != base.classes else theirs.classes,
+        images=tuple(_newer(*images).values()),
+        models=(*theirs.models, *added),
+        active=ours.active if ours.active != base.active else theirs.active,
+        settings=_newer(base.settings, ours.settings, theirs.settings),
+    )
+
+
+def _by_key(images: tuple[ImageRecord, ...]) -> dict[str, ImageRecord]:
+    return {record.key: record for record in images}
+
+
+def _newer(
+    base: dict[str, _Value], ours: dict[str, _Value], theirs: dict[str, _Value]
+) -> dict[str, _Value]:
+    changed = {k: v for k, v in ours.items() if k not in base or base[k] != v}
+    return {**ours, **theirs, **changed}
+
+
+def find_models(folder: Path) -> tuple[ModelRecord, ...]:
+    """Return the models in a folder, the oldest first, as far as their files tell."""
+    return tuple(sorted(_models(folder), key=lambda record: record.time))
+
+
+def _models(folder: Path) -> Iterator[ModelRecord]:
+    for file in folder.glob("*.safetensors"):
+        if SAFE.fullmatch(file.name):
+            made = dt.datetime.fromtimestamp(file.stat().st_mtime, dt.UTC)
+            yield ModelRecord(file.stem, file.name, time=made.isoformat())
+
+
+def complete(index: Index, blocks: Blocks) -> Index:
+    """Return the index with the images that only their blocks know."""
+    images = {record.key: record for record in index.images}
+    classes = index.classes
+    for place in blocks.places():
+        if place.image in images:
+            continue
+        block = blocks.stored(place)
+        if block is None:
+            continue
+        try:
+            record = parse(ImageRecord, {**block.about["image"], "key": place.image})
+            classes = classes or tuple(str(c) for c in block.about["classes"])
+        except DAMAGE:
+            continue
+        images[place.image] = record
+    return replace(index, images=tuple(images.values()), classes=classes)
+
+
+def seen_as(index: Index, key: str) -> SegmentOptions:
+    """Return in which channel, and at which scale, an image was segmented."""
+    known = index.settings.get(SEEN)
+    own = known.get(key) if isinstance(known, dict) else None
+    channel, diameter = (
+        own.get(name) if isinstance(own, dict) else None
+        for name in ("channel", "diameter")
+    )
+    try:
+        return SegmentOptions(
+            channel=channel if isinstance(channel, int | str) else None,
+            diameter=diameter if isinstance(diameter, int | float) else None,
+        )
+    except OptionsError:  # somebody else wrote it
+        return SegmentOptions()
+
+
+# --- where a project lies ---------------------------------------------------------
+
+
+def project_place(image_path: str | os.PathLike[str] | None, name: str = "") -> Path:
+    """Return the folder for the project of an image; nothing is made yet.
+
+    It lies beside the image as ``<image>.unet``, or in the user's folder for data when
+    nothing can be written there, or the image is in no file and is only called `name`.
+    """
+    projects = _data_folder() / "napari-unet" / "projects"
+    if image_path is None:
+        return projects / f"{slug(name)}.unet"
+    path = Path(image_path).expanduser().resolve()
+    stem = re.sub(r"(\.ome)?\.[^.]*$", "", path.name, flags=re.IGNORECASE) or path.name
+    beside = path.with_name(f"{stem}.unet")
+    try:  # permission bits do not tell
+        with tempfile.TemporaryFile(dir=beside if beside.is_dir() else path.parent):
+            return beside
+    except OSError:
+        number = sha256(str(beside).encode()).hexdigest()[:8]
+        return projects / f"{stem}-{number}.unet"
+
+
+def _data_folder() -> Path:
+    home = Path.home()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return home / "Library" / "Application Support"
+    return Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+
+
+def is_project(folder: Path) -> bool:
+    """Return whether there is a project, or what is left of one, in this folder.
+
+    Raises
+    ------
+    CorrectionError
+        If it is no folder, or may not be read.
+    """
+    names = _names(folder)
+    return bool(names) and _ours(folder, names)
+
+
+def holds_work(folder: Path) -> bool:
+    """Return whether something was painted or learned in a folder."""
+    works = ("corrections/*/*.npz", "models/*.safetensors")
+    try:
+        return any(next(folder.glob(work), None) is not None for work in works)
+    except OSError:  # who opens it is told
+        return False
+
+
+def lists(folder: Path, file: Path) -> bool:
+    """Return whether the project in a folder has the image of a file."""
+    try:
+        images = read_index(folder / INDEX).images
+    except (OSError, CorrectionError, ValueError):
+        return False
+    return str(file.resolve()) in {record.path for record in images}
+
+
+def projects_beside(file: Path) -> list[Path]:
+    """Return the folders of projects that lie beside an image, in order of names."""
+    try:
+        return sorted(file.resolve().parent.glob("*.unet"))
+    except OSError:
+        return []
+
+
+def check_folder(folder: Path) -> None:
+    """Ask whether a project can be, or is, in this folder.
+
+    Raises
+    ------
+    CorrectionError
+        If it is no folder, or one of other files.
+    """
+    names = _names(folder)
+    if not _ours(folder, names):
+        raise CorrectionError(
+            f"'{folder}' holds other files and no project. Choose a new folder, or the "
+            "project's own (it ends in .unet as a rule)."
+        )
+
+
+def _names(folder: Path) -> set[str]:
+    try:
+        names = {path.name for path in folder.iterdir()}
+        return {name for name in names if name[0] != "." and not is_part(name)}
+    except FileNotFoundError:
+        return set()
+    except OSError as error:
+        raise CorrectionError(
+            f"'{folder}' cannot be opened as a project ({error.strerror or error}). "
+            "Choose a folder that you may read."
+        ) from error
+
+
+def _ours(folder: Path, names: set[str]) -> bool:
+    """Whether all is ours; or, beside other files, what only a project has."""
+    damaged = any(name.startswith(f"{INDEX}.damaged") for name in names)
+    if INDEX in names or damaged or names <= _OURS:
+        return True
+    return any(folder.glob("corrections/*/plane*_*_*.npz"))

@@ -1,0 +1,1 @@
+"""An image and a model in, labels out."""

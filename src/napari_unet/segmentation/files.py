@@ -1,0 +1,147 @@
+"""One image file in, one file of labels out, with every refusal before the work.
+
+Knows the order in which files and models are checked and opened, and how much room a
+result takes on the disk.
+"""
+
+import math
+import os
+import time
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from pathlib import Path
+
+from napari_unet._steps import Verb
+from napari_unet.errors import OptionsError
+from napari_unet.io.image import Image, open_image
+from napari_unet.io.label_array import LabelArray, create_labels, memory_limit
+from napari_unet.io.save import check_different, check_output, save_labels
+from napari_unet.labels.linking import join_planes, z_stacks
+from napari_unet.network.model import load
+from napari_unet.options import SegmentOptions
+from napari_unet.segmentation.predict import (
+    Computing,
+    Joining,
+    Segmentation,
+    TileDone,
+    output_kind,
+    output_shape,
+    segment,
+)
+
+__all__ = ["segment_file"]
+
+# Bytes on the disk for a byte of labels, the working copy included, by kind of dtype:
+# whole numbers compress at least eightfold, probabilities (floats) hardly.
+_ON_DISK = {"i": 0.25, "u": 0.25, "f": 2.0}
+
+_Report = Callable[[str, float | None], None]
+
+
+def segment_file(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    model: str,
+    axes: str | None = None,
+    options: SegmentOptions | None = None,
+    link_z: bool = False,
+    overwrite: bool = False,
+    report: _Report = lambda doing, fraction: None,
+) -> Segmentation:
+    """Segment the image in `source` and write its labels to `target`.
+
+    Parameters
+    ----------
+    source, target
+        Files, or folders of OME-Zarr. `target` appears only when it is complete.
+    model
+        Name of a shipped model, or a file.
+    axes
+        Axes of the image where its file is silent, as in ``"TZYX"``.
+    link_z
+        Objects of neighbouring Z planes that overlap become one.
+    overwrite
+        Whether `target` may exist and be replaced.
+    report
+        Called with what is being done, and how much of it (0 to 1, None: unknown).
+
+    Raises
+    ------
+    UNetError
+        If anything about the files, the model or the options cannot work.
+    """
+    options = options or SegmentOptions()
+    source, out = Path(source).expanduser(), Path(target).expanduser()
+    check_different(source, out)
+    check_output(out, overwrite=overwrite)
+    image = open_image(source, axes)
+    net = load(model)
+    if link_z and (kind := output_kind(net, options)) != "objects":
+        raise OptionsError(
+            f"--link-z is about objects; the model {net.name} gives {kind}. Leave it "
+            "out, or choose --output objects."
+        )
+    shape, dtype, axes = output_shape(net, image, options)
+    nbytes = math.prod(shape) * dtype.itemsize * _ON_DISK[dtype.kind]
+    check_output(out, overwrite=overwrite, nbytes=int(nbytes))
+    limit = memory_limit(options.memory)
+    folder = out.resolve().parent
+    labels = create_labels(shape, dtype, limit=limit, folder=folder)
+    links = link_z and "Z" in image.plane_axes
+    classes = None
+    if links:
+        classes = create_labels(shape, "uint8", limit=limit, folder=folder)
+    job = segment(net, image, options, out=labels, folder=folder, classes=classes)
+    result = _drive(job, image.name, report)
+    if links:
+        result = _linked(result, classes, image, net.spec.boundary, report)
+    report(f"writing {out.name}", None)
+    channels = axes.startswith("C")  # of probabilities: one for each class
+    save_labels(
+        out,
+        result.labels,
+        axes=axes,
+        scale=(1.0,) * channels + image.label_scale,
+        units=("pixel",) * channels + image.label_units,
+        name=image.name,
+        channel_names=net.spec.classes if channels else (),
+        translate=(0.0,) * channels + image.label_translate,
+        overwrite=overwrite,
+    )
+    return result
+
+
+def _linked(
+    result: Segmentation,
+    classes: LabelArray | None,
+    image: Image,
+    boundary: int | None,
+    report: _Report,
+) -> Segmentation:
+    """Give one id to objects that go on through planes."""
+    began = time.perf_counter()
+    job = join_planes(
+        result.labels,
+        classes,
+        z_stacks(image.plane_axes, image.stack_shape),
+        result.objects or 0,
+        boundary=boundary,
+    )
+    for fraction in (run := Verb(job)):
+        report(f"joining objects of {image.name} through Z", fraction)
+    seconds = result.seconds + time.perf_counter() - began
+    return replace(result, objects=run.result, seconds=seconds)
+
+
+def _drive(
+    verb: Generator[TileDone | Computing | Joining, None, Segmentation],
+    name: str,
+    report: _Report,
+) -> Segmentation:
+    for event in (run := Verb(verb)):
+        if isinstance(event, Joining):
+            report(f"joining objects of {name}", event.fraction)
+        else:
+            report(f"segmenting {name}", event.progress)
+    return run.result

@@ -1,0 +1,427 @@
+"""Segmenting: windows of an image through the net, their cores into labels.
+
+Every plane is cut into tiles; a tile reads its window, computes it, and keeps its
+core. Objects are found afterwards in the finished classes of a plane, so that no tile's
+border ever cuts one.
+"""
+
+import math
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_unet._memory import return_freed
+from napari_unet._steps import Verb
+from napari_unet.errors import MemoryBudgetError, OptionsError
+from napari_unet.events import Computing, Joining, Segmentation, TileDone
+from napari_unet.io.chunks import decoding_bytes, keeping, rooms
+from napari_unet.io.image import Image
+from napari_unet.io.label_array import LabelArray, create_labels, memory_limit, put
+from napari_unet.labels.objects import label_blocks, label_tile
+from napari_unet.network.blockwise import Workspace
+from napari_unet.network.model import Model
+from napari_unet.network.normalization import Intensities
+from napari_unet.network.predictor import Engine, engine, resident_bytes
+from napari_unet.options import Output, SegmentOptions
+from napari_unet.segmentation.decode import ReadOut
+from napari_unet.segmentation.inputs import ModelInput, model_input
+from napari_unet.segmentation.tile_plan import PlaneTiles, plan_plane
+from napari_unet.tiling import Box, Tile, shifted, whole
+
+__all__ = [
+    "Computing",
+    "Joining",
+    "Known",
+    "Segmentation",
+    "TileDone",
+    "growth",
+    "least_size",
+    "output_kind",
+    "output_shape",
+    "predict_tile",
+    "segment",
+]
+
+_Events = Generator[TileDone | Computing | Joining, None, int]
+
+_PAUSE = 0.2  # seconds between two signs of life of a tile that takes long
+_JOINING = 0.05  # of the time that the net takes for a pixel, objects take after it
+_REACH = 3  # pixels, in the net's scale, that an object grows into its boundary
+
+
+class Known(Protocol):
+    """Logits of a view that were computed before; see `live.Within`."""
+
+    @property
+    def run(self) -> Engine:
+        """What computed them."""
+
+    @property
+    def tiles(self) -> PlaneTiles:
+        """The tiles that cover the view."""
+
+    def logits(self, tile: Tile) -> torch.Tensor:
+        """Return the logits (K, Y, X) of what a tile reads."""
+
+
+def output_kind(model: Model, options: SegmentOptions) -> Output:
+    """Return the output in force: objects by default if the model has a boundary."""
+    if options.output is not None:
+        return options.output
+    return "classes" if model.spec.boundary is None else "objects"
+
+
+def output_shape(
+    model: Model, image: Image, options: SegmentOptions
+) -> tuple[tuple[int, ...], np.dtype[Any], str]:
+    """Return shape, dtype and axes of what `segment` writes."""
+    kind = output_kind(model, options)
+    if kind == "probabilities":
+        shape = (len(model.spec.classes), *image.label_shape)
+        return shape, np.dtype(np.float16), "C" + image.label_axes
+    dtype = np.dtype(np.int32 if kind == "objects" else np.uint8)
+    return image.label_shape, dtype, image.label_axes
+
+
+def least_size(model: Model, source: ModelInput, options: SegmentOptions) -> int:
+    """Return how many of the image's pixels an object has at least."""
+    if options.min_size is not None:
+        return options.min_size
+    area = math.prod(a.source / a.target for a in source.axes)
+    return round(model.min_size * area)
+
+
+def growth(source: ModelInput) -> int:
+    """Return how far objects grow into the boundary, in the image's pixels."""
+    return max(-(-_REACH * a.source // a.target) for a in source.axes)
+
+
+def predict_tile(
+    run: Engine,
+    source: ModelInput,
+    plane: tuple[int, ...],
+    tile: Tile,
+    intensities: Intensities,
+) -> tuple[torch.Tensor, bool]:
+    """Return the logits of a tile's whole window, and whether its pixels were finite.
+
+    Returns
+    -------
+    logits
+        (K, Y, X) float32 on the engine's device; exact within the tile's core.
+    finite
+        False if a pixel of the window was NaN or infinite.
+    """
+    window, finite = source.window(plane, tile, intensities)
+    return run(window), finite
+
+
+def segment(
+    model: Model,
+    image: Image,
+    options: SegmentOptions | None = None,
+    *,
+    out: Any = None,
+    view: Box | None = None,
+    plane: tuple[int, ...] | None = None,
+    only: bool = False,
+    folder: Path | None = None,
+    known: Known | None = None,
+    classes: LabelArray | None = None,
+) -> Generator[TileDone | Computing | Joining, None, Segmentation]:
+    """Segment `image` with `model`, tile by tile.
+
+    A generator: each `TileDone` it yields is finished work (`Computing` and `Joining`
+    only say that there is more to come); its return value is the `Segmentation`.
+    Closing it cancels.
+
+    Parameters
+    ----------
+    out
+        Array to write into, with the shape and dtype of `output_shape`; made if None.
+    view, plane
+        (Y, X) slices and the plane that are wanted first.
+    only
+        Compute `view` of `plane` and nothing else; the rest of `out` is left alone.
+    folder
+        Where arrays too large for memory lie while they are needed; None takes the
+        system's place for temporary files.
+    known
+        What was computed of just this `view` of `plane`: no net runs.
+    classes
+        Takes the class of every pixel (..., Y, X) uint8 that objects are made from,
+        for who needs it afterwards.
+
+    Raises
+    ------
+    ImageError
+        If the image does not fit the model, or cannot be read.
+    OptionsError
+        If an option cannot work here; `MemoryBudgetError` if memory is too small.
+    """
+    options = options or SegmentOptions()
+    began = time.perf_counter()
+    if options.memory is not None:
+        image = keeping(image, rooms(image)[-1])
+    source = model_input(model, image, options)
+    run = known.run if known else engine(model, options.device, options.precision)
+    shape, dtype, axes = output_shape(model, image, options)
+    if out is None:
+        limit = memory_limit(options.memory)
+        out = create_labels(shape, dtype, limit=limit, folder=folder)
+    elif tuple(out.shape) != shape:
+        raise OptionsError(
+            f"The result of {image.name} has shape {shape}; it cannot be written into "
+            f"an array of shape {tuple(out.shape)}."
+        )
+    job = _Job(model, run, source, options, output_kind(model, options), out, folder)
+    job.known, job.classes = known, classes
+    if not options.per_plane and known is None:
+        job.intensities = source.intensities()  # before memory is planned: it reads
+    try:
+        job.plan(view, only)
+    except MemoryBudgetError:
+        if options.device != "auto" or run.device.type == "cpu":
+            raise
+        run = replace(engine(model, "cpu"), reason="CPU (the GPU's memory is full)")
+        job.run = run
+        job.plan(view, only)
+    objects = yield from job.planes(view, plane, only)
+    notes = source.notes
+    if job.not_finite:
+        notes = (*notes, "NaN and infinite pixels were taken as background.")
+    return Segmentation(
+        out,
+        axes,
+        job.kind,
+        str(run.device),
+        run.reason,
+        notes,
+        job.tiles.window,
+        time.perf_counter() - began,
+        objects if job.kind == "objects" else None,
+        model.name,
+    )
+
+
+class _Job:
+    """The state of one run of `segment`."""
+
+    def __init__(
+        self,
+        model: Model,
+        run: Engine,
+        source: ModelInput,
+        options: SegmentOptions,
+        kind: Output,
+        out: Any,
+        folder: Path | None,
+    ) -> None:
+        self.model, self.folder = model, folder
+        self.run, self.source, self.options = run, source, options
+        self.kind, self.out = kind, out
+        self.not_finite = False
+        self.space = Workspace()
+        self.known: Known | None = None
+        self.classes: LabelArray | None = None
+        self.intensities: Intensities | None = None  # None: each plane has its own
+        self.of_plane: dict[tuple[int, ...], Intensities] = {}
+        self.tiles: PlaneTiles
+        self.done = self.total = 0
+        self.worked, self.work = 0.0, 1.0  # in the pixels that the net sees
+
+    def plan(self, view: Box | None, only: bool) -> None:
+        """Cut a plane into tiles, or only what is needed for `view`."""
+        if self.known is not None:
+            self.tiles = self.known.tiles
+            return
+        if self.options.memory is not None:
+            # Reading the sample of intensities has left a cache.
+            self.run = replace(self.run, resident=resident_bytes())
+        arrays = self.out, self.classes
+        held = sum(a.nbytes for a in arrays if isinstance(a, np.ndarray))
+        held += decoding_bytes(self.source.image)
+        self.tiles = plan_plane(
+            self.run,
+            self.source,
+            self.options,
+            self.kind,
+            held=held,
+            view=view,
+            only=only,
+        )
+
+    def planes(
+        self, view: Box | None, plane: tuple[int, ...] | None, only: bool
+    ) -> _Events:
+        """Run every plane, `plane` first; return how many objects were found."""
+        planes = list(self.source.image.planes())
+        if plane is not None:
+            planes.sort(
+                key=lambda p: sum(abs(a - b) for a, b in zip(p, plane, strict=True))
+            )
+        planes = planes[:1] if only else planes
+        tiles = self.tiles.tiles
+        if view is not None:
+            tiles = self.tiles.by_distance(self.source.needs(view))
+        first = () if self.tiles.first is None else (self.tiles.first,)
+        box = view if only and view else whole(self.source.image.plane_shape)
+        self.total = len(planes) * len(tiles)
+        self.work = len(planes) * (sum(map(_pixels, tiles)) + self._joining(box))
+        self.work += sum(map(_pixels, first))
+        found = 0
+        for at in planes:
+            todo = (*first, *tiles) if at == planes[0] else tiles
+            found += yield from self._plane(at, todo, box, found + 1)
+        return found
+
+    def _plane(
+        self, plane: tuple[int, ...], tiles: tuple[Tile, ...], box: Box, first: int
+    ) -> _Events:
+        """Run `tiles` of one plane, in this order; return the objects in `box`."""
+        read_out = ReadOut(self.source, box, self.kind, self.options.threshold)
+        part = _Part(self.out, plane, box)
+        objects = self.kind == "objects"
+        limit = memory_limit(self.options.memory)
+        target: Any = part
+        if objects and self.classes is not None:
+            target = _Part(self.classes, plane, box)
+        elif objects:
+            target = create_labels(
+                part.shape, np.uint8, limit=limit, folder=self.folder
+            )
+        provisional = first
+        for tile in tiles:
+            logits = yield from self._logits(plane, tile)
+            core, values = read_out(logits, tile)
+            if values.size:
+                put(target, shifted(core, -box[0].start, -box[1].start), values)
+            if objects and len(tiles) > 1:
+                values = self._provisional(values, provisional)
+                provisional = max(provisional, int(values.max(initial=0)) + 1)
+            self.worked += _pixels(tile)
+            self.done += tile is not self.tiles.first
+            if not objects or len(tiles) > 1:
+                yield self._finished(plane, core, values)
+            del logits, values  # not held while the next window is computed
+            self._give_back()
+        self.source.image.check_unchanged()
+        if not objects:
+            return 0
+        self.space = Workspace()  # joining takes the memory that the net has had
+        self._give_back()
+        found = yield from self._join(plane, target, part, first)
+        if len(tiles) == 1:  # with nothing to join, its objects come with it
+            yield self._finished(plane, box, part[whole(part.shape)])
+        return found
+
+    def _give_back(self) -> None:
+        """Hold no freed memory where it is bounded: what comes next counts on it."""
+        if self.options.memory is not None:
+            return_freed()
+
+    def _finished(
+        self, plane: tuple[int, ...], core: Box, labels: NDArray[Any]
+    ) -> TileDone:
+        return TileDone(plane, core, labels, self.done, self.total, self._progress())
+
+    def _progress(self, more: float = 0.0) -> float:
+        """Return how much is done, 0 to 1, with some `more` pixels."""
+        return min((self.worked + more) / self.work, 1.0)
+
+    def _joining(self, box: Box) -> float:
+        """Return what it takes to find the objects in a box, in pixels of the net."""
+        return _JOINING * _area(box) if self.kind == "objects" else 0.0
+
+    def _join(
+        self, plane: tuple[int, ...], classes: Any, labels: "_Part", first: int
+    ) -> Generator[Joining, None, int]:
+        """Write the objects of a finished plane; return how many there are."""
+        job = label_blocks(
+            classes,
+            labels,
+            (),
+            boundary=self.run.spec.boundary,
+            first=first,
+            min_size=least_size(self.model, self.source, self.options),
+            reach=growth(self.source),
+        )
+        work = self._joining(labels.box)
+        for fraction in (verb := Verb(job)):
+            yield Joining(plane, fraction, self._progress(fraction * work))
+        self.worked += work
+        return verb.result
+
+    def _logits(
+        self, plane: tuple[int, ...], tile: Tile
+    ) -> Generator[Computing, None, torch.Tensor]:
+        """Return the logits of a tile's window; give signs of life meanwhile."""
+        if self.known is not None:
+            return self.known.logits(tile)
+        window, finite = self.source.window(plane, tile, self._measured(plane))
+        self.not_finite |= not finite
+        said = time.perf_counter()
+        for share in (verb := Verb(self.run.steps(window, self.space))):
+            if time.perf_counter() - said > _PAUSE:
+                progress = self._progress(share * _pixels(tile))
+                yield Computing(plane, self.done, self.total, progress)
+                said = time.perf_counter()
+        return verb.result
+
+    def _measured(self, plane: tuple[int, ...]) -> Intensities:
+        """Return the intensities of the image, or of this plane."""
+        if self.intensities is not None:
+            return self.intensities
+        if plane not in self.of_plane:
+            self.of_plane = {plane: self.source.intensities(plane)}
+        return self.of_plane[plane]
+
+    def _provisional(self, classes: NDArray[np.uint8], first: int) -> NDArray[np.int32]:
+        boundary = self.run.spec.boundary
+        labels = label_tile(classes, boundary=boundary, reach=growth(self.source))
+        return np.where(labels > 0, labels + (first - 1), 0).astype(np.int32)
+
+
+def _area(box: Box) -> int:
+    y, x = box
+    return int((y.stop - y.start) * (x.stop - x.start))
+
+
+def _pixels(tile: Tile) -> int:
+    """Return how many pixels the net sees for a tile."""
+    return _area(tile.read)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A box of one plane of a larger array, read and written like an array."""
+
+    array: Any
+    plane: tuple[int, ...]
+    box: Box
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        y, x = self.box
+        return y.stop - y.start, x.stop - x.start
+
+    @property
+    def dtype(self) -> Any:
+        return self.array.dtype
+
+    def _at(self, index: Box) -> tuple[Any, ...]:
+        place = (*self.plane, *shifted(index, self.box[0].start, self.box[1].start))
+        channels = len(self.array.shape) - len(place)  # of probabilities, first
+        return (*(slice(None),) * channels, *place)
+
+    def __getitem__(self, index: Box) -> NDArray[Any]:
+        return np.asarray(self.array[self._at(index)])
+
+    def __setitem__(self, index: Box, values: NDArray[Any]) -> None:
+        self.array[self._at(index)] = values

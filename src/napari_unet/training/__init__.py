@@ -1,0 +1,1 @@
+"""Learning from corrections: a first answer, then the whole net."""

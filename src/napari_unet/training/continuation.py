@@ -1,0 +1,237 @@
+"""The sequel of a lesson from strokes: learning that goes on after its answer.
+
+An answer is wanted within seconds; a net gains from more steps than there is time for
+then. Where the lesson stands is kept in memory, in no file, so that steps can follow
+while people paint, and the next lesson can begin where they have led.
+"""
+
+import math
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from napari_unet.network.autocast import mean_weights
+from napari_unet.network.model import Model
+from napari_unet.network.unet import UNet
+from napari_unet.training.augment import Views
+from napari_unet.training.examples import Example
+from napari_unet.training.head import OBEYED, Fit, obey
+from napari_unet.training.selection import Contest, copied
+from napari_unet.training.trainer import Course, score
+
+__all__ = ["Further", "Sequel", "go_on"]
+
+_LOOK = 25  # steps between two looks at what was reached
+_VIEWS = 12  # the same at each look: single steps are on too little to compare
+_PATIENCE = 3  # looks without a gain, after which it ends
+_GAIN = 0.02  # by which share the loss must have fallen to be one
+_AS_LONG = 5  # times as many steps as in a lesson are the most
+_RATE = 0.3  # of the lesson's learning rate
+_WARM = 10  # steps of a course until the rate is reached
+_OBEYING = 8.0  # seconds until strokes are followed, at a look
+
+_State = Mapping[int, Mapping[str, Tensor]]
+
+
+@dataclass(frozen=True, slots=True)
+class Further:
+    """How far learning has gone on.
+
+    Attributes
+    ----------
+    steps
+        Done since the lesson has ended.
+    right
+        Share of what was painted that the best model is right about.
+    model
+        A better one than before, when there is a new one.
+    over
+        Whether it has ended by itself.
+    """
+
+    steps: int
+    right: float
+    model: Model | None = None
+    over: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Sequel:
+    """Where a lesson stands, and all that is needed to go on with it.
+
+    Another thread may read it at any time: what `start` and `recall` return is
+    replaced, and never changed.
+
+    Attributes
+    ----------
+    contest
+        The best model so far, and what it is right about: see `look`.
+    course
+        The net that learns, and its optimiser.
+    fit
+        The first answer: what weights are moved back to, and how far.
+    examples, seed
+        What is learned from, and what chances begin with.
+    rate
+        The learning rate of the lesson.
+    usual
+        How many steps a lesson has on a fast device; some times as many follow.
+    floor
+        What a better model is to be right about: as much as that of the lesson, or
+        nearly all.
+    steps
+        Done since the lesson has ended.
+    loss
+        The least at a look; of the lesson, before the first one.
+    stale
+        Looks since it has fallen by more than a little.
+    """
+
+    contest: Contest
+    course: Course
+    fit: Fit
+    examples: Sequence[Example]
+    seed: int
+    rate: float
+    usual: int
+    floor: float = field(init=False)
+    steps: int = field(init=False, default=0)
+    loss: float = field(init=False, default=math.nan)
+    stale: int = field(init=False, default=0)
+    _known: list[str] = field(init=False, default_factory=list)
+    _reached: tuple[UNet, _State] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.floor = min(self.contest.best, OBEYED)
+        self._note()
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is to be gained from these strokes, or not by much."""
+        settled = self.stale >= _PATIENCE and not self.lacking
+        return settled or self.steps >= _AS_LONG * self.usual
+
+    def fits(self, model: Model) -> bool:
+        """Return whether this is a model that came of it, as a file holds it."""
+        return _mark(model.net) in self._known
+
+    @property
+    def lacking(self) -> bool:
+        """Whether too little of what was painted is followed so far."""
+        return self.contest.best < OBEYED
+
+    @property
+    def strokes(self) -> int:
+        """How many are learned from."""
+        return sum(len(example.pieces) for example in self.examples)
+
+    @property
+    def start(self) -> UNet:
+        """The best net so far, of which the file may not know yet."""
+        return self._reached[0]
+
+    def lend(self, course: Course) -> None:
+        """Let another course of the same net go on with the optimiser's means."""
+        optimiser = course.optimiser
+        about = optimiser.state_dict()
+        optimiser.load_state_dict({**about, "state": _copied(self._reached[1])})
+
+    def begin(self) -> None:
+        """Look at what the lesson has led to, once."""
+        if math.isnan(self.loss):
+            self.loss = self._loss(self._settled())
+
+    def advance(self) -> None:
+        """Take one step."""
+        course = self.course
+        course.advance(_RATE * self.rate * min(1.0, (course.step + 1) / _WARM))
+        self.steps += 1
+
+    def look(self) -> bool:
+        """Judge what the last steps have led to; return whether it is better.
+
+        It must be right on at least as much of what was painted as the model of the
+        lesson, by the same measure, or on nearly all, and have a lower loss than all
+        before. (More and more of it, each time, would be learning by heart.)
+        """
+        settled = self._settled()
+        loss = self._loss(settled)
+        about = self.examples, self.seed + self.steps, _OBEYING
+        net = obey(self.fit, settled, *about)
+        now = score(net, self.examples, self.seed)
+        better = now >= self.floor and loss < self.loss
+        self.stale = 0 if loss < (1 - _GAIN) * self.loss else self.stale + 1
+        self.loss = min(loss, self.loss)
+        if better:
+            self.contest.promote(net, now)
+            self._note()
+        return better
+
+    def _settled(self) -> UNet:
+        """Return the mean of the weights, moved back by less than in the lesson."""
+        net = copied(self.course.mean)
+        mean_weights(net, self.fit.net, self.fit.standing.kept)
+        return net
+
+    @torch.no_grad()
+    def _loss(self, net: UNet) -> float:
+        """Return the loss of a net on views of strokes, the same ones each time."""
+        course = self.course
+        views = Views(self.examples, course.views.size, self.seed)
+        image, target, weight = views.batch(_VIEWS, 0)
+        lost = [
+            course.loss(net, view, float(weight.sum()) / _VIEWS)
+            for view in zip(
+                image[:, None], target[:, None], weight[:, None], strict=True
+            )
+        ]
+        return math.fsum(lost) / _VIEWS
+
+    def _note(self) -> None:
+        """Keep what the next lesson begins with."""
+        best = self.contest.champion
+        self._known.append(_mark(best.net))
+        state = self.course.optimiser.state_dict()["state"]
+        self._reached = copied(best.net), _copied(state)
+
+
+def go_on(sequel: Sequel) -> Generator[Further, None, Further]:
+    """Learn on from the same strokes; yield after each step, and better models.
+
+    It ends when strokes are followed and nothing more is gained, after some multiple of
+    the steps of the lesson, or when the memory of the graphics card is full. It may be
+    closed, and called again.
+    """
+    try:
+        sequel.begin()
+        while not sequel.over:
+            for _ in range(_LOOK):
+                sequel.advance()
+                yield _told(sequel)
+            yield _told(sequel, better=sequel.look())
+    except torch.OutOfMemoryError:  # what was reached is kept, and nobody waits for it
+        pass
+    return _told(sequel, over=True)
+
+
+def _told(sequel: Sequel, *, better: bool = False, over: bool = False) -> Further:
+    contest = sequel.contest
+    model = contest.champion if better else None
+    return Further(sequel.steps, round(contest.best, 4), model, over)
+
+
+def _mark(net: UNet) -> str:
+    """Return what tells a net from others, whether or not it was in a file."""
+    half = copied(net, torch.contiguous_format).cpu().half()
+    return Model(half).checksum()
+
+
+def _copied(state: _State) -> dict[int, dict[str, Any]]:
+    """Return a copy of what an optimiser knows of each weight."""
+    return {
+        number: {name: value.clone() for name, value in slots.items()}
+        for number, slots in state.items()
+    }

@@ -1,0 +1,327 @@
+"""What people painted or labelled in, one model file out: `train` on the command line.
+
+Knows the order in which files are checked and opened, and what the card of a trained
+model says.
+"""
+
+import datetime as dt
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from napari_unet._steps import Verb
+from napari_unet.errors import CorrectionError, OptionsError, OutputError
+from napari_unet.network.model import BOUNDARY, Model, UNetSpec, load, save
+from napari_unet.network.transfer import new_model
+from napari_unet.options import TrainOptions
+from napari_unet.project.corrections import FOREGROUND, IGNORE, Correction
+from napari_unet.project.index import is_project
+from napari_unet.project.label_folder import LabelFolder
+from napari_unet.project.lazy_corrections import Drawn, More, room_for
+from napari_unet.project.project import Project
+from napari_unet.training.fine_tune import Trained, fine_tune
+from napari_unet.training.head import OBEYED
+from napari_unet.training.selection import told
+
+__all__ = ["Lesson", "describe", "train"]
+
+_Report = Callable[[str, float | None], None]
+_Folder = str | os.PathLike[str]
+_USUAL = "nuclei"  # the model that learns when nobody says which
+_MASKS = (
+    "The labels say nothing but background: 255 means that nobody looked. Write the "
+    "objects of a mask as 1 (8 bit), or give each its own number (16 bit)."
+)
+_OBJECTS = (
+    "The labels hold numbers of objects (16 bit or more), which do not say of what "
+    "class they are: {classes} cannot be told apart. Save classes as 8 bit."
+)
+_LESS = (
+    "Not all of it is followed yet: more time may help, but strokes that contradict "
+    "each other can never all be followed."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """How training ended.
+
+    Attributes
+    ----------
+    trained
+        The model, and how good it is.
+    notes
+        Sentences about what could not be used, or may not be what was meant.
+    """
+
+    trained: Trained
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Material:
+    """What there is to learn from, and the model that shall know it."""
+
+    name: str
+    parent: Model
+    corrections: Sequence[Correction]
+    more: More | None
+    notes: list[str]
+
+
+def train(
+    target: _Folder,
+    *,
+    project: _Folder | None = None,
+    images: _Folder | None = None,
+    labels: _Folder | None = None,
+    model: str | None = None,
+    classes: Sequence[str] | None = None,
+    options: TrainOptions | None = None,
+    overwrite: bool = False,
+    report: _Report = lambda doing, fraction: None,
+) -> Lesson:
+    """Improve a model with what people said; write it to `target`.
+
+    Parameters
+    ----------
+    target
+        A ``.safetensors`` file, which appears when it is complete. Training without a
+        time limit that was broken off goes on from what is kept beside it.
+    project
+        The folder of a project, whose corrections are learned from; or else:
+    images, labels
+        Folders; see `corrections.read_folder`.
+    model
+        Name of a shipped model or of one of the project's, or a file. None takes the
+        project's model in use, or the shipped one.
+    classes
+        Begin a new model for these classes with what `model` has learned.
+    overwrite
+        Whether `target` may exist and be replaced.
+    report
+        Called with what is being done, and how much of it (0 to 1, None: unknown).
+
+    Raises
+    ------
+    UNetError
+        If anything about the files, the model or the options cannot work.
+    """
+    options = options or TrainOptions()
+    out = Path(target).expanduser()
+    _check_target(out, overwrite=overwrite)
+    if project is not None and images is None and labels is None:
+        found = _read_project(Path(project).expanduser(), model, classes, options)
+    elif project is None and images is not None and labels is not None:
+        found = _read_labels(images, labels, model, classes, options)
+    else:
+        raise OptionsError(
+            "What to learn from is not clear. Give either a project (--project), or "
+            "images and their labels (--images and --labels)."
+        )
+    start = _start(found, classes, options, out.stem)
+    kept = out.with_name(f"{out.name}.training")
+    trained = _learn(start, found, options, kept, report)
+    card = describe(trained, found.corrections)
+    _keep(replace(trained.model, card=card, name=out.stem), out)
+    if options.seconds is None:
+        with suppress(OSError):  # only now: it is what the model can be had from
+            kept.unlink(missing_ok=True)
+    if trained.measure == "right" and trained.score_after < OBEYED:
+        trained = replace(trained, rule=f"{trained.rule} {_LESS}")
+    return Lesson(trained, (*found.notes, *trained.notes))
+
+
+def _keep(model: Model, out: Path) -> None:
+    """Save what was learned; where it should be, or else where it can be.
+
+    Raises
+    ------
+    OutputError
+        If it is not where it should be.
+    """
+    try:
+        save(model, out)
+    except OutputError as error:
+        raise OutputError(f"{error} {_rescue(model, out.name)}") from error
+
+
+def _rescue(model: Model, name: str) -> str:
+    """Save a model among the temporary files, and return the sentence that says so."""
+    try:
+        place = Path(tempfile.mkdtemp(prefix="napari-unet-")) / name
+        save(model, place)
+    except (OSError, OutputError):
+        return "It could not be kept among the temporary files either."
+    return (
+        f"What was learned is kept as '{place}': move it from there before this "
+        "computer is restarted."
+    )
+
+
+def _learn(
+    start: Model, found: _Material, options: TrainOptions, kept: Path, report: _Report
+) -> Trained:
+    verb = Verb(fine_tune(start, found.corrections, options, kept, more=found.more))
+    for event in verb:
+        report(f"learning from {found.name}", event.fraction)
+    return verb.result
+
+
+def _start(
+    found: _Material, classes: Sequence[str] | None, options: TrainOptions, name: str
+) -> Model:
+    """Return the model to begin with: the parent, or a new one for its classes."""
+    if classes is None:
+        return found.parent
+    channels = _channels(found.corrections, options)
+    seed = options.seed
+    return new_model(found.parent, classes, channels=channels, name=name, seed=seed)
+
+
+def _check_target(out: Path, *, overwrite: bool) -> None:
+    if out.suffix != ".safetensors":
+        raise OutputError(f"'{out}' must end in .safetensors. Choose another name.")
+    if out.exists() and not overwrite:
+        raise OutputError(
+            f"'{out}' exists already. Choose another name, or say --overwrite."
+        )
+    if not out.resolve().parent.is_dir():
+        raise OutputError(f"There is no folder {out.parent}. Make it first.")
+    if out.is_dir():
+        raise OutputError(f"'{out}' is a folder. Choose another name.")
+    try:  # before hours of training, not after
+        with tempfile.TemporaryFile(dir=out.resolve().parent):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"The model cannot be written to {out} ({error.strerror or error}). Choose "
+            "another folder."
+        ) from error
+
+
+def _read_labels(
+    images: _Folder,
+    labels: _Folder,
+    model: str | None,
+    classes: Sequence[str] | None,
+    options: TrainOptions,
+) -> _Material:
+    parent = load(model or _USUAL)
+    spec = parent.spec if classes is None else new_model(parent, classes).spec
+    room = room_for(options.memory, spec.width)
+    about = spec.classes, spec.boundary
+    folder = LabelFolder(images, labels, *about, seed=options.seed)
+    corrections, more = folder.corrections(room)
+    folder.notes += _doubts(corrections, spec)
+    return _Material(Path(images).name, parent, corrections, more, folder.notes)
+
+
+def _doubts(corrections: Sequence[Correction], spec: UNetSpec) -> tuple[str, ...]:
+    """Return what may not be meant as it is written."""
+    values = {int(v) for c in corrections for v in np.unique(c.target)}
+    if values == {0, IGNORE}:
+        return (_MASKS,)
+    if spec.boundary is None and FOREGROUND in values <= {0, FOREGROUND, IGNORE}:
+        return (_OBJECTS.format(classes=", ".join(spec.classes[1:])),)
+    return ()
+
+
+def _read_project(
+    folder: Path,
+    model: str | None,
+    classes: Sequence[str] | None,
+    options: TrainOptions,
+) -> _Material:
+    if not is_project(folder):
+        raise CorrectionError(
+            f"'{folder}' is no project of napari-unet. Choose the folder that the dock "
+            "U-Net: Correct names (it ends in .unet as a rule)."
+        )
+    project = Project.open(folder)
+    kept = {record.name for record in project.index.models}
+    name = model or project.index.active or _USUAL
+    parent = load(project.model_file(name) if name in kept else name)
+    room = room_for(options.memory, parent.spec.width)
+    corrections = project.corrections(room)
+    more = None
+    if isinstance(corrections, Drawn):
+        more = More(project.more(options.seed), room // 2)
+    if not corrections:
+        why = " ".join(project.notes) or "Paint over what is wrong in napari first."
+        raise CorrectionError(f"There is nothing to learn in '{folder}'. {why}")
+    if classes is None:
+        _check_model(project, parent)
+    _check_classes(project, classes or parent.spec.classes)
+    return _Material(folder.name, parent, corrections, more, project.notes)
+
+
+def _check_model(project: Project, model: Model) -> None:
+    """Ask whether the project's classes are the model's."""
+    known, own = project.index.classes, model.spec.classes
+    if known and known != own:
+        begin = f"begin a new one with --new {','.join(known)}, or "
+        raise CorrectionError(
+            f"The project '{project.folder}' has the classes {', '.join(known)}; the "
+            f"model {model.name} has {', '.join(own)}. For the project's classes, "
+            f"{'' if BOUNDARY in known else begin}choose a --model that has them."
+        )
+
+
+def _check_classes(project: Project, classes: Sequence[str]) -> None:
+    """Ask whether the numbers that were painted mean the same in `classes`."""
+    known = project.index.classes
+    for name in set(known) & set(classes):
+        was, now = known.index(name), classes.index(name)
+        if was != now:
+            raise CorrectionError(
+                f"{name!r} is class {was} of the project '{project.folder}', and class "
+                f"{now} of --new. Keep the project's order: {','.join(known)}."
+            )
+    most = project.greatest()
+    if most >= len(classes):
+        called = f" ({known[most]})" if most < len(known) else ""
+        raise CorrectionError(
+            f"Pixels of class {most}{called} were painted in '{project.folder}'; there "
+            f"are only {', '.join(classes)}, counted from 0. Name all classes with "
+            "--new."
+        )
+
+
+def _channels(corrections: Sequence[Correction], options: TrainOptions) -> int:
+    """Return how many channels a new model sees: as many as there are."""
+    if options.channel is not None:
+        return 1
+    found = sorted(
+        {
+            (c.image.title, c.image.channels if c.seen.channel is None else 1)
+            for c in corrections
+        }
+    )
+    if len({n for _, n in found}) > 1:
+        listed = ", ".join(f"{name}: {n}" for name, n in found[:5])
+        raise CorrectionError(
+            f"The images have different numbers of channels ({listed}). A new model "
+            "needs one number: take images of one kind, or choose a --channel."
+        )
+    return found[0][1]
+
+
+def describe(trained: Trained, corrections: Sequence[Correction]) -> dict[str, object]:
+    """Return the card of a trained model: its parent's, and what it learned from."""
+    card = dict(trained.model.card)
+    if trained.published:
+        pixels = sum(int(c.reviewed.sum()) for c in corrections)
+        day = dt.datetime.now(dt.UTC).date().isoformat()
+        scores = trained.score_after, trained.score_before
+        step = (
+            f"{day}: {pixels} reviewed pixels of {len(corrections)} planes, "
+            f"{told(*scores, trained.measure, 'them')}"
+        )
+        card["history"] = [*card.get("history", []), step]
+    return card

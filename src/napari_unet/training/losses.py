@@ -1,0 +1,71 @@
+"""What training makes smaller: only pixels that somebody looked at have a target."""
+
+import torch
+from torch import Tensor
+
+from napari_unet.project.corrections import FOREGROUND, IGNORE
+
+__all__ = ["distance", "evenly", "pixel_loss", "right"]
+
+_SMOOTHING = 0.05  # of targets: hands slip at edges
+
+
+def pixel_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Return the cross-entropy of every pixel, exactly 0 where nobody looked.
+
+    Targets are smoothed (Szegedy et al. 2016, arXiv:1512.00567). Where only
+    `FOREGROUND` is known, it is that of two classes: background, and the sum of all
+    others.
+
+    Parameters
+    ----------
+    logits
+        (N, K, ...) float32.
+    target
+        (N, ...) uint8: the index of a class, `FOREGROUND` or `IGNORE`.
+    """
+    log_p = logits.log_softmax(1)
+    unknown = target >= logits.shape[1]
+    index = target.long().masked_fill(unknown, 0)
+    right = log_p.gather(1, index[:, None])[:, 0]
+    loss = -(1 - _SMOOTHING) * right - _SMOOTHING * log_p.mean(1)
+    some = target == FOREGROUND
+    if bool(some.any()):
+        others, half = log_p[:, 1:].logsumexp(1), _SMOOTHING / 2
+        loss = torch.where(some, -(1 - half) * others - half * log_p[:, 0], loss)
+    return loss.masked_fill(target == IGNORE, 0.0)
+
+
+def distance(logits: Tensor, teacher: Tensor) -> Tensor:
+    """Return the Kullback-Leibler divergence of every pixel from the teacher's.
+
+    Parameters
+    ----------
+    logits
+        (N, K, ...) float32.
+    teacher
+        (N, K, ...) probabilities, float32.
+    """
+    p = teacher.clamp_min(1e-6)
+    return (p * (p.log() - logits.log_softmax(1))).sum(1)
+
+
+def evenly(teacher: Tensor, where: Tensor) -> Tensor:
+    """Return weights (N, ...) that sum to one over the pixels `where` (N, ...).
+
+    All pixels that the teacher (N, K, ...) takes for a class weigh the same together
+    as those of any other class: else what is rare is forgotten first.
+    """
+    found = teacher.argmax(1)
+    weights = torch.zeros_like(teacher[:, 0])
+    values = torch.unique(found[where])
+    for value in values:
+        own = where & (found == value)
+        weights[own] = 1 / (own.sum() * len(values))
+    return weights
+
+
+def right(logits: Tensor, target: Tensor) -> Tensor:
+    """Return which pixels (N, ...) the logits (N, K, ...) are right about."""
+    found = logits.argmax(1)
+    return torch.where(target == FOREGROUND, found > 0, found == target)

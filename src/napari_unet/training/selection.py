@@ -1,0 +1,167 @@
+"""Who is best so far: what training tells while it runs, and how it ends."""
+
+import copy
+import math
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from napari_unet.network.model import Model
+from napari_unet.network.unet import UNet
+
+if TYPE_CHECKING:
+    from napari_unet.training.continuation import Sequel
+
+__all__ = ["Contest", "Measure", "TrainStep", "Trained", "copied", "told"]
+
+Measure = Literal["right", "Dice"]
+
+
+def told(now: float, before: float, measure: Measure, of: str) -> str:
+    """Return in words what two scores are: of a model, and of the one before.
+
+    Parameters
+    ----------
+    of
+        Which pixels it is right on, if that is what they are.
+    """
+    if measure == "Dice":
+        return f"mean Dice of the classes {now:.3f}, before {before:.3f}"
+    return f"right on {now:.1%} of {of}, before on {before:.1%}"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainStep:
+    """What has been reached so far.
+
+    Attributes
+    ----------
+    fraction
+        How much of the time or the steps has passed, 0 to 1; of training without an
+        end, how near it is.
+    step, seconds, loss
+        Steps done, seconds since the beginning, loss of the last step.
+    score
+        Of the best model so far, see `Trained.measure`; not a number while it was not
+        judged.
+    model
+        A better model than before, when there is a new one.
+    """
+
+    fraction: float
+    step: int
+    seconds: float
+    loss: float
+    score: float
+    model: Model | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """How training ended.
+
+    Attributes
+    ----------
+    model
+        The champion: a new model, or the one that it began with.
+    published
+        Whether it is a new one.
+    score_before, score_after
+        Of the model it began with, and of the champion.
+    rule
+        A sentence: how the two were compared, and what was found.
+    steps, seconds
+        How long it took.
+    measure
+        What the scores are: ``"right"`` is the share of the reviewed pixels that a
+        model is right about, strokes being balanced; ``"Dice"`` the mean Dice of the
+        classes where whole images were labelled, see `heldout.mean_dice`.
+    sequel
+        With what learning from strokes can go on; None where whole images were
+        labelled, or where it was stopped.
+    notes
+        Sentences about what could not be used.
+    """
+
+    model: Model
+    published: bool
+    score_before: float
+    score_after: float
+    rule: str
+    steps: int
+    seconds: float
+    measure: Measure = "right"
+    sequel: "Sequel | None" = field(default=None, repr=False, compare=False)
+    notes: tuple[str, ...] = ()
+
+
+class Contest:
+    """A model, and the challengers that training brings up against it.
+
+    Attributes
+    ----------
+    model, champion
+        The one it began with, which is never changed, and the best so far.
+    card
+        Of a champion that is not the model it began with.
+    before, best
+        Their scores; not a number before they are judged.
+    steps
+        Steps done.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.began = time.perf_counter()
+        self.model = self.champion = model
+        self.card = model.card
+        self.before = self.best = math.nan
+        self.steps = 0
+
+    @property
+    def won(self) -> bool:
+        """Whether there is a better model than the one it began with."""
+        return self.champion is not self.model
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the beginning."""
+        return time.perf_counter() - self.began
+
+    def begin(self, before: float) -> None:
+        """Set the score to beat."""
+        self.before = self.best = before
+
+    def promote(self, net: UNet, reached: float = math.nan) -> None:
+        """Make a copy of `net` the champion."""
+        own = copied(net, torch.contiguous_format).cpu().requires_grad_(False)
+        self.champion, self.best = replace(self.model, net=own, card=self.card), reached
+
+    def withdraw(self) -> None:
+        """Make the model it began with the champion again."""
+        self.champion, self.best = self.model, self.before
+
+    def event(self, fraction: float, loss: float, *, new: bool = False) -> TrainStep:
+        """Return what has been reached; `new`: the champion has just changed."""
+        model = self.champion if new else None
+        return TrainStep(fraction, self.steps, self.seconds, loss, self.best, model)
+
+    def end(self, rule: str, measure: Measure = "right") -> Trained:
+        """Return how it ended, by this rule."""
+        return Trained(
+            self.champion,
+            self.won,
+            round(self.before, 4),
+            round(self.best, 4),
+            rule,
+            self.steps,
+            self.seconds,
+            measure,
+        )
+
+
+def copied(net: UNet, layout: torch.memory_format = torch.channels_last) -> UNet:
+    """Return a copy of a net, in eval mode, its weights in this layout."""
+    found: UNet = copy.deepcopy(net).eval()
+    return found.to(memory_format=layout)  # type: ignore[call-overload, no-any-return]

@@ -1,0 +1,45 @@
+"""Which classes were not painted yet, and where in the image one would be."""
+
+from typing import Any
+
+from napari_unet.segmentation.uncertain_regions import Place
+from napari_unet.tiling import whole
+from napari_unet.ui.correct.class_names import OBJECTS
+from napari_unet.ui.correct.class_table import ClassRow
+from napari_unet.ui.correct.state import Desk
+from napari_unet.ui.correct.uncertain import typical
+from napari_unet.ui.layers import looked_at
+
+__all__ = ["can_learn", "lacking", "place_of"]
+
+
+def lacking(desk: Desk) -> list[ClassRow]:
+    """Return the classes of which the model in use has seen no stroke yet.
+
+    There are none before the first stroke, nor once the model has learned here.
+    """
+    if desk.correcting is None or desk.learned:
+        return []
+    rules = desk.correcting.canvas.rules  # the table may have more classes by now
+    known = len(OBJECTS if desk.objects else rules.classes)
+    found = [row for row in desk.rows()[:known] if not row.pixels]
+    return found if len(found) < known else []
+
+
+def can_learn(desk: Desk) -> bool:
+    """Return whether more than one class of the net was painted: one says nothing."""
+    return desk.collection is not None and len(desk.collection.counts()) > 1
+
+
+def place_of(viewer: Any, desk: Desk, value: int) -> Place | None:
+    """Return a good place for a stroke of a class; None if the labels have none.
+
+    What is in view comes first: elsewhere nothing may have been segmented yet.
+    """
+    result = desk.result
+    if result is None or result.array is None:
+        return None
+    seen = looked_at(viewer, desk.image_layer)
+    everywhere = whole(result.array.shape)
+    boxes = [box for box in (seen.box, everywhere) if box is not None]
+    return typical(result.array, seen.plane, boxes, value, objects=desk.objects)

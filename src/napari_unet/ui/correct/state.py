@@ -1,0 +1,440 @@
+"""What is being corrected: which subject, in which project, with which model."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from napari.utils.colormaps import DirectLabelColormap
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
+
+from napari_unet.annotation.models import drafted, name_of, note_draft, worked_on
+from napari_unet.annotation.resegment import Request
+from napari_unet.annotation.reviews import Count, ImageReviews
+from napari_unet.errors import CorrectionError, UNetError
+from napari_unet.io.image import Image
+from napari_unet.project.index import ModelRecord
+from napari_unet.project.project import Project
+from napari_unet.project.rename_classes import finish_renaming, rename_class
+from napari_unet.ui.correct.class_names import (
+    name_results,
+    paints_objects,
+    stored_names,
+    table_names,
+)
+from napari_unet.ui.correct.class_table import ClassRow
+from napari_unet.ui.correct.images import Collection
+from napari_unet.ui.correct.tables import class_rows
+from napari_unet.ui.correct.targets import Subject
+from napari_unet.ui.correct.uncertain import Stop
+from napari_unet.ui.correct.view_request import view_request
+from napari_unet.ui.layers import file_of, looked_at
+from napari_unet.ui.recording.project_choice import Homes
+from napari_unet.ui.recording.recorder import Correcting
+from napari_unet.ui.recording.recording import recording_of
+from napari_unet.ui.result_layer import Result
+from napari_unet.ui.session import Session
+from napari_unet.ui.settings import read_settings
+from napari_unet.ui.widgets.palette import class_colours
+
+__all__ = ["Desk"]
+
+
+class Desk(QObject):
+    """The subject at hand, its project, and its strokes; no widgets.
+
+    Attributes
+    ----------
+    changed
+        Something was reviewed, or taken back.
+    said, refused
+        A sentence for the user about something that went wrong, or about why the
+        subject cannot be corrected.
+    names
+        The classes in the table.
+    collection
+        The images of the project; None if there is none.
+    other
+        The project in use, which this image may join; None if there is no such.
+    """
+
+    changed = Signal()
+    said = Signal(str)
+    refused = Signal(str)
+
+    def __init__(self, viewer: Any, session: Session, parent: QObject) -> None:
+        super().__init__(parent)
+        self._viewer, self._session = viewer, session
+        self._homes = Homes(viewer, session)
+        self._recording = recording_of(viewer)
+        self.subject: Subject | None = None
+        self.project: Project | None = None
+        self.correcting: Correcting | None = None
+        self.names = table_names(None, None)
+        self._earlier = False
+        self._counts: dict[int, Count] = {}  # of what was reviewed earlier
+        self.collection: Collection | None = None
+        self.other: Project | None = None
+
+    @property
+    def result(self) -> Result | None:
+        """The result that is corrected, if it is one."""
+        return None if self.subject is None else self.subject.result
+
+    @property
+    def image_layer(self) -> Any:
+        """The image layer of the subject; None if there is none."""
+        return None if self.subject is None else self.subject.image
+
+    @property
+    def title(self) -> str:
+        """What people call the image: its file, or its layer."""
+        layer = self.image_layer
+        file = None if layer is None else file_of(self._viewer, layer)
+        return file.name if file is not None else "" if layer is None else layer.name
+
+    @property
+    def known_as(self) -> str:
+        """How the project calls the model in use."""
+        return "" if self.project is None else name_of(self.project, self.model)
+
+    @property
+    def model(self) -> str:
+        """Name or file of the model in use; that of the project for all its images."""
+        project = self.project
+        active = "" if project is None else project.index.active
+        if self.result is not None and not self.behind:
+            return self.result.model
+        if project is not None and active:
+            return str(project.model_file(active))
+        return read_settings().model
+
+    @property
+    def behind(self) -> bool:
+        """Whether another image of the project has led to a newer model since."""
+        result, project = self.result, self.project
+        if self.correcting is None or result is None or project is None:
+            return False
+        active = project.index.active
+        several = len(project.index.images) > 1
+        return several and active not in ("", name_of(project, result.model))
+
+    def take(self, subject: Subject | None) -> None:
+        """Put another subject on the desk; what was there is saved."""
+        # What was counted is known still; a bare image's project is read anew, which
+        # tells what is odd about it once more.
+        before = None if self.correcting is None else self.collection
+        self.clear()
+        self.subject = subject
+        if subject is None:
+            return
+        try:
+            self._open(subject, before)
+            self.bind()
+        except UNetError as error:
+            self.refused.emit(str(error))
+        self.tell()
+
+    def tell(self) -> None:
+        """Say what the project has to say about its pieces, once."""
+        if self.project is not None and self.project.notes:
+            notes = " ".join(self.project.notes)
+            self.project.notes.clear()
+            self.said.emit(notes)
+
+    def move(self, folder: Path) -> None:
+        """Keep the corrections of this image in another project from now on.
+
+        If the folder cannot be one, those stay where they are.
+        """
+        subject = self.subject
+        if subject is None:
+            return
+        try:
+            self._recording.part()  # other results of this image move, too
+        except UNetError as error:
+            self.said.emit(str(error))
+            return
+        before = self._session.folders.get(subject.image)
+        self._homes.settle(subject.image, folder)
+        self.take(subject)
+        if self.project is None and before is not None:
+            self._homes.settle(subject.image, before)
+            self.take(subject)
+
+    def join(self) -> None:
+        """Keep the corrections of this image in the project in use from now on.
+
+        Raises
+        ------
+        UNetError
+            If the image cannot be read, or the disk does not take it.
+        """
+        subject, own, other = self.subject, self.project, self.other
+        if subject is None or own is None or other is None:
+            return
+        image = self.image()
+        self.clear()
+        try:
+            self._recording.part()
+            other.take_over(own, image)
+            self._homes.settle(subject.image, other.folder)
+        finally:
+            self.take(subject)
+        if self.correcting is not None and not self.behind:
+            self.went_on()
+
+    def stay(self) -> None:
+        """Let this image have a project of its own."""
+        if self.subject is not None:
+            self._homes.settle(self.subject.image)
+        self.other = None
+
+    def clear(self) -> None:
+        """Save what is on the desk, and leave it."""
+        correcting, self.correcting = self.correcting, None
+        self.project = self.other = None
+        self.names, self._counts, self.collection = table_names(None, None), {}, None
+        if correcting is None:
+            return
+        try:
+            self._recording.give_back(correcting)
+        except UNetError as error:
+            self.said.emit(str(error))
+
+    def bind(self) -> None:
+        """Listen to strokes from now on, if the labels can be painted.
+
+        Raises
+        ------
+        UNetError
+            If these labels are not those that were corrected before.
+        """
+        result, project = self.result, self.project
+        if self.correcting is not None or result is None or project is None:
+            return
+        correcting = self._recording.lend(result)
+        if correcting is None or result.rules is None:
+            return
+        correcting.changed.connect(self.changed)
+        correcting.changed.connect(self._on_reviewed)
+        correcting.said.connect(self.said)
+        self.correcting = correcting
+        self.names = table_names(self.project, self.result)
+        self.colour()
+
+    def rename(self, value: int, name: str) -> None:
+        """Call a class otherwise, wherever it has a name.
+
+        One that no model of the project has is kept for the next new model.
+
+        Raises
+        ------
+        UNetError
+            If it cannot be called so, something runs that uses a model, or the disk
+            does not take it.
+        """
+        project = self.project
+        named = (*self.names[:value], name, *self.names[value + 1 :])
+        if project is not None and self._is_ours(value):
+            if self._session.jobs:
+                raise CorrectionError(
+                    f"A model is at work now, in which {self.names[value]!r} has that "
+                    "name. Rename the class when that has ended."
+                )
+            old = project.index.classes
+            draft = drafted(project) and named
+            rename_class(project, value, name)
+            name_results(self._session, project, old)
+            note_draft(project, draft)
+            self.names = table_names(self.project, self.result)
+        else:
+            self.draft(named)
+
+    def draft(self, names: tuple[str, ...]) -> None:
+        """Keep the classes that the next new model shall have.
+
+        Raises
+        ------
+        OutputError
+            If the disk does not take it.
+        """
+        if self.project is not None:
+            known = stored_names(self.project, self.result)
+            note_draft(self.project, () if names == known else names)
+        self.names = names
+
+    def _is_ours(self, value: int) -> bool:
+        """Whether a class is one that the models of the project learn."""
+        project = self.project
+        if project is None or self.record is None or self.objects:
+            return False
+        return value < len(project.index.classes)
+
+    def colour(self) -> None:
+        """Let the layer show the classes in the colours of the table."""
+        result = self.result
+        if result is None or result.layer is None or self.objects:
+            return
+        colours = dict(enumerate(class_colours(len(self.names))))
+        table: Any = {None: "transparent", **colours}
+        result.layer.colormap = DirectLabelColormap(color_dict=table)
+
+    def image(self) -> Image:
+        """Return the image of the subject.
+
+        Raises
+        ------
+        ImageError
+            If its layer cannot be segmented.
+        """
+        return self._recording.image(self.image_layer)
+
+    def open_project(self) -> Project:
+        """Return the project.
+
+        Raises
+        ------
+        CorrectionError
+            If there is none.
+        """
+        if self.project is None:
+            raise CorrectionError("There is no project. Choose an image first.")
+        return self.project
+
+    def reviews(self) -> ImageReviews:
+        """Return what was reviewed of the image, though it has no labels yet.
+
+        Raises
+        ------
+        UNetError
+            If there is no project, or the image cannot be read.
+        """
+        if self.correcting is not None:
+            return self.correcting.reviews
+        project = self.open_project()
+        key = project.add_image(self.image())
+        self._session.keys[self.image_layer] = key
+        return self._session.reviews_of(project, key)
+
+    def view(self, model: str, result: Result | None = None) -> Request:
+        """Return the request to segment what is in view, into a result or a new one.
+
+        Raises
+        ------
+        UNetError
+            If the image cannot be read, or is not the one that was corrected.
+        """
+        request = view_request(
+            self.image(),
+            model,
+            self.reviews(),
+            looked_at(self._viewer, self.image_layer),
+            into=result,
+            last=result or self.result,
+        )
+        return replace(request, models=self._session.models)
+
+    def stops(self) -> list[Stop]:
+        """Return where uncertain places are looked for: in this image, then others.
+
+        Raises
+        ------
+        UNetError
+            If one of the images cannot be read.
+        """
+        model, layer, images = self.model, self.image_layer, self.collection
+        found = [Stop(layer, self.view(model), self.reviews())]
+        if images is None:
+            return found
+        for other in (x for x in images.layers() if x is not layer):
+            reviews = images.reviews(self._session.keys[other])
+            seen, last = looked_at(self._viewer, other), images.result_on(other, model)
+            image = self._recording.image(other)
+            view = view_request(image, model, reviews, seen, into=None, last=last)
+            found.append(
+                Stop(other, replace(view, models=self._session.models), reviews)
+            )
+        return found
+
+    def hide_others(self, result: Result) -> None:
+        """Hide the other results of the image: two on top of each other confuse."""
+        for other in self._session.results:
+            same = other.source() is result.source()
+            if same and other is not result and other.layer is not None:
+                other.layer.visible = False
+
+    def rows(self) -> list[ClassRow]:
+        """Return what the table of classes shows."""
+        counts = self._counts
+        if self.correcting is not None and self.collection is not None:
+            counts = self.collection.counts()
+        return class_rows(self.names, counts, objects=self.objects)
+
+    @property
+    def learned(self) -> bool:
+        """Whether the model in use has learned from strokes of this project."""
+        return self.record is not None and self.record.score is not None
+
+    @property
+    def objects(self) -> bool:
+        """Whether objects are painted, rather than classes."""
+        return paints_objects(self.project, self.result)
+
+    @property
+    def found(self) -> str:
+        """What the labels do not show, and one can go on with; empty if nothing."""
+        project = self.project
+        if project is None:
+            return ""
+        if self.behind and self.result is not None:
+            old = name_of(project, self.result.model)
+            new, where = project.index.active, project.folder.name
+            return f"These labels are of {Path(old).stem}; {new} is in use in {where}."
+        if not self._earlier:
+            return ""
+        active = project.index.active
+        model = f" and the model {active}" if active else ""
+        return f"There are corrections{model} in {project.folder.name} from before."
+
+    def went_on(self) -> None:
+        """Note that the corrections from an earlier session are shown now."""
+        self._earlier = False
+        if self.project is not None:
+            self._session.begun.add(self.image_layer)
+            self._homes.settle(self.image_layer)
+            self._homes.used(self.project)
+
+    @property
+    def record(self) -> ModelRecord | None:
+        """The model in use, if it is one of the project's."""
+        if self.project is None:
+            return None
+        models = self.project.index.models
+        return next((m for m in models if m.name == self.known_as), None)
+
+    def _on_reviewed(self) -> None:
+        if self.project is None or self._earlier:
+            return
+        self._session.begun.add(self.image_layer)
+        if self.other is None:  # else nobody has decided yet where it belongs
+            self._homes.settle(self.image_layer)
+            self._homes.used(self.project)
+
+    def _open(self, subject: Subject, before: Collection | None) -> None:
+        folder = self._homes.folder(subject.image)
+        self.project = self._session.open_project(folder)
+        project = self.project
+        finish_renaming(project)
+        if before is None or before.project is not project:
+            before = Collection(self._viewer, self._session, project)
+        self.collection = before
+        if not any(r.source() is subject.image for r in self._session.shown()):
+            self._session.begun.discard(subject.image)  # closed: they are from before
+        begun = subject.image in self._session.begun
+        self._earlier = worked_on(project) and not begun
+        self.names = table_names(self.project, self.result)
+        if self._earlier:
+            self.reviews()  # which may have another name now
+            self._counts = self.collection.counts()
+        rules = None if subject.result is None else subject.result.rules
+        self.other = self._homes.other(subject.image, self.image(), project, rules)
