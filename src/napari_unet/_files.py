@@ -25,6 +25,7 @@ from napari_unet.errors import CorrectionError, OutputError
 
 __all__ = [
     "DAMAGE",
+    "fsync_tree",
     "is_part",
     "pack",
     "read_regular",
@@ -193,6 +194,30 @@ def _array(member: bytes) -> NDArray[Any]:
     file.seek(0)
     found: NDArray[Any] = np.load(file, allow_pickle=False, max_header_size=_HEADER)
     return found
+
+
+def fsync_tree(path: Path) -> None:
+    """Wait until what was written to a file, or to all files in a folder, is on disk.
+
+    Files that are not there, such as chunks of nothing but background, are no loss.
+
+    Raises
+    ------
+    OSError
+        If the disk does not take them.
+    """
+    files = path.rglob("*") if path.is_dir() else (path,)
+    for file in files:
+        if file.is_dir():
+            continue
+        try:
+            number = os.open(file, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
 
 
 def set_aside(path: Path, error: Exception) -> str:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from napari_unet.batch.ledger import settle
+from napari_unet._files import fsync_tree
 from napari_unet.errors import OutputError
 
 __all__ = ["NAME", "check_ours", "write_all"]
@@ -56,7 +56,7 @@ def write_all(path: Path, part: Path, tables: Sequence[tuple[str, Path]]) -> Non
             writer.writeheader()
             for name, table in tables:
                 writer.writerows({_FIRST: name, **row} for row in _rows(table))
-        settle(part)
+        fsync_tree(part)
         os.replace(part, path)
     except (OSError, csv.Error) as error:
         part.unlink(missing_ok=True)

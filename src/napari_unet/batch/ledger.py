@@ -18,7 +18,7 @@ from napari_unet._files import read_regular
 from napari_unet._locks import Timeout, turn_lock
 from napari_unet.errors import OutputError
 
-__all__ = ["Ledger", "locked", "read_ledger", "settle", "unless_used"]
+__all__ = ["Ledger", "locked", "read_ledger", "unless_used"]
 
 Entry = dict[str, Any]
 
@@ -149,30 +149,6 @@ def _refusal(path: Path, error: OSError) -> OutputError:
         "there, or choose an output folder that you may write to; the same command "
         "goes on from what is finished."
     )
-
-
-def settle(path: Path) -> None:
-    """Wait until what was written to a file, or to all files in a folder, is on disk.
-
-    Files that are not there, such as chunks of nothing but background, are no loss.
-
-    Raises
-    ------
-    OSError
-        If the disk does not take them.
-    """
-    files = path.rglob("*") if path.is_dir() else (path,)
-    for file in files:
-        if file.is_dir():
-            continue
-        try:
-            number = os.open(file, os.O_RDONLY)
-        except FileNotFoundError:
-            continue
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.batch.ledger import settle
+from napari_unet._files import fsync_tree
 from napari_unet.batch.store import Layout
 from napari_unet.errors import OutputError
 from napari_unet.io.save import publish
@@ -97,7 +97,7 @@ def move(part: Path, target: Path, *, overwrite: bool = True) -> None:
     marks = (part / "zarr.json", *part.glob("*/zarr.json"))
     try:
         for file in marks if part.is_dir() else (part,):
-            settle(file)
+            fsync_tree(file)
         publish(part, target, overwrite=overwrite)
     except OSError as error:
         raise _refusal(target, error) from error

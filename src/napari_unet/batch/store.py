@@ -18,8 +18,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
-from napari_unet._files import DAMAGE
-from napari_unet.batch.ledger import settle
+from napari_unet._files import DAMAGE, fsync_tree
 from napari_unet.errors import OutputError
 from napari_unet.io.label_array import put
 from napari_unet.io.output_stack import Planes
@@ -160,7 +159,7 @@ class PlaneView:
                 y, x = (b.start // n for b, n in zip(box, sides[-2:], strict=True))
                 place = place / str(y) / str(x)
             try:
-                settle(place)
+                fsync_tree(place)
             except OSError as error:
                 raise _refusal(place, error) from error
 

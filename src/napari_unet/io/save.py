@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from napari_unet.batch.ledger import settle
+from napari_unet._files import fsync_tree
 from napari_unet.errors import OutputError
 from napari_unet.io.label_array import LabelArray, create_labels
 from napari_unet.io.output_stack import Planes
@@ -245,7 +245,7 @@ def atomic(target: Path, *, overwrite: bool) -> Iterator[Path]:
     try:
         _sweep(target)
         yield part
-        settle(part)  # a name must not outlive what it stands for
+        fsync_tree(part)  # a name must not outlive what it stands for
         publish(part, target, overwrite=overwrite)
     finally:
         _remove(part)

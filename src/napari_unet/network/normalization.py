@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from napari_unet.errors import ModelError
 
-__all__ = ["Intensities", "Scaling"]
+__all__ = ["LUMA", "Intensities", "Scaling"]
 
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601; the shipped model was trained on it
 _CLIP = (-1.0, 4.0)  # a hot pixel must not drown its neighbourhood
 
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from napari_unet.errors import OptionsError
 from napari_unet.network.model import Model
+from napari_unet.network.normalization import LUMA
 from napari_unet.network.unet import BOUNDARY, UNet, UNetSpec
-from napari_unet.segmentation.inputs import LUMA
 
 __all__ = ["new_model"]
 

@@ -8,15 +8,12 @@ from numpy.typing import NDArray
 from napari_unet.errors import ImageError, OptionsError
 from napari_unet.io.image import Image
 from napari_unet.network.model import Model, UNetSpec
-from napari_unet.network.normalization import Intensities, Scaling
+from napari_unet.network.normalization import LUMA, Intensities, Scaling
 from napari_unet.options import SegmentOptions
-from napari_unet.project.corrections import Correction
 from napari_unet.segmentation.resample import Axis, resample
 from napari_unet.tiling import Box, Tile, round_up
 
-__all__ = ["LUMA", "ModelInput", "corrected_input", "model_input"]
-
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601; the shipped model was trained on it
+__all__ = ["ModelInput", "model_input"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,32 +173,6 @@ def _factor(model: Model, options: SegmentOptions) -> float:
             "for. Give a scale instead of a diameter."
         )
     return _sane(model.diameter / options.diameter)
-
-
-def corrected_input(
-    model: Model, correction: Correction, channel: int | str | None = None
-) -> ModelInput:
-    """Decide what `model` sees of a corrected image: what it saw when it segmented it.
-
-    Parameters
-    ----------
-    channel
-        Which channel of all images; None takes that of the correction.
-
-    Raises
-    ------
-    ImageError
-        If the channels do not fit, or a channel must be chosen.
-    OptionsError
-        If the image would be scaled out of all proportion.
-    """
-    seen = correction.seen
-    options = SegmentOptions(
-        channel=seen.channel if channel is None else channel,
-        # A model that does not know its own can have been shown no other.
-        diameter=None if model.diameter is None else seen.diameter,
-    )
-    return model_input(model, correction.image, options)
 
 
 def _sane(factor: float) -> float:

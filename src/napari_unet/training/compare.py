@@ -19,9 +19,10 @@ from napari_unet.network.predictor import engine
 from napari_unet.options import TrainOptions
 from napari_unet.project.corrections import FOREGROUND, Correction
 from napari_unet.segmentation.decode import ReadOut
-from napari_unet.segmentation.inputs import ModelInput, corrected_input
+from napari_unet.segmentation.inputs import ModelInput
 from napari_unet.segmentation.predict import predict_tile
 from napari_unet.tiling import Box, Tile, cut, plan_tiles, region, round_up, shifted
+from napari_unet.training.examples import corrected_input
 
 __all__ = [
     "BROKEN",

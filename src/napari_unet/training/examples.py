@@ -16,8 +16,9 @@ from torch import Tensor
 
 from napari_unet.network.model import Model
 from napari_unet.network.normalization import Intensities
+from napari_unet.options import SegmentOptions
 from napari_unet.project.corrections import IGNORE, Correction, Spot, strokes
-from napari_unet.segmentation.inputs import ModelInput, corrected_input
+from napari_unet.segmentation.inputs import ModelInput, model_input
 from napari_unet.tiling import Box, shifted
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "View",
     "as_images",
     "class_weights",
+    "corrected_input",
     "find_pieces",
     "read_examples",
     "said_in",
@@ -34,6 +36,32 @@ __all__ = [
 _SIDE = 1024  # pixels along the side of an example; a larger plane is cut
 
 View = tuple[Tensor, Tensor, Tensor]  # image (C, Y, X), target and weight (Y, X)
+
+
+def corrected_input(
+    model: Model, correction: Correction, channel: int | str | None = None
+) -> ModelInput:
+    """Decide what `model` sees of a corrected image: what it saw when it segmented it.
+
+    Parameters
+    ----------
+    channel
+        Which channel of all images; None takes that of the correction.
+
+    Raises
+    ------
+    ImageError
+        If the channels do not fit, or a channel must be chosen.
+    OptionsError
+        If the image would be scaled out of all proportion.
+    """
+    seen = correction.seen
+    options = SegmentOptions(
+        channel=seen.channel if channel is None else channel,
+        # A model that does not know its own can have been shown no other.
+        diameter=None if model.diameter is None else seen.diameter,
+    )
+    return model_input(model, correction.image, options)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,13 +10,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unet.ui.segment.advanced import (
+from napari_unet.ui.settings import BatchSettings
+from napari_unet.ui.widgets.fields import (
     device_box,
     diameter_box,
     explain_sizes,
     size_box,
 )
-from napari_unet.ui.settings import BatchSettings
 from napari_unet.ui.widgets.fold import Fold
 
 __all__ = ["BatchAdvanced"]
