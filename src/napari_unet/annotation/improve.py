@@ -62,7 +62,7 @@ class ImproveRequest:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """How far the training is; see `training.TrainStep`."""
+    """How far the training is; see `fine_tune.TrainStep`."""
 
     fraction: float
     step: int

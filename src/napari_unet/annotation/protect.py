@@ -1,7 +1,7 @@
 """Labels around reviewed pixels: those never change, whatever a net predicts.
 
 Only this file knows how labels that people decided on and labels that a net predicts
-come together in one array; `pieces` knows which of them are one object.
+come together in one array; `match` knows which of them are one object.
 """
 
 from collections.abc import Iterable

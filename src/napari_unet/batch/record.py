@@ -121,8 +121,8 @@ class Places:
             return True
         if linked and "volume" not in columns:
             return False
-        # See `pyramid.Pyramid`: the time of the mark is that of the last stroke. That
-        # of a TIFF is when it was written; tables of the run are made to be no older.
+        # See `editable_zarr.Pyramid`: the time of the mark is that of the last stroke.
+        # That of a TIFF is when it was written; tables of the run are no older.
         return not mark.is_file() or table.stat().st_mtime_ns >= mark.stat().st_mtime_ns
 
     def clear(self) -> None:

@@ -68,7 +68,7 @@ class Image:
     translate
         Where the first pixel lies along each axis in `units`; default all 0.
     mark
-        What the file was when it was opened, or is `watched`, see `fingerprints`;
+        What the file was when it was opened, or is `watched`, see `fingerprint`;
         empty if it is not read any more.
 
     Raises

@@ -1,7 +1,7 @@
 """What the writers of a TIFF note in words: pixel sizes, times, names of channels.
 
 Only this file knows where ImageJ, microscopes, slide scanners and plain TIFF put them.
-OME-XML is a language of its own: see `omexml`.
+OME-XML is a language of its own: see `ome_xml`.
 """
 
 import re

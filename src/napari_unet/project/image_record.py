@@ -60,7 +60,7 @@ class ImageRecord:
     fingerprint
         Tells its pixels from those of other images.
     rgb, channel_names
-        See `images.Image`.
+        See `io.image.Image`.
     scale, units
         Size and unit of a pixel along Y and X.
     """

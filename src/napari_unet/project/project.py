@@ -2,8 +2,8 @@
 
 Only this file knows what lies where in it::
 
-    project.json                 see `projectfile`
-    corrections/<image>/*.npz    see `blocks`
+    project.json                 see `index`
+    corrections/<image>/*.npz    see `block_store`
     samples/<fingerprint>.npz    pixels by which an image is scaled
     models/*.safetensors
 """

@@ -38,7 +38,7 @@ class Aim:
     Attributes
     ----------
     target, weight
-        As in `pixels.Pixels`.
+        As in `features.Pixels`.
     first
         (P, K): logits to which those of the reader are added.
     before, trust

@@ -1,7 +1,7 @@
 """A view whose features are computed once, and a head that follows every stroke in it.
 
 The net never changes, so its features are kept; only the second head is fitted, again
-and again, for a fraction of a second. It is what `headfit` makes, on fewer pixels.
+and again, for a fraction of a second. It is what `head` makes, on fewer pixels.
 """
 
 import copy

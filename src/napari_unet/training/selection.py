@@ -77,7 +77,7 @@ class Trained:
     measure
         What the scores are: ``"right"`` is the share of the reviewed pixels that a
         model is right about, strokes being balanced; ``"Dice"`` the mean Dice of the
-        classes where whole images were labelled, see `heldout.mean_dice`.
+        classes where whole images were labelled, see `holdout.mean_dice`.
     sequel
         With what learning from strokes can go on; None where whole images were
         labelled, or where it was stopped.

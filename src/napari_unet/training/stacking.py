@@ -35,7 +35,7 @@ def filters_share(
     head
         What reads all features, not fitted yet; it is not changed.
     features, aim
-        As for `fitting.descend`.
+        As for `head_fit.descend`.
     seconds
         How long that may take, about.
     """

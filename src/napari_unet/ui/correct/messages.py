@@ -10,7 +10,7 @@ from napari_unet.project.project import Project
 if TYPE_CHECKING:
     from napari_unet.training.compare import Compared
 
-_FEW = 0.05  # share of what was painted that a model may miss, see `headfit.OBEYED`
+_FEW = 0.05  # share of what was painted that a model may miss, see `head.OBEYED`
 
 __all__ = ["begun_line", "closed_line", "improved_line", "nowhere_line"]
 

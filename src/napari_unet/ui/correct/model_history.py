@@ -35,7 +35,7 @@ class ModelRow:
         How many reviewed pieces of one class there were to learn from.
     score, before
         What it and its parent reached on the reviewed pixels, 0 to 1; see
-        `contest.Trained.measure`.
+        `selection.Trained.measure`.
     parent
         Name of the model that was improved.
     """
