@@ -85,6 +85,7 @@ def test_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
     }
     assert {
         "napari_unet/napari.yaml",
+        "napari_unet/py.typed",
         "napari_unet/sample_data/nuclei.tif",
         "napari_unet/weights/nuclei.md",
         "napari_unet/weights/nuclei.safetensors",
@@ -98,7 +99,7 @@ def test_sdist_builds_the_same_without_what_work_leaves_behind(tmp_path: Path) -
     with tarfile.open(hatch("sdist", tmp_path)) as file:
         names = {name.partition("/")[2] for name in file.getnames()}
     assert {"pyproject.toml", "LICENSE", "README.md", "tests/conftest.py"} <= names
-    assert "src/napari_unet/napari.yaml" in names
+    assert {"src/napari_unet/napari.yaml", "examples/segment_one_file.py"} <= names
     assert not [n for n in names if re.match(r"\.venv|\.check|demo-output|.*\.pyc$", n)]
 
 

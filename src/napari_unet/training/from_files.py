@@ -7,7 +7,7 @@ model says.
 import datetime as dt
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,11 +24,11 @@ from napari_unet.project.index import is_project
 from napari_unet.project.label_folder import LabelFolder
 from napari_unet.project.lazy_corrections import Drawn, More, room_for
 from napari_unet.project.project import Project
-from napari_unet.training.fine_tune import Trained, fine_tune
+from napari_unet.training.fine_tune import Trained, fine_tune, judge
 from napari_unet.training.head import OBEYED
-from napari_unet.training.selection import told
+from napari_unet.training.selection import TrainStep, told
 
-__all__ = ["Lesson", "describe", "train"]
+__all__ = ["Lesson", "describe", "train", "train_steps"]
 
 _Report = Callable[[str, float | None], None]
 _Folder = str | os.PathLike[str]
@@ -80,13 +80,57 @@ def train(
     project: _Folder | None = None,
     images: _Folder | None = None,
     labels: _Folder | None = None,
-    model: str | None = None,
+    model: Model | str | None = None,
     classes: Sequence[str] | None = None,
     options: TrainOptions | None = None,
     overwrite: bool = False,
     report: _Report = lambda doing, fraction: None,
 ) -> Lesson:
     """Improve a model with what people said; write it to `target`.
+
+    Parameters
+    ----------
+    report
+        Called with what is being done, and how much of it (0 to 1, None: unknown).
+    target, project, images, labels, model, classes, options, overwrite
+        See `train_steps`.
+
+    Raises
+    ------
+    UNetError
+        If anything about the files, the model or the options cannot work.
+    """
+    job = train_steps(
+        target,
+        project=project,
+        images=images,
+        labels=labels,
+        model=model,
+        classes=classes,
+        options=options,
+        overwrite=overwrite,
+    )
+    for event in (run := Verb(job)):
+        source = Path((images if project is None else project) or "")
+        report(f"learning from {source.name}", event.fraction)
+    return run.result
+
+
+def train_steps(
+    target: _Folder,
+    *,
+    project: _Folder | None = None,
+    images: _Folder | None = None,
+    labels: _Folder | None = None,
+    model: Model | str | None = None,
+    classes: Sequence[str] | None = None,
+    options: TrainOptions | None = None,
+    overwrite: bool = False,
+    keep_best: bool = False,
+) -> Generator[TrainStep, None, Lesson]:
+    """Improve a model with what people said; yield what is reached.
+
+    Closing the generator cancels.
 
     Parameters
     ----------
@@ -98,14 +142,14 @@ def train(
     images, labels
         Folders; see `corrections.read_folder`.
     model
-        Name of a shipped model or of one of the project's, or a file. None takes the
-        project's model in use, or the shipped one.
+        A model; name of a shipped one or of one of the project's; or a file. None takes
+        the project's model in use, or the shipped one.
     classes
         Begin a new model for these classes with what `model` has learned.
     overwrite
         Whether `target` may exist and be replaced.
-    report
-        Called with what is being done, and how much of it (0 to 1, None: unknown).
+    keep_best
+        Whether a cancel writes the best model until then, if there is a better one.
 
     Raises
     ------
@@ -126,9 +170,18 @@ def train(
         )
     start = _start(found, classes, options, out.stem)
     kept = out.with_name(f"{out.name}.training")
-    trained = _learn(start, found, options, kept, report)
-    card = describe(trained, found.corrections)
-    _keep(replace(trained.model, card=card, name=out.stem), out)
+    best: TrainStep | None = None
+    job = fine_tune(start, found.corrections, options, kept, more=found.more)
+    try:
+        for event in (run := Verb(job)):
+            best = best if event.model is None else event
+            yield event
+    except (GeneratorExit, KeyboardInterrupt):
+        if keep_best and best is not None:
+            _keep_best(start, best, found, options, out)
+        raise
+    trained = run.result
+    _keep(trained, found, out)
     if options.seconds is None:
         with suppress(OSError):  # only now: it is what the model can be had from
             kept.unlink(missing_ok=True)
@@ -137,7 +190,22 @@ def train(
     return Lesson(trained, (*found.notes, *trained.notes))
 
 
-def _keep(model: Model, out: Path) -> None:
+def _keep_best(
+    start: Model, best: TrainStep, found: _Material, options: TrainOptions, out: Path
+) -> None:
+    """Save the best model until a stop, unless the one that it began with is better.
+
+    A first answer is chosen by a part of what was said: here all of it judges.
+    """
+    model = best.model or start
+    was, now, measure = judge(start, model, found.corrections, options)
+    if now >= was:
+        rule = "It was stopped; this is the best until then."
+        spent = best.step, best.seconds
+        _keep(Trained(model, True, was, now, rule, *spent, measure), found, out)
+
+
+def _keep(trained: Trained, found: _Material, out: Path) -> None:
     """Save what was learned; where it should be, or else where it can be.
 
     Raises
@@ -145,6 +213,8 @@ def _keep(model: Model, out: Path) -> None:
     OutputError
         If it is not where it should be.
     """
+    card = describe(trained, found.corrections)
+    model = replace(trained.model, card=card, name=out.stem)
     try:
         save(model, out)
     except OutputError as error:
@@ -162,15 +232,6 @@ def _rescue(model: Model, name: str) -> str:
         f"What was learned is kept as '{place}': move it from there before this "
         "computer is restarted."
     )
-
-
-def _learn(
-    start: Model, found: _Material, options: TrainOptions, kept: Path, report: _Report
-) -> Trained:
-    verb = Verb(fine_tune(start, found.corrections, options, kept, more=found.more))
-    for event in verb:
-        report(f"learning from {found.name}", event.fraction)
-    return verb.result
 
 
 def _start(
@@ -208,11 +269,11 @@ def _check_target(out: Path, *, overwrite: bool) -> None:
 def _read_labels(
     images: _Folder,
     labels: _Folder,
-    model: str | None,
+    model: Model | str | None,
     classes: Sequence[str] | None,
     options: TrainOptions,
 ) -> _Material:
-    parent = load(model or _USUAL)
+    parent = model if isinstance(model, Model) else load(model or _USUAL)
     spec = parent.spec if classes is None else new_model(parent, classes).spec
     room = room_for(options.memory, spec.width)
     about = spec.classes, spec.boundary
@@ -234,7 +295,7 @@ def _doubts(corrections: Sequence[Correction], spec: UNetSpec) -> tuple[str, ...
 
 def _read_project(
     folder: Path,
-    model: str | None,
+    model: Model | str | None,
     classes: Sequence[str] | None,
     options: TrainOptions,
 ) -> _Material:
@@ -244,9 +305,12 @@ def _read_project(
             "U-Net: Correct names (it ends in .unet as a rule)."
         )
     project = Project.open(folder)
-    kept = {record.name for record in project.index.models}
-    name = model or project.index.active or _USUAL
-    parent = load(project.model_file(name) if name in kept else name)
+    if isinstance(model, Model):
+        parent = model
+    else:
+        kept = {record.name for record in project.index.models}
+        name = model or project.index.active or _USUAL
+        parent = load(project.model_file(name) if name in kept else name)
     room = room_for(options.memory, parent.spec.width)
     corrections = project.corrections(room)
     more = None
