@@ -1,4 +1,4 @@
-"""How a file appears whole or not at all, and what becomes of one that is damaged."""
+"""Atomic file writing: whole or not at all; damaged files are set aside."""
 
 import errno
 import io

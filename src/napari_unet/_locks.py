@@ -1,4 +1,4 @@
-"""How programs that share a folder take turns in it.
+"""Locks between programs that share a folder.
 
 A turn is a lock of the operating system on an empty file, which ends with the process
 that holds it, however that ends: nothing stale is ever in the way.

@@ -1,4 +1,4 @@
-"""How memory is taken from the operating system, and given back.
+"""Process memory: huge pages and freed heaps on Linux; resident peak.
 
 By default glibc keeps a heap for every thread and little of it ever shrinks: a long job
 then holds a third more than it used at any moment. And Linux hands out memory in pages

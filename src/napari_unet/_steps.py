@@ -1,4 +1,4 @@
-"""How a verb is driven: it yields events, and returns its result at the end."""
+"""Driver of a generator verb: events while it runs, its result at the end."""
 
 from collections.abc import Generator, Iterator
 from typing import Generic, TypeVar

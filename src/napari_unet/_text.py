@@ -1,4 +1,4 @@
-"""How text that somebody else wrote is shown: names of files, cards of models."""
+"""Plain text from untrusted names and cards, safe for files and terminals."""
 
 import re
 

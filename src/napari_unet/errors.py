@@ -1,4 +1,4 @@
-"""The one family of errors; each names the thing, what was seen, what to do."""
+"""Error classes: one family under UNetError, whose messages are sentences for users."""
 
 __all__ = [
     "CorrectionError",

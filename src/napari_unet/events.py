@@ -1,4 +1,4 @@
-"""What a verb tells while it works and when it has finished; plain data, no torch."""
+"""Events and reports that the verbs yield and return; plain data, no torch."""
 
 from dataclasses import dataclass
 from pathlib import Path

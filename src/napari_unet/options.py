@@ -1,4 +1,4 @@
-"""Everything that a person can set, checked at the door and trusted afterwards."""
+"""Options of segment, train and batch, checked when they are made."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""Which window the net reads for which pixels: pure index arithmetic, nothing else.
+"""Tiling: cores, halos and windows of a plane; index arithmetic alone.
 
 A plane is cut into cores, each pixel in exactly one. To compute a core, the net reads a
 window that reaches a halo further on every side where the image goes on; at the image's

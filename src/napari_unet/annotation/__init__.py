@@ -1,1 +1,1 @@
-"""The annotation workflow without a window: strokes to targets, Improve, again."""
+"""The annotation workflow, without a window: strokes, Improve, segmenting again."""

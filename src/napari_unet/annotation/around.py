@@ -1,4 +1,4 @@
-"""What is in an array besides the objects that are being found, and how it stays there.
+"""Labels around predicted objects: kept, while new objects get numbers of their own.
 
 Works in the thread: torch, and what comes with it, is loaded there.
 """

@@ -1,4 +1,4 @@
-"""What the thread does when someone clicks Improve; torch is loaded there, not before.
+"""Improve, in the thread: fine-tuning on strokes, publishing, segmenting the view.
 
 No Qt, no layers: an `ImproveRequest` goes in; `Learned` and `Step` come out, and what
 it came to.

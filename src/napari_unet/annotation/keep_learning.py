@@ -1,4 +1,4 @@
-"""What the threads do when learning goes on after Improve; torch is loaded there.
+"""Background training after Improve, in the thread, and taking over better models.
 
 No Qt, no layers: the sequel of a lesson goes in, and better models come out; then such
 a model is put into the project, and the view is segmented with it.

@@ -1,4 +1,4 @@
-"""What the thread does after a stroke while Live is ticked; torch is loaded there.
+"""Live, in the thread: refitting a model's head after each stroke.
 
 No Qt, no layers: a `LiveRequest` goes in, and what may be shown comes out.
 """

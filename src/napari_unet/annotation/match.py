@@ -1,4 +1,4 @@
-"""Objects that go on: which predicted ones are pieces of those that were there.
+"""Object identity: matching predicted objects to those shown before, to keep numbers.
 
 Only this file knows how an object keeps its number through a new prediction.
 """

@@ -1,4 +1,4 @@
-"""Models in a project: how they are named, kept, and found again by those they made."""
+"""Models of a project: names, saving, the one in use, and what their labels mean."""
 
 import itertools
 import tempfile

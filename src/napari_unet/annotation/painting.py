@@ -1,4 +1,4 @@
-"""What it means that somebody painted: labels before and after become targets.
+"""Paint recording: labels before and after a stroke become training targets; undo.
 
 Only this file knows how painted objects turn into classes, which pixels a stroke
 decides besides those that it covers, and how strokes are taken back.

@@ -1,4 +1,4 @@
-"""Labels around reviewed pixels: those never change, whatever a net predicts.
+"""Protected labels: reviewed pixels stay as they are through every prediction.
 
 Only this file knows how labels that people decided on and labels that a net predicts
 come together in one array; `match` knows which of them are one object.

@@ -1,4 +1,4 @@
-"""What the thread does when someone clicks Segment; torch is loaded there, not before.
+"""Segmenting for the viewer, in the thread: tiles written around protected labels.
 
 No Qt, no layers: a `Request` goes in, `Step` and `Outcome` come out.
 """

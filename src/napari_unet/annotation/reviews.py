@@ -1,4 +1,4 @@
-"""The reviewed pixels of one image, and how many there are of every class."""
+"""Reviewed pixels of one image: targets by plane, and counts for every class."""
 
 import threading
 

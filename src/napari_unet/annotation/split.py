@@ -1,4 +1,4 @@
-"""Parts of predicted objects: reviewed pixels divide them, and say what they are.
+"""Splitting predicted objects where reviewed pixels contradict them.
 
 Only this file knows what becomes of the pixels around reviewed ones where no object was
 shown before.

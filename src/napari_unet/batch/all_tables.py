@@ -1,4 +1,4 @@
-"""The tables of many files as one, for who goes on in a spreadsheet or in R."""
+"""One table of objects for all files of a batch, for spreadsheets and R."""
 
 import csv
 import os

@@ -1,4 +1,4 @@
-"""Tiles on many cores and machines, through dask.distributed.
+"""Distributed tiles: local workers or a cluster, through dask.distributed.
 
 Only this file knows dask. What travels is a `StackTask` and a number; every process
 opens the image and the model by itself, and writes whole shards that nobody else does.

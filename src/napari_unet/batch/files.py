@@ -1,4 +1,4 @@
-"""Many files into one folder: one after the other, and one bad one stops no other.
+"""Batch driver: many files into one folder, with a report; one failure stops no other.
 
 Knows the report that is left in the folder. Whoever drives it sees every file begin,
 go on and end, and pauses or cancels it by not asking.

@@ -1,4 +1,4 @@
-"""Which files a batch is about, and what their results are called.
+"""Batch inputs: files from paths, folders and globs, and the names of their results.
 
 The same words give the same names every time: a run that goes on must find what it
 began.

@@ -1,4 +1,4 @@
-"""What a long job notes down, so that it can go on after any kind of end.
+"""Ledger: a journal of finished work, from which a long job resumes.
 
 A ledger is a file of JSON lines that only ever grows: first what the job is, then what
 of it is finished. A line counts when its newline is there, so that a write which was

@@ -1,4 +1,4 @@
-"""A model, and what is made of it once for all files of a batch."""
+"""A model loaded and prepared once for all files of a batch."""
 
 from napari_unet.network.model import load
 from napari_unet.network.predictor import Engine, engine

@@ -1,4 +1,4 @@
-"""The table of a stack's objects, plane by plane and block by block.
+"""Object measurements of a stack, plane by plane, as CSV or Parquet.
 
 What was measured of a plane lies in a file of its own until all planes are there, so
 that memory holds the objects of one plane and nothing is measured twice. Rows of

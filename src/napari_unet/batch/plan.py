@@ -1,4 +1,4 @@
-"""How a stack is cut for the disk and the net, and what memory and room that takes.
+"""Tile and window of a stack, chosen for the memory allowed; disk space needed.
 
 A tile is a rectangle of the image's own grid and a whole shard of every array that it
 is written to. The net computes it in one window if the memory allows that, else in

@@ -1,4 +1,4 @@
-"""How the work of a stack becomes a result: one file if wanted, and then its name."""
+"""Publishing a finished stack: optional export as OME-TIFF, then the final name."""
 
 import math
 from collections.abc import Callable, Generator, Sequence

@@ -1,4 +1,4 @@
-"""Where one result of a batch is made, and what it is made from and with.
+"""Result paths and job header of one stack, to recognise an unfinished run.
 
 Knows the names of all files beside a result, and whether a run that is found there is
 the same job, so that it can be gone on with.

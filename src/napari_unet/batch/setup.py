@@ -1,4 +1,4 @@
-"""All that is known about one stack before its first tile: what is asked is asked here.
+"""Setup of one stack: image, model and options checked and planned, nothing written.
 
 Opening reads no more of the image than a sample, so this is also what a dry run does.
 """

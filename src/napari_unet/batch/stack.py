@@ -1,4 +1,4 @@
-"""One stack on the disk, in bounded memory, from any point where it was interrupted.
+"""Resumable segmentation of one stack, file to file, in bounded memory.
 
 The order of things: every tile's classes; the objects of each plane as soon as its
 tiles are there, and the coarser levels; links through Z; measurements. Then the result

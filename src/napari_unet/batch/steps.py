@@ -1,4 +1,4 @@
-"""The steps of one stack, each of which is done once, whatever happens in between.
+"""Steps of one stack, each done once and noted in its ledger.
 
 Classes of tiles, objects of planes and their coarser levels, links through Z, the table
 of measurements, the file. Only this file knows in which order they stand in the ledger.

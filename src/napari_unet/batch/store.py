@@ -1,4 +1,4 @@
-"""The labels of a stack on the disk while they are made: sharded zarr, tile by tile.
+"""Work store of a stack's labels: sharded OME-Zarr, a whole shard for each tile.
 
 Only this file knows how planes of an image lie in an array whose axes have the file's
 order, and which files a plane consists of. Whoever computes a tile writes one whole

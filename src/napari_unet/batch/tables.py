@@ -1,4 +1,4 @@
-"""The tables of a stack that is segmented: planes one by one, then the files.
+"""Measurement tables of one stack: a part for each finished plane, then the files.
 
 Only this file knows what of the measuring is finished: every plane leaves a part.
 """

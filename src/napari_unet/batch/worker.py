@@ -1,4 +1,4 @@
-"""One tile of a stack, from the file of the image to a shard of the labels.
+"""Tile worker: reads a window, runs the net, writes one shard; picklable task.
 
 A `StackTask` says all that a process needs for any tile, is small and can be sent to
 another machine; a `StackWorker` is what one process has opened to do it.

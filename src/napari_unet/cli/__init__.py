@@ -1,4 +1,4 @@
-"""The command line: words in, sentences and one line of JSON out."""
+"""The command line, `napari-unet`; its entry point is `main`."""
 
 from .commands import app, main
 

@@ -1,4 +1,4 @@
-"""What the terminal shows of a batch: its plan, its progress, how it ended.
+"""Terminal output of `napari-unet batch`: plan, progress, outcome; Ctrl-C.
 
 The first Ctrl-C lets the running tiles end; only the second one does not wait.
 """

@@ -1,4 +1,4 @@
-"""The command line: words in, sentences and one line of JSON out.
+"""Commands of `napari-unet`: segment, batch, train, info, demo, and exit codes.
 
 This file alone knows exit codes: 0 success, 1 some files of a batch failed, 2 bad input
 or usage, 130 Ctrl-C.

@@ -1,4 +1,4 @@
-"""What the terminal shows: a progress bar, result lines, tables, one line of JSON.
+"""Terminal output: progress bar, result lines, tables, one line of JSON.
 
 Knows where the terminal is and how a result reads; rich is loaded only when a bar or a
 table is really drawn.

@@ -1,4 +1,4 @@
-"""The demo: what a newcomer does in the first minute, done by a program.
+"""The demo: opens the sample in napari and clicks Segment, as a newcomer would.
 
 Knows how to drive the viewer from outside, by the names that people use: it opens the
 sample image through napari's plugin mechanism and presses the button that says Segment.

@@ -1,4 +1,4 @@
-"""The words that can follow a command, and what ``--help`` says of them."""
+"""Command line options: names, types and ``--help`` texts, shared by the commands."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Which axes an array has, in which order, and what their units are called.
+"""Axes of arrays: letters T, C, Z, Y and X, their order, units, lazy transposition.
 
 Only this file knows the rules by which a file's letters become T, C, Z, Y and X.
 """

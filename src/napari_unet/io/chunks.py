@@ -1,4 +1,4 @@
-"""What reading takes of memory beside the window that is read.
+"""Chunk cache budget: memory for decoded strips, tiles and chunks beside a window.
 
 A file is decoded in pieces: strips, tiles, chunks. Those that the next windows will
 want are kept, and a piece is in memory more than once while it is decoded.

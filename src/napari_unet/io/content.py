@@ -1,4 +1,4 @@
-"""What a file says about an image, in the file's own words."""
+"""Contents of an image file as its reader found them: levels, axes, scale, channels."""
 
 from dataclasses import dataclass, field
 from typing import Any

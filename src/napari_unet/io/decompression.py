@@ -1,4 +1,4 @@
-"""How much packed bytes unpack to, found out without doing it.
+"""Decompression bomb check: unpacked sizes of Zarr chunks, from codec headers alone.
 
 Only this file knows the headers of the compressors that a Zarr may use. It looks at the
 bytes and not at what the array says of them, since that may be wrong on purpose.

@@ -1,4 +1,4 @@
-"""Labels in an OME-Zarr that somebody paints on: the coarser levels follow.
+"""Editable OME-Zarr labels: painted at level 0, coarser pyramid levels follow.
 
 What is written into level 0 is in the file at once. The levels above it are made again
 a moment later, by a thread, and only where something was written.

@@ -1,4 +1,4 @@
-"""What tells whether a file was written to since somebody looked at it."""
+"""Fingerprint of a file or Zarr: size and time, to tell whether it has changed."""
 
 import hashlib
 from pathlib import Path

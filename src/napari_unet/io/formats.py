@@ -1,4 +1,4 @@
-"""Which format a file has, seen from its first bytes and never from its name."""
+"""File formats by their first bytes, and the reader of each; PNG, JPEG and BMP here."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What an image is, and how a window of it is read.
+"""Image: lazily read pixels with axes, scale and units; open_image.
 
 Only this file knows how to take a window from any array and make an `Image` of a file.
 """

@@ -1,4 +1,4 @@
-"""Arrays that a result is filled into: in memory while small, else on disk.
+"""Label arrays to fill: in memory while small, else a temporary Zarr on disk.
 
 Only this file knows where temporary arrays lie and when they are removed again.
 """

@@ -1,4 +1,4 @@
-"""Which files make up an image with one OME-TIFF, and what of its text is true.
+"""Multi-file OME-TIFF: the files that form one image, checked against the folder.
 
 Only this file follows names from one file to others: never out of the folder, never to
 what is no plain file, and to no more pages than there are.

@@ -1,4 +1,4 @@
-"""What OME-XML says of a TIFF: its images, their sizes and channels, and their files.
+"""OME-XML parser: images, sizes, channels and files that a TIFF's text declares.
 
 Only this file knows the names of OME's elements. What they say is compared with what is
 there before anybody acts on it: sizes with pages, files with the folder.

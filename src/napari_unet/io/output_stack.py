@@ -1,4 +1,4 @@
-"""How an array with axes in any order is walked plane by plane.
+"""Arrays with axes in any order as (Y, X) planes, for the TIFF and Zarr writers.
 
 What is written to a file is described here once, for every format: the order of the
 axes in the file, the pixel size, and the names. Only blocks are ever held in memory.

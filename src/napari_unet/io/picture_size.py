@@ -1,4 +1,4 @@
-"""How large a PNG, JPEG or BMP says that it is, before it is unpacked."""
+"""Sizes of PNG, JPEG and BMP pictures, from their headers, without decoding."""
 
 import struct
 

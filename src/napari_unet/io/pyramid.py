@@ -1,4 +1,4 @@
-"""A plane at half the size, a quarter, and so on: how coarser levels follow the finest.
+"""Label pyramid: coarser levels kept in step with the finest.
 
 Each level has every second row and column of the one before.
 """

@@ -1,4 +1,4 @@
-"""Which pixels stand for a whole image: a few windows in a few planes, each time."""
+"""Sampling of a stack for intensity percentiles: the same few planes and windows."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Where results may be written, and how a file appears whole or not at all.
+"""Saving labels as TIFF or OME-Zarr; checks of an output path before the work.
 
 Everything that can be known before the work is asked before the work: a user who waits
 an hour must not learn then that the folder is missing.

@@ -1,4 +1,4 @@
-"""What files of images are called; what they are is told by their first bytes."""
+"""File name suffixes of images."""
 
 __all__ = ["PICTURES", "TIFFS"]
 

@@ -1,4 +1,4 @@
-"""How a window of a TIFF is read, strip by strip or tile by tile.
+"""Lazy TIFF array: windows decoded strip by strip or tile by tile.
 
 Only this file knows where a strip or tile sits in its plane. A file is open only while
 a window is read, so no handle leaks; threads share nothing but a bounded cache.

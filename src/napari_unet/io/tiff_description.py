@@ -1,4 +1,4 @@
-"""What the writers of a TIFF note in words: pixel sizes, times, names of channels.
+"""TIFF metadata outside OME: scale, times and channels of ImageJ and microscopes.
 
 Only this file knows where ImageJ, microscopes, slide scanners and plain TIFF put them.
 OME-XML is a language of its own: see `ome_xml`.

@@ -1,4 +1,4 @@
-"""Where the pixels of a TIFF's levels lie, once that is compared with what is there.
+"""TIFF resolution levels: offsets of strips and tiles, checked against the file.
 
 Only this file knows how `tifffile` describes pages, strips and tiles. What a file says
 of sizes is believed only as far as its bytes can hold that.

@@ -1,4 +1,4 @@
-"""How the pages of a TIFF hang together, found out before anything else is believed.
+"""TIFF page chain (IFDs): counted and checked before any library follows it.
 
 Only this file reads the chain of pages byte by byte. Libraries follow it to wherever it
 leads: in a circle, or to so many pages that nobody can wait for them.

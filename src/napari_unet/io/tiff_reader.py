@@ -1,4 +1,4 @@
-"""What a TIFF file says: which of its images is meant, its axes, colours and levels.
+"""TIFF reader: the image meant, its axes, colours and pyramid levels; no pixels.
 
 Only this file knows which of the many things that a TIFF may hold is the image, and
 what is left out then.

@@ -1,4 +1,4 @@
-"""How labels are laid out in a TIFF.
+"""TIFF writer: labels as OME-TIFF.
 
 Tiled, deflated, OME-XML for axes, pixel size and names, and resolution tags beside it
 for programs that read nothing else. Two equal results make equal files, byte for byte.

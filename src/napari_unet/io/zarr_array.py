@@ -1,4 +1,4 @@
-"""How a window of a Zarr is read: no chunk is decoded more often than need be.
+"""Lazy Zarr array: windows read, large chunks decoded once and kept.
 
 zarr decodes a chunk for every window that touches it. That is right for small chunks of
 one plane. A chunk that is large, or holds many planes, is decoded whole here and kept.

@@ -1,4 +1,4 @@
-"""Labels that lie in their image: the folder ``labels`` of an OME-Zarr.
+"""Labels inside an OME-Zarr image: the folder ``labels``, found and announced.
 
 Only this file knows how an image names its labels, and labels their image.
 """

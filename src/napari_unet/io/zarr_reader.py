@@ -1,4 +1,4 @@
-"""What an OME-Zarr folder says: pyramid, axes, pixel sizes and channel names.
+"""OME-Zarr reader, 0.1 to 0.5, and plain Zarr: pyramid, axes, scale, channels.
 
 Only this file knows where OME-Zarr 0.1 to 0.5 note these things, and what else a Zarr
 folder may be: a plain array, a plate, a converted series.

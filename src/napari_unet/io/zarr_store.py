@@ -1,4 +1,4 @@
-"""Which files of a Zarr are read: its own, whole, and never to run a program.
+"""Read-only Zarr store for untrusted folders: no links out, no pickles, no bombs.
 
 Anybody may have made the folder. What is no regular file, what a link leads out of the
 folder to, what would be unpickled, and a chunk that unpacks to far more than the array

@@ -1,4 +1,4 @@
-"""How labels are laid out in an OME-Zarr 0.5: a pyramid of chunked arrays."""
+"""OME-Zarr 0.5 writer: a pyramid of chunked label arrays."""
 
 import itertools
 from pathlib import Path

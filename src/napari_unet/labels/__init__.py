@@ -1,1 +1,1 @@
-"""Maps of objects: how they are found, joined, measured and compared; no torch."""
+"""Label maps: objects found, joined, measured and compared; no torch."""

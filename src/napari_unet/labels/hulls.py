@@ -1,4 +1,4 @@
-"""Convex hulls of objects from the first and last column of each of their rows.
+"""Convex hull areas of objects, from the first and last column of each row.
 
 An object's hull depends on nothing else, so that objects of any size are measured block
 by block. Counted are the pixels whose centre lies in the hull of the midpoints of all

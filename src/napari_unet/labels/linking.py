@@ -1,4 +1,4 @@
-"""Objects of a stack: plane by plane, and linked through Z if wanted.
+"""Linking objects through Z by overlap: one id for each object of a stack.
 
 Memory holds a few blocks and some numbers per object, whatever the size of the stack.
 """

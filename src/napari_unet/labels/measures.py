@@ -1,4 +1,4 @@
-"""What can be measured of objects: sums over their pixels, block by block.
+"""Object measurements (area, centroid, intensity, shape), summed block by block.
 
 Everything here follows from sums, least and largest values, which add up over blocks;
 so an object that crosses blocks is measured once, and memory holds a block and a table.

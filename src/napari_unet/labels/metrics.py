@@ -1,4 +1,4 @@
-"""How good a segmentation is: what counts as a hit, and every score built on that.
+"""Segmentation metrics: Dice, and F1 and average precision by IoU matching.
 
 Objects are matched by their intersection over union, read from one sparse table of
 which labels meet where; each object takes part in one match at most.

@@ -1,4 +1,4 @@
-"""Where a class is seen best: in the middle of the widest place that it has."""
+"""Largest disk inside a mask: the place where a class is widest."""
 
 import math
 

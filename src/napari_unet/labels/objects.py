@@ -1,4 +1,4 @@
-"""How a map of classes becomes objects, and back: seeds, growth, joining.
+"""Instances from a class map: components, growth into boundaries, stitching; targets.
 
 An object is a connected component of one class (of the interior, when the model has a
 boundary class), grown a few pixels into the boundary. Growth follows a local rule of

@@ -1,4 +1,4 @@
-"""The table of objects that go on through planes: one row each, not one a plane.
+"""Measurement table of Z-linked objects: one row each instead of one a plane.
 
 All that is needed is what was measured of an object in every plane.
 """

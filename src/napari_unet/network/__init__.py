@@ -1,1 +1,1 @@
-"""The U-Net: its numbers, its file, and how it is run fast."""
+"""The U-Net: architecture, model file and fast inference."""

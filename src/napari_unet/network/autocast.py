@@ -1,4 +1,4 @@
-"""Running a net that learns: float32 weights, the device's fastest dtype in between."""
+"""Mixed precision training: float32 weights, bfloat16 where a device gains by it."""
 
 import platform
 

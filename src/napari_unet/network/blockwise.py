@@ -1,4 +1,4 @@
-"""A U-Net in little memory: level after level, each in blocks that fit the cache.
+"""Blockwise U-Net forward pass: level by level, in blocks that fit the cache.
 
 The convolutions of a level see only a pixel each further, so its blocks overlap by next
 to nothing, where windows of the whole net overlap by its halo. Zeros are padded at the

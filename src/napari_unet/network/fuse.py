@@ -1,4 +1,4 @@
-"""A net made ready to run: fewer layers that compute the same."""
+"""Layer fusion for inference: BatchNorm and ReLU folded into the convolutions."""
 
 import copy
 from functools import cache

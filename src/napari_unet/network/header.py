@@ -1,4 +1,4 @@
-"""What a model's file says about itself, read and changed without its weights or torch.
+"""Header of a model file: spec, scaling and card, without weights or torch.
 
 A safetensors file is the length of its header, the header in JSON, and the weights.
 """

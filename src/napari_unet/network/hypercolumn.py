@@ -1,4 +1,4 @@
-"""A second head that sees every level at once, and plain local filters beside them.
+"""Hypercolumn head: 1x1 convolutions on every level's features and local filters.
 
 The last features of a U-Net say much about shapes and little about single pixels, and
 learning more takes many examples. Filters need none. A head on both (a hypercolumn:

@@ -1,4 +1,4 @@
-"""A network with what using it rightly takes, its file, and the device that runs it."""
+"""Model: U-Net with intensity scaling and card; load and save (safetensors); device."""
 
 import hashlib
 import json

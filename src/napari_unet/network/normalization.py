@@ -1,4 +1,4 @@
-"""How raw intensities become the numbers that a net sees.
+"""Intensity normalisation: percentiles of a whole image channel mapped to 0 and 1.
 
 A `Scaling` is the rule and belongs to the model; `Intensities` are the numbers that
 the rule finds in one image. They are found once per image and channel, never per tile:

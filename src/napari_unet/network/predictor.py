@@ -1,4 +1,4 @@
-"""How a net is run fast: BatchNorm folded, channels last, the device's best dtype."""
+"""Predictor: a fused net on its device, in its best dtype, and the memory it takes."""
 
 import time
 import weakref

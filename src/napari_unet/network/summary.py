@@ -1,4 +1,4 @@
-"""What a model is, in words and numbers: its card, its size, its shapes level by level.
+"""Model summary: card, parameters, table of shapes and operations level by level.
 
 Shapes and costs come from running the real network on PyTorch's ``meta`` device, which
 computes shapes without data, so that they cannot differ from what the network does.

@@ -1,4 +1,4 @@
-"""How many processor cores PyTorch may take, and how much it gives way to others."""
+"""CPU threads and priority of PyTorch."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""A model for other classes, or other channels, that keeps what a net has learned."""
+"""Transfer learning: a model for other classes or channels, from a trained one."""
 
 from collections.abc import Sequence
 from dataclasses import replace

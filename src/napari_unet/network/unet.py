@@ -1,4 +1,4 @@
-"""The network: what its numbers mean, and the module that they describe.
+"""The U-Net: an encoder-decoder with skip connections, and its specification.
 
 A U-Net as in Ronneberger, Fischer and Brox (2015, arXiv:1505.04597), with same padding
 and BatchNorm: the image's size is kept, and a skip needs no cropping.

@@ -1,4 +1,4 @@
-"""A square of reviewed pixels as a file.
+"""File format of a block: a square of reviewed pixels with its image, as .npz.
 
 Only this file knows how such a file is named, and what is in it.
 """

@@ -1,4 +1,4 @@
-"""Where reviewed pixels are kept: squares of a plane, each in a file of its own.
+"""Block store: the grid of squares of reviewed pixels, in memory and on disk.
 
 Only this file knows the grid of squares, and how those in memory and those on the disk
 come together, where another program may write too.

@@ -1,4 +1,4 @@
-"""What people said about images: reviewed pixels, on screen and as corrections.
+"""Correction store: reviewed blocks with image context and intensity samples.
 
 Only this file knows how blocks, the images under them and the pixels that they are
 scaled by come together.

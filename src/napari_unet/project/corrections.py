@@ -1,4 +1,4 @@
-"""What people say about an image: reviewed pixels, and what each of them should be.
+"""Correction: image crop and target with IGNORE; targets from label files.
 
 Knows how such targets are written down (as classes or as instances, in files or on
 screen) and what it means that nobody looked at a pixel.

@@ -1,4 +1,4 @@
-"""What is kept of an image: how it is recognised, and the crops around reviewed pixels.
+"""Image records: recognising an image that moved; crops around reviewed pixels.
 
 Only this file knows how an image is found again that was renamed, and how a
 `Correction` is made of a block while the image is elsewhere.

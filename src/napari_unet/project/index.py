@@ -1,4 +1,4 @@
-"""What a project says of itself: classes, images, models, settings.
+"""Project index, ``project.json``: format, reading, merging, repair; folder location.
 
 Only this file knows what ``project.json`` looks like, how it is made again when it is
 lost, and where the folder of a project is made.

@@ -1,4 +1,4 @@
-"""A folder of images and one of labels, of which there may be too many to hold.
+"""Training data from a folder of images and one of labels, read square by square.
 
 Knows when a folder is read as a whole, and else in which order its images are looked
 at: a square of each in turn, so that the first few say something about all.

@@ -1,4 +1,4 @@
-"""Corrections of which there are too many to hold.
+"""Corrections larger than memory: loaded lazily and exchanged while a net learns.
 
 Learning begins with some of them; others take their place as it goes on. Knows how many
 that are, by the bytes that a lesson holds of them.

@@ -1,4 +1,4 @@
-"""How many pieces reviewed pixels hang together in, and how many pixels they are."""
+"""Stroke counts: connected pieces of reviewed pixels, over the blocks of an image."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

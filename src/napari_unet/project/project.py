@@ -1,4 +1,4 @@
-"""The folder that keeps the corrections, models and settings of many images.
+"""Project: one folder of corrections, models and settings for many images.
 
 Only this file knows what lies where in it::
 

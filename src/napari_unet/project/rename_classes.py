@@ -1,4 +1,4 @@
-"""What the classes of a project are called: there, and in the files of its models."""
+"""Renaming classes in a project and in the headers of its models."""
 
 from napari_unet._files import read_whole, write_whole
 from napari_unet.errors import OptionsError

@@ -1,1 +1,1 @@
-"""The sample images with their truths, and the script that made them."""
+"""Sample images with their truths, and the script that made them."""

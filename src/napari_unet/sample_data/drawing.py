@@ -1,4 +1,4 @@
-"""Nuclei on a plane: their shape, chromatin, and the blur of the optics.
+"""Synthetic nuclei: shape, chromatin and optical blur on a plane.
 
 Everything is drawn at twice the resolution and averaged down. The truth is where a
 body's own smooth profile, seen through the blur, is above half its maximum, which is

@@ -1,4 +1,4 @@
-"""How the sample images were made: three scenes, drawn from one seed.
+"""Generator of the sample images: nuclei, movie and tissue, from one seed.
 
     python -m napari_unet.sample_data.make_samples [FOLDER]
 

@@ -1,4 +1,4 @@
-"""Where the sample images lie: ours with their truths, and scikit-image's real ones."""
+"""Sample images: paths of ours with their truths, and scikit-image's real ones."""
 
 from collections.abc import Callable
 from importlib import import_module

@@ -1,1 +1,1 @@
-"""An image and a model in, labels out."""
+"""Segmentation: an image and a model in, labels out."""

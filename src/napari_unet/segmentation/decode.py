@@ -1,4 +1,4 @@
-"""How the logits of a window become labels of the image's own pixels."""
+"""Decoding logits: resampled to the image's grid, then classes or probabilities."""
 
 from dataclasses import dataclass
 from typing import Any

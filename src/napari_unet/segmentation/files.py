@@ -1,4 +1,4 @@
-"""One image file in, one file of labels out, with every refusal before the work.
+"""Segmenting one file to a file of labels: checks, opening, disk space, saving.
 
 Knows the order in which files and models are checked and opened, and how much room a
 result takes on the disk.

@@ -1,4 +1,4 @@
-"""What a model sees of an image: which channels, which intensities, at which scale."""
+"""Model input: channels, intensity normalisation and scale of an image for a model."""
 
 from dataclasses import dataclass, replace
 

@@ -1,4 +1,4 @@
-"""How the thread measures the objects of a result, block by block."""
+"""Measuring a result's objects, block by block, for the table in the viewer."""
 
 import math
 from collections.abc import Generator

@@ -1,4 +1,4 @@
-"""Segmenting: windows of an image through the net, their cores into labels.
+"""Tiled segmentation: windows through the net, cores stitched, objects labelled.
 
 Every plane is cut into tiles; a tile reads its window, computes it, and keeps its
 core. Objects are found afterwards in the finished classes of a plane, so that no tile's

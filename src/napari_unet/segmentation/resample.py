@@ -1,4 +1,4 @@
-"""Resampling an axis from n to m samples, for any part of it and always the same.
+"""Linear resampling of any window, by global position alone, antialiased.
 
 Sample ``i`` of ``n`` lies at ``(i + 0.5) / n`` of the axis. Interpolation is linear;
 when samples get fewer, the triangle widens with them, so that nothing is folded in.

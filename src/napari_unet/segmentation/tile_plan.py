@@ -1,4 +1,4 @@
-"""Which windows of a plane `segment` computes, and which of them comes first."""
+"""Tiles of a plane for the memory allowed, in the net's pixels; those in view first."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What makes a place in an image uncertain, and when two places are one.
+"""Uncertain regions: margin of the two best classes, averaged and kept apart.
 
 A pixel is uncertain as far as the two most probable classes are close; a place, as far
 as the pixels around it are on average. One wrong pixel is noise, a wrong patch is not.

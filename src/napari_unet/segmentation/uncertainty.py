@@ -1,4 +1,4 @@
-"""Where a model is in two minds, and where a look would therefore help most.
+"""Uncertainty search: scanning an image for the regions most worth annotating.
 
 Only this file knows in which order an image is looked through, and how long.
 """

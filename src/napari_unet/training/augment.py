@@ -1,4 +1,4 @@
-"""What a step of training is shown: square views of examples, altered at random."""
+"""Data augmentation: random square views, flipped, turned, brighter or darker."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Where long training stands, in a file: no pickle, whole or not at all."""
+"""Training checkpoint: the state of long training in a file, without pickle."""
 
 import hashlib
 import json

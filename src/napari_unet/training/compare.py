@@ -1,4 +1,4 @@
-"""What a new model fixed, and what it broke, on the pixels that people reviewed.
+"""Model comparison: reviewed pixels that a new model fixed, broke or left wrong.
 
 Only this file knows how two models are held against each other. Both see an image as
 they do when they segment it: the same intensities, the same context, no augmentation.

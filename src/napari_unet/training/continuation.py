@@ -1,4 +1,4 @@
-"""The sequel of a lesson from strokes: learning that goes on after its answer.
+"""Continued training on strokes after the first answer, in memory.
 
 An answer is wanted within seconds; a net gains from more steps than there is time for
 then. Where the lesson stands is kept in memory, in no file, so that steps can follow

@@ -1,4 +1,4 @@
-"""Corrections as tensors: what a net is shown, and how much every pixel of it counts.
+"""Training examples: corrections as tensors, with a weight for every pixel.
 
 A stroke is one statement, however long: its weight grows with the root of its pixels.
 """

@@ -1,4 +1,4 @@
-"""What a net's features are at some pixels: the reviewed ones, and a few others."""
+"""Hypercolumn features sampled at reviewed pixels and a few others."""
 
 import time
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Learning from corrections: a first answer within seconds, then the whole net.
+"""Fine-tuning on corrections: head first, then the whole net, never to a worse model.
 
 The model in use is never touched. A copy learns, and replaces it only if it is no worse
 on what people said. What keeps it from getting worse elsewhere is that the model in use

@@ -1,4 +1,4 @@
-"""What people painted or labelled in, one model file out: `train` on the command line.
+"""Training from a project or label folders to a model file: `napari-unet train`.
 
 Knows the order in which files are checked and opened, and what the card of a trained
 model says.

@@ -1,4 +1,4 @@
-"""The first answer: a new head for the features that a net has already.
+"""Head fitting: a new hypercolumn head for frozen features, within seconds.
 
 Nothing else changes, so the features are computed once, only at some pixels, and the
 fit takes seconds. Two readers are fitted, one of all features and one of plain filters

@@ -1,4 +1,4 @@
-"""A reader is fitted to features that were computed once, at some pixels."""
+"""Gradient descent of a head on precomputed features of some pixels."""
 
 import math
 import time

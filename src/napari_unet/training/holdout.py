@@ -1,4 +1,4 @@
-"""What is held out of labelled images to judge by, and how good a net is there.
+"""Held-out validation: labelled regions kept from training, and mean Dice there.
 
 Knows how images are divided into places, which of these nobody learns from, and the
 score. That is computed of every pixel held out, so it is the same each time.

@@ -1,4 +1,4 @@
-"""A view whose features are computed once, and a head that follows every stroke in it.
+"""Live head: cached features of a view, and a head refitted after every stroke.
 
 The net never changes, so its features are kept; only the second head is fitted, again
 and again, for a fraction of a second. It is what `head` makes, on fewer pixels.

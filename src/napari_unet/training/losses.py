@@ -1,4 +1,4 @@
-"""What training makes smaller: only pixels that somebody looked at have a target."""
+"""Masked losses: cross-entropy and distillation, zero where nobody reviewed."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""A reader that makes a head follow what people said.
+"""Stroke-following head: a reader added where a fitted head gets strokes wrong.
 
 It is fitted until nearly all reviewed pixels are right, and keeps what was said before
 of all others.

@@ -1,4 +1,4 @@
-"""Two readers of a hypercolumn, fitted apart, that make up one second head together.
+"""Ensemble head: two readers of a hypercolumn, fitted apart and averaged.
 
 One reads all features. The other reads plain local filters alone, as a classifier of
 pixels does: nothing that a net has learned on other images leads it astray. The mean of

@@ -1,4 +1,4 @@
-"""Who is best so far: what training tells while it runs, and how it ends."""
+"""Model selection: best model so far, training events and outcome."""
 
 import copy
 import math

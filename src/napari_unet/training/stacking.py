@@ -1,4 +1,4 @@
-"""How much plain filters count beside a net: found by strokes that were left out.
+"""Stacking: weight of the filter head beside the net's, by cross-validated strokes.
 
 Each of two readers is fitted without a quarter of the strokes, four times. The share is
 that with which both together foretell those strokes best (stacking: Wolpert 1992,

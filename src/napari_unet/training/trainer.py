@@ -1,4 +1,4 @@
-"""The whole net learns, step by step, next to the model that it came from.
+"""Trainer: optimiser steps on the whole net, with the old model as its teacher.
 
 Knows what a step is shown, what it costs, and how a course that was broken off goes on.
 """

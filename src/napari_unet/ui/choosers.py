@@ -1,4 +1,4 @@
-"""Combo boxes that keep themselves up to date: image layers, and models."""
+"""Combo boxes for image layers and models that keep themselves up to date."""
 
 from importlib.resources import files
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What our docks share: there is one of each kind per viewer, and one place for all."""
+"""Dock base class: one of each kind per viewer, tabbed together."""
 
 from typing import TYPE_CHECKING, Any
 

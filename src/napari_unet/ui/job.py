@@ -1,4 +1,4 @@
-"""The one seam between the viewer and the verbs: a generator driven in a thread.
+"""Job: the one seam between viewer and verbs, a generator driven in a thread.
 
 Only this file knows about threads. The thread touches no Qt object at all: it fills a
 bounded queue that a timer in the GUI thread empties, so a viewer that is closed, or

@@ -1,4 +1,4 @@
-"""What napari's layers say, in our words; all that is peculiar to napari is known here.
+"""Adapter for napari layers: axes, scale, files and the visible region.
 
 napari aligns layers by their last axes, keeps the samples of RGB out of ``ndim``, names
 axes "-2", "-1" when nobody named them, and speaks of regions in world coordinates.

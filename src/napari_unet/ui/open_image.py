@@ -1,4 +1,4 @@
-"""Images and their labels as layers, read in the thread; no Qt."""
+"""Opening an image and its labels as layers, in the thread; no Qt."""
 
 from collections.abc import Generator, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a finished run is called: the result line, and the layer's metadata."""
+"""Result line and layer metadata of a finished segmentation."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Files and samples as napari's layers: the reader, the writer, the sample data.
+"""napari reader, writer and sample data of the plugin.
 
 napari asks here by the names in napari.yaml; what a file says is found out by
 `open_image`, and how one is written by `save_labels`.

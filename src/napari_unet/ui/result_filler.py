@@ -1,4 +1,4 @@
-"""How a job that segments fills a result, from whichever dock it was started."""
+"""Result filler: steps of a segmentation job drawn into a result layer."""
 
 import contextlib
 from collections.abc import Callable

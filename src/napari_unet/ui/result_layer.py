@@ -1,4 +1,4 @@
-"""The Labels layer that a model fills: whose it is, and how a tile gets on screen."""
+"""Result layer: the Labels layer that a model fills, and its provenance."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""What belongs to one viewer rather than to one dock: its jobs, results and models."""
+"""Session: state of one viewer shared by its docks: jobs, results, models."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What the docks remember between sessions, and where."""
+"""Dock settings remembered between sessions, in settings.json."""
 
 import contextlib
 import json

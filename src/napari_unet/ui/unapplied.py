@@ -1,4 +1,4 @@
-"""Corrections of an image that a result does not show: nothing of them is lost."""
+"""Warning about corrections that a new result does not show."""
 
 from typing import Any
 

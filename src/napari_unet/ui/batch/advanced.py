@@ -1,4 +1,4 @@
-"""The folded part of U-Net: Batch: how files are read, segmented, and written."""
+"""Advanced fields of U-Net: Batch: reading, segmenting and writing files."""
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (

@@ -1,4 +1,4 @@
-"""The widgets of the dock U-Net: Batch, from top to bottom, and what they say."""
+"""Form of U-Net: Batch: its widgets, and the options that they stand for."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the dock U-Net: Batch says while it runs, and when it has ended."""
+"""Messages of U-Net: Batch: planned, running, cancelled, finished."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What the thread does when someone clicks Edit: a result as labels to paint on.
+"""Opening a batch result as labels to paint on, in the thread.
 
 No Qt, no layers: it is found out which model made the result, and what its numbers mean
 to it, before anybody paints.

@@ -1,4 +1,4 @@
-"""What a batch will take, found out while the user still fills in the form."""
+"""Plan preview: what a batch will take, predicted while the form is filled in."""
 
 from collections.abc import Callable
 

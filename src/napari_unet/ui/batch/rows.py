@@ -1,4 +1,4 @@
-"""The files of a batch, what became of each, and how long the rest will take; no Qt."""
+"""Rows of a batch: files, their states and the time left; no Qt."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""The table of the dock U-Net: Batch: a row for each file, in words."""
+"""Table of U-Net: Batch: a row for each file, in words."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What the thread does for the dock U-Net: Batch; torch is loaded there, not before.
+"""Planning and running a batch for the dock, in the thread.
 
 No Qt, no layers: a `BatchRequest` goes in, plans, progress and reports come out. What
 they say in words of the command line is said in those of the dock.

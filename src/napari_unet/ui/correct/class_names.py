@@ -1,4 +1,4 @@
-"""What the classes of the subject at hand are called, and whose names they are."""
+"""Class names in U-Net: Correct: the project's, the model's, or drafted ones."""
 
 from napari_unet.annotation.models import drafted, kind_of, name_of
 from napari_unet.project.project import Project

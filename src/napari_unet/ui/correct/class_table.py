@@ -1,4 +1,4 @@
-"""The table of what can be painted: how it is shown, named and chosen."""
+"""Class table of U-Net: Correct: colour, name, reviewed pixels; choice of label."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How a training goes, and whether more annotation is worth the while."""
+"""Training curves, and a verdict on whether more annotation is worth the while."""
 
 import math
 from collections.abc import Sequence

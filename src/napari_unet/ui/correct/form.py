@@ -1,4 +1,4 @@
-"""The widgets of the dock U-Net: Correct, from top to bottom."""
+"""Form of U-Net: Correct: its widgets, from top to bottom."""
 
 from pathlib import Path
 from typing import Any

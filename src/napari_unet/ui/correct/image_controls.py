@@ -1,4 +1,4 @@
-"""Images of one project: how they join it, are listed, and are gone to."""
+"""Controls for a project's images: joining, listing, going to one."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The list of the images of a project: which has how many strokes."""
+"""Image list of a project: a row for each image with its strokes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

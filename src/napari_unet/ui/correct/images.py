@@ -1,4 +1,4 @@
-"""The images of the project on the desk: which are open, and what was said of each."""
+"""Images of the project in use: open layers, and reviewed pixels of each."""
 
 from pathlib import Path
 from typing import Any

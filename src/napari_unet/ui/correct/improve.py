@@ -1,4 +1,4 @@
-"""Improve, Stop, Undo improvement, Save model as...: what happens at their clicks."""
+"""Controls for Improve, Stop, Undo improvement and Save model as..."""
 
 import math
 import threading

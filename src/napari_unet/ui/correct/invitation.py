@@ -1,4 +1,4 @@
-"""Whether an image goes into the project in use, or into one of its own."""
+"""Invitation of an image to join the project in use, or have one of its own."""
 
 from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 

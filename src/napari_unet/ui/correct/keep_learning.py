@@ -1,4 +1,4 @@
-"""What happens after Improve: learning goes on quietly, and better models are shown."""
+"""Controls for background training after Improve, and for its better models."""
 
 from dataclasses import dataclass
 from pathlib import Path

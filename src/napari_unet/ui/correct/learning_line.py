@@ -1,4 +1,4 @@
-"""The line below Improve: whether learning goes on after it, and how far it is."""
+"""Status line and box of background training, below Improve."""
 
 from qtpy.QtWidgets import QCheckBox, QLabel, QVBoxLayout, QWidget
 

@@ -1,4 +1,4 @@
-"""The box Live: after each stroke the labels in view follow, without Improve."""
+"""Controls for Live: labels in view follow each stroke, without Improve."""
 
 import time
 from dataclasses import dataclass, replace

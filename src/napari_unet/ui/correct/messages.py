@@ -1,4 +1,4 @@
-"""What the dock U-Net: Correct says when something has ended."""
+"""Messages of U-Net: Correct when a task has ended."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

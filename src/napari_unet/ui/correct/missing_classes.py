@@ -1,4 +1,4 @@
-"""Which classes were not painted yet, and where in the image one would be."""
+"""Missing classes: those without strokes, and a place to paint one; no Qt."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The models of a project: which there are, and which is in use."""
+"""Model list of a project: versions, scores, and the one in use."""
 
 import datetime as dt
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""How a better model gets into its place and on screen, one at a time."""
+"""Replacing the model in use by a better one, on disk and on screen."""
 
 from typing import Any
 

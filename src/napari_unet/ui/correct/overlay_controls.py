@@ -1,4 +1,4 @@
-"""What the dock U-Net: Correct lets one see: overlays, and the next uncertain place."""
+"""Controls for overlays and for the tour of uncertain regions."""
 
 from dataclasses import replace
 from typing import Any

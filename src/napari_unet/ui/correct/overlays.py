@@ -1,4 +1,4 @@
-"""Layers that only show something: what was reviewed, is uncertain, or was changed."""
+"""Overlay layers: reviewed pixels, uncertainty, and pixels fixed or broken."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any

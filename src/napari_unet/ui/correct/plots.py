@@ -1,4 +1,4 @@
-"""The two plots in the dock. Only this file knows pyqtgraph; it is imported late."""
+"""Plots of loss and score with pyqtgraph, imported late."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""What is being corrected: which subject, in which project, with which model."""
+"""State of U-Net: Correct: target, project, model, classes; no widgets."""
 
 from dataclasses import replace
 from pathlib import Path

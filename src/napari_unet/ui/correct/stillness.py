@@ -1,4 +1,4 @@
-"""Whether the hand rests: nothing is drawn, and nothing was a moment ago."""
+"""Idle detection: no drawing and no painting for a moment."""
 
 import time
 from collections.abc import Generator

@@ -1,4 +1,4 @@
-"""What the tables and the curve of U-Net: Correct show of what was reviewed."""
+"""Rows for the tables and curve of U-Net: Correct, from a project's records."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What can be corrected: results, labels from elsewhere, and bare images."""
+"""Targets of correction: results, foreign labels and bare images, in a combo box."""
 
 from dataclasses import dataclass
 from typing import Any, Literal

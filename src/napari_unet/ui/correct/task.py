@@ -1,4 +1,4 @@
-"""One thing at a time: a job of the dock U-Net: Correct, its progress and its end."""
+"""Task runner of U-Net: Correct: one job at a time, with its progress."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar

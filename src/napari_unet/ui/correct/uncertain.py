@@ -1,4 +1,4 @@
-"""Where the camera goes: uncertain places, one after the other, and typical ones."""
+"""Tour of uncertain regions, by moving the camera; the search, in the thread."""
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field

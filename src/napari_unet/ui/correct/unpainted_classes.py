@@ -1,4 +1,4 @@
-"""Classes of which the model has seen no stroke yet, and where one would be good."""
+"""Request for strokes of classes that have none: the widget."""
 
 from collections.abc import Sequence
 

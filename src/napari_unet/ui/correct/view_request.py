@@ -1,4 +1,4 @@
-"""What is asked of a model when only the view is segmented."""
+"""Segmentation request for the view, reviewed pixels kept."""
 
 from dataclasses import replace
 

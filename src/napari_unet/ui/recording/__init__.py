@@ -1,1 +1,1 @@
-"""What is painted on a result counts: how strokes are heard and kept."""
+"""Recording of strokes: painting on a result is kept as corrections."""

@@ -1,4 +1,4 @@
-"""Which project the strokes on an image go into, and which other one it could be in."""
+"""Project choice: the folder for an image's strokes, and others that might fit."""
 
 from pathlib import Path
 from typing import Any

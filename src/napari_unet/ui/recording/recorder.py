@@ -1,4 +1,4 @@
-"""A result under correction: what is painted on its layer goes into a project."""
+"""Recorder: strokes on one result layer become corrections in a project."""
 
 import time
 from collections.abc import Generator

@@ -1,4 +1,4 @@
-"""What is painted on a result counts from when it exists, whichever docks are open."""
+"""Recording in one viewer: a recorder for each result, whichever docks are open."""
 
 import logging
 import weakref

@@ -1,4 +1,4 @@
-"""How napari tells that somebody painted; all that is peculiar about it is known here.
+"""Stroke events of napari Labels layers: paint, undo, redo, and their quirks.
 
 `Labels.events.paint` is emitted once for every step that can be undone, at times before
 the labels change, with a payload that is private and has had two forms: boxes with

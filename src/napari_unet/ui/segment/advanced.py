@@ -1,4 +1,4 @@
-"""The folded part of the form: what most people never need to touch."""
+"""Advanced fields of U-Net: Segment: device, memory, diameter, minimum size."""
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QAction  # type: ignore[attr-defined]

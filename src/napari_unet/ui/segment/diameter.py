@@ -1,4 +1,4 @@
-"""Measuring the typical object's diameter: from a line drawn, or from a result."""
+"""Object diameter, from a line drawn or from the objects of a result."""
 
 from collections.abc import Callable, Generator
 from typing import Any

@@ -1,4 +1,4 @@
-"""The form of the dock: fields in, `SegmentOptions` out, and what is wrong in it."""
+"""Form of U-Net: Segment: fields to `SegmentOptions`, and what is wrong in them."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Docks of ours share one place, as tabs: stacked, each would be too low to be used."""
+"""Tabbing of our docks: stacked, each would be too low to be used."""
 
 from typing import Any
 

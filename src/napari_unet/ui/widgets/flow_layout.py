@@ -1,4 +1,4 @@
-"""A row of widgets that goes on in the next line where there is no room."""
+"""Flow layout: a row of widgets that wraps into the next line."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Fields under a title that folds them: what most people never need to touch."""
+"""Fold: a title that hides and shows a form of fields."""
 
 from qtpy.QtWidgets import QFormLayout, QPushButton, QVBoxLayout, QWidget
 

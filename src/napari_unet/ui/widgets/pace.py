@@ -1,4 +1,4 @@
-"""How fast work goes on, and hence how long the rest of it will take; no Qt."""
+"""Remaining time of a job, from the speed so far; no Qt."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The colours of classes, which must be told apart on grey images, by everybody."""
+"""Class colours, distinct on grey images and for colour-blind people."""
 
 from colorsys import hsv_to_rgb
 

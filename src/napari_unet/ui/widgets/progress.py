@@ -1,4 +1,4 @@
-"""The lower part of the dock: how far it is, what came out, and the table."""
+"""Progress bar with result line and Save table..."""
 
 import math
 

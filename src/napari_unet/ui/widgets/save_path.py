@@ -1,4 +1,4 @@
-"""Under which name something is saved."""
+"""File names for saving: legal characters and suffix."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What every dock is made of: a form that scrolls, and what stays in view below it."""
+"""Dock pane: a scrolling form, and a fixed part in view below it."""
 
 from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtGui import QResizeEvent

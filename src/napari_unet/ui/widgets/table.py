@@ -1,4 +1,4 @@
-"""A table of which one row is chosen: what the tables in the docks have in common."""
+"""Row table: a table widget of which one row is chosen."""
 
 from qtpy.QtCore import QEvent, QSize, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QKeyEvent, QMouseEvent

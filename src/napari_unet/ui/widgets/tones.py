@@ -1,4 +1,4 @@
-"""Colours of text and lines that can be read on dark and on light themes."""
+"""Text and line colours readable on dark and on light themes."""
 
 from typing import Literal
 
