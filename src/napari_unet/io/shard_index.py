@@ -1,4 +1,4 @@
-"""Where the chunks lie in a file of Zarr that holds several of them: a shard.
+"""The index of a shard: a file of Zarr that holds several chunks.
 
 Only this file knows the index of a shard, and which shards are read. The index is
 looked at before zarr believes it.
