@@ -22,6 +22,7 @@ from helpers.stacks import blobs
 
 from napari_unet._files import sweep
 from napari_unet.batch.ledger import Ledger, read_ledger
+from napari_unet.batch.levels import write_levels
 from napari_unet.batch.store import (
     Layout,
     clear,
@@ -29,7 +30,6 @@ from napari_unet.batch.store import (
     fits,
     open_levels,
     scratch,
-    write_levels,
 )
 from napari_unet.io.image import Image, open_image
 from napari_unet.io.label_array import put

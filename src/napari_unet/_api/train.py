@@ -1,4 +1,4 @@
-"""What people painted or labelled into a better model."""
+"""Training for scripts: painted or labelled images into a better model."""
 
 import os
 from collections.abc import Generator, Sequence

@@ -4,12 +4,12 @@ No Qt, no layers: an `ImproveRequest` goes in; `Learned` and `Step` come out, an
 it came to.
 """
 
-import threading
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from napari_unet.annotation.improved import Improved, ImproveRequest, Learned
 from napari_unet.annotation.models import free_name, keep
 from napari_unet.annotation.resegment import (
     Outcome,
@@ -28,86 +28,11 @@ from napari_unet.project.project import Project
 if TYPE_CHECKING:
     from napari_unet.network.model import Model
     from napari_unet.training.compare import Compared, Comparing
-    from napari_unet.training.continuation import Sequel
     from napari_unet.training.fine_tune import Trained, TrainStep
 
-__all__ = ["ImproveRequest", "Improved", "Learned", "improving", "warm_up"]
+__all__ = ["improving", "warm_up"]
 
 _COMPARING = 10.0  # seconds to find out what was fixed; the new labels wait for it
-
-
-@dataclass(frozen=True, slots=True)
-class ImproveRequest:
-    """What is learned from, and what is shown meanwhile.
-
-    Attributes
-    ----------
-    project
-        Its corrections, of all images, and where the new model is kept.
-    view
-        What is segmented again when there is a better model, and with which one to
-        begin; its ``model`` is the one in use.
-    stop
-        Set by whoever wants the best so far now.
-    before
-        Where the lesson before stands by now, if there was one.
-    """
-
-    project: Project
-    view: Request
-    options: TrainOptions = field(default_factory=TrainOptions)
-    stop: threading.Event = field(default_factory=threading.Event)
-    before: "Sequel | None" = None
-
-
-@dataclass(frozen=True, slots=True)
-class Learned:
-    """How far the training is; see `fine_tune.TrainStep`."""
-
-    fraction: float
-    step: int
-    seconds: float
-    loss: float
-    score: float
-
-
-@dataclass(frozen=True, slots=True)
-class Improved:
-    """What learning came to.
-
-    Attributes
-    ----------
-    name, path
-        Of the model in use now: a new one, or the one before.
-    published
-        Whether it is a new one.
-    rule
-        A sentence: how the two were compared.
-    before, after
-        Their scores, 0 to 1.
-    compared
-        What the new model fixed and broke of each correction that there was time for.
-    squares
-        How many corrections there are in all.
-    sequel
-        With what learning can go on, if it can.
-    missed
-        Share of what was painted that the model in use does not say, 0 to 1; None where
-        it is not judged by that.
-    """
-
-    name: str
-    path: str
-    published: bool
-    rule: str
-    before: float
-    after: float
-    steps: int
-    seconds: float
-    compared: list["Compared"]
-    squares: int
-    sequel: "Sequel | None" = None
-    missed: float | None = None
 
 
 def warm_up() -> None:

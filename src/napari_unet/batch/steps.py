@@ -19,10 +19,11 @@ import numpy as np
 from napari_unet._steps import Verb
 from napari_unet.batch.cluster import run_tiles
 from napari_unet.batch.ledger import Ledger
+from napari_unet.batch.levels import write_levels
 from napari_unet.batch.publish import move, write_pyramid
 from napari_unet.batch.record import Places, remove
 from napari_unet.batch.setup import StackSetup
-from napari_unet.batch.store import PlaneView, clear, open_levels, scratch, write_levels
+from napari_unet.batch.store import PlaneView, clear, open_levels, scratch
 from napari_unet.batch.tables import count_objects, write_tables
 from napari_unet.errors import ImageError
 from napari_unet.events import Phase, StackProgress

@@ -7,7 +7,7 @@ shard of every array, so that tiles never wait for each other.
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +20,9 @@ from zarr.codecs import BloscCodec
 
 from napari_unet._files import DAMAGE, fsync_tree
 from napari_unet.errors import OutputError
-from napari_unet.io.label_array import put
 from napari_unet.io.output_stack import Planes
 from napari_unet.io.zarr_writer import ZARR_ORDER, level_shapes, metadata
-from napari_unet.tiling import Box, blocks, whole
+from napari_unet.tiling import Box
 
 __all__ = [
     "Layout",
@@ -33,7 +32,6 @@ __all__ = [
     "fits",
     "open_levels",
     "scratch",
-    "write_levels",
 ]
 
 _CHUNK = 512
@@ -251,49 +249,6 @@ def _cut(layout: Layout, shape: tuple[int, ...]) -> tuple[list[int], list[int]]:
         for side, length, n in zip(layout.side, shape[-2:], chunk, strict=True)
     ]
     return chunk, side
-
-
-def write_levels(
-    views: Sequence[PlaneView], finest: NDArray[Any] | None = None
-) -> Iterator[None]:
-    """Write a plane into all of its levels, and wait until they are on the disk.
-
-    Parameters
-    ----------
-    views
-        The plane in every level, full resolution first.
-    finest
-        The plane (Y, X), where it is in memory; None: it stands in the first level.
-    """
-    if finest is not None:
-        put(views[0], whole(finest.shape), finest)
-    for finer, coarser in itertools.pairwise(views):
-        if finest is not None:  # what is in memory need not be read again
-            finest = finest[::2, ::2]
-            put(coarser, whole(finest.shape), finest)
-            yield
-        else:
-            yield from _halve(finer, coarser)
-        coarser.settle()
-    views[0].settle()
-
-
-def _halve(finer: PlaneView, coarser: PlaneView) -> Iterator[None]:
-    """Fill a level from the one before: every second row and column, shard by shard."""
-    high, wide = (coarser.array.shards or coarser.array.chunks)[-2:]
-    for y, x in blocks(coarser.array.shape[-2:], high, wide):
-        out = np.zeros(
-            (*coarser.shape[:-2], y.stop - y.start, x.stop - x.start), coarser.dtype
-        )
-        # Four reads: two levels of a shard are never in memory at once.
-        for part in blocks(out.shape[-2:], -(-high // 2), -(-wide // 2)):
-            source = [
-                slice(2 * (side.start + s.start), 2 * (side.start + s.stop) - 1)
-                for side, s in zip((y, x), part, strict=True)
-            ]
-            out[(..., *part)] = finer[source[0], source[1]][..., ::2, ::2]
-        put(coarser, (y, x), out)
-        yield
 
 
 def _refusal(path: Path, error: OSError) -> OutputError:

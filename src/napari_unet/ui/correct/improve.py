@@ -9,13 +9,8 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFileDialog
 
 from napari_unet._files import read_whole, write_whole
-from napari_unet.annotation.improve import (
-    Improved,
-    ImproveRequest,
-    Learned,
-    improving,
-    warm_up,
-)
+from napari_unet.annotation.improve import improving, warm_up
+from napari_unet.annotation.improved import Improved, ImproveRequest, Learned
 from napari_unet.annotation.keep_learning import Renewed
 from napari_unet.annotation.models import source_of
 from napari_unet.errors import UNetError

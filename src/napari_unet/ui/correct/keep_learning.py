@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
-from napari_unet.annotation.improve import Improved
+from napari_unet.annotation.improved import Improved
 from napari_unet.annotation.keep_learning import Better, Renewed, continuing
 from napari_unet.errors import UNetError
 from napari_unet.project.project import Project

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.annotation.improve import Improved
+from napari_unet.annotation.improved import Improved
 from napari_unet.annotation.start import Begun
 from napari_unet.project.project import Project
 
