@@ -11,9 +11,7 @@ import napari_unet as nu
 
 source, target, csv_file = sys.argv[1:]
 image = nu.open_image(source)
-result = nu.segment(
-    "nuclei", image, progress=print
-)  # or diameter=30, device="cpu", ...
+result = nu.segment("nuclei", image, progress=print)  # or diameter=30, and more
 result.save(target)
 print(f"{result.objects} objects, pixels of {result.scale} {result.units}")
 
