@@ -24,7 +24,7 @@ from napari_unet.annotation.resegment import Request, segmenting
 from napari_unet.io.image import Image, open_image
 from napari_unet.network.model import load
 from napari_unet.options import SegmentOptions
-from napari_unet.sample_data.samples import sample_path
+from napari_unet.sample_data import sample_path
 from napari_unet.segmentation.predict import segment
 from napari_unet.ui.segment.dock import SegmentDock
 

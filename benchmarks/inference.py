@@ -41,7 +41,7 @@ from napari_unet.network.autocast import fast_dtype
 from napari_unet.network.model import Model, UNet, load
 from napari_unet.network.predictor import Engine, engine
 from napari_unet.options import SegmentOptions
-from napari_unet.sample_data.samples import sample_path
+from napari_unet.sample_data import sample_path
 from napari_unet.segmentation.inputs import model_input
 from napari_unet.segmentation.predict import segment
 

@@ -30,7 +30,7 @@ import torch
 from napari_unet.io.image import Image, open_image
 from napari_unet.network.model import Model, UNet, UNetSpec
 from napari_unet.options import SegmentOptions
-from napari_unet.sample_data.samples import sample_path
+from napari_unet.sample_data import sample_path
 from napari_unet.segmentation.predict import segment
 
 WARM = 6000  # side of what is segmented first: windows are as large as they become

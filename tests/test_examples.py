@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_unet.sample_data.samples import sample_path, truth_path
+from napari_unet.sample_data import sample_path, truth_path
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = {

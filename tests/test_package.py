@@ -64,7 +64,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("napari_unet.io.image", ("torch", "napari", "dask", *QT)),
         ("napari_unet.io.save", ("torch", "napari", "dask", *QT)),
         ("napari_unet.labels.objects", ("torch", "napari", "dask", *QT)),
-        ("napari_unet.sample_data.samples", ("torch", "napari", *QT)),
+        ("napari_unet.sample_data", ("torch", "napari", *QT)),
         ("napari_unet.segmentation.predict", ("napari", "dask", *QT)),
         ("napari_unet.ui.segment.dock", ("torch",)),
         ("napari_unet.ui.batch.dock", ("torch",)),
@@ -110,7 +110,7 @@ def test_installed_wheel_works_without_the_tree(
 from importlib.metadata import entry_points
 import napari_unet, npe2
 from napari_unet.network.model import load
-from napari_unet.sample_data.samples import sample_path
+from napari_unet.sample_data import sample_path
 print(napari_unet.__file__)
 print(sample_path("nuclei"))
 print(len(load("nuclei").spec.classes))

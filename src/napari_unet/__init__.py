@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_unet.errors import UNetError
     from napari_unet.options import BatchOptions, SegmentOptions, TrainOptions
     from napari_unet.project.project import Project
-    from napari_unet.sample_data.samples import sample_path
+    from napari_unet.sample_data import sample_path
 
 try:
     __version__ = version("napari-unet-annotator")
@@ -58,7 +58,7 @@ _HOMES = {
     "errors": ("UNetError",),
     "options": ("BatchOptions", "SegmentOptions", "TrainOptions"),
     "project.project": ("Project",),
-    "sample_data.samples": ("sample_path",),
+    "sample_data": ("sample_path",),
 }
 
 

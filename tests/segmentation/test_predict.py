@@ -17,7 +17,7 @@ from napari_unet.labels.objects import label_tile
 from napari_unet.network.model import Model, load
 from napari_unet.network.predictor import engine
 from napari_unet.options import SegmentOptions
-from napari_unet.sample_data.samples import sample_path
+from napari_unet.sample_data import sample_path
 from napari_unet.segmentation.inputs import model_input
 from napari_unet.segmentation.predict import (
     Computing,

@@ -6,7 +6,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QPushButton
 
 from napari_unet.labels.metrics import dice, f1
-from napari_unet.sample_data.samples import read_truth, sample_path
+from napari_unet.sample_data import read_truth, sample_path
 
 PLUGIN = "napari-unet-annotator"
 

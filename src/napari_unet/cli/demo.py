@@ -109,7 +109,7 @@ def _start(viewer: Any) -> Any:
     """Open the sample and the dock, press Segment, and return that button."""
     from qtpy.QtWidgets import QPushButton
 
-    from napari_unet.sample_data.samples import sample_path
+    from napari_unet.sample_data import sample_path
 
     width, height = _SIZE
     viewer.window.resize(width, height)
@@ -190,7 +190,7 @@ def _write(viewer: Any, layer: Any, folder: Path) -> dict[str, Any]:
 
     from napari_unet.io.save import save_labels
     from napari_unet.labels.metrics import dice
-    from napari_unet.sample_data.samples import truth_path
+    from napari_unet.sample_data import truth_path
 
     labels = np.asarray(layer.data)
     truth = tifffile.imread(truth_path(_SAMPLE))

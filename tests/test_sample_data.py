@@ -4,14 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import make_samples
 import numpy as np
 import pytest
 import tifffile
 from skimage.filters import threshold_otsu
 
 from napari_unet.errors import ImageError
-from napari_unet.sample_data import make_samples
-from napari_unet.sample_data.samples import (
+from napari_unet.sample_data import (
     SAMPLES,
     read_truth,
     sample_path,
@@ -152,7 +152,7 @@ def test_real_images_load_without_a_network() -> None:
 
 def test_import_is_light() -> None:
     code = (
-        "import sys, napari_unet.sample_data.samples as s; s.sample_path('nuclei');"
+        "import sys, napari_unet.sample_data as s; s.sample_path('nuclei');"
         "sys.exit(bool({'torch', 'qtpy', 'napari', 'skimage', 'tifffile'} "
         "& set(sys.modules)))"
     )

@@ -1,6 +1,6 @@
 """Generator of the sample images: nuclei, movie and tissue, from one seed.
 
-    python -m napari_unet.sample_data.make_samples [FOLDER]
+    python tools/make_samples.py [FOLDER]
 
 No picture was copied: cells, light, stains and noise are all computed.
 """
@@ -12,10 +12,7 @@ from typing import Any
 
 import numpy as np
 import tifffile
-from numpy.typing import NDArray
-from scipy import ndimage
-
-from napari_unet.sample_data.drawing import (
+from nuclei_drawing import (
     Array,
     Body,
     Pose,
@@ -26,6 +23,10 @@ from napari_unet.sample_data.drawing import (
     outline,
     speckle,
 )
+from numpy.typing import NDArray
+from scipy import ndimage
+
+_FOLDER = Path(__file__).parents[1] / "src" / "napari_unet" / "sample_data"
 
 __all__ = ["make_movie", "make_nuclei", "make_tissue", "write"]
 
@@ -282,4 +283,4 @@ def save_for_fiji(path: Path, data: Labels, about: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent)
+    write(Path(sys.argv[1]) if len(sys.argv) > 1 else _FOLDER)
