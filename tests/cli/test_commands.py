@@ -417,7 +417,8 @@ def test_bad_input_is_one_sentence_and_leaves_nothing_behind(
 
 REWRITE = """
 import shutil, sys
-from napari_unet import cli, predict
+from napari_unet import cli
+from napari_unet.segmentation import predict
 class Rewriting(predict._Job):  # another program writes when the first plane is done
     def _finished(self, *about):
         shutil.copy(sys.argv[2], sys.argv[1])

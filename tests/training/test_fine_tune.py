@@ -245,7 +245,8 @@ def test_full_card_is_said_in_a_sentence() -> None:
 def test_nothing_is_loaded_late_when_it_was_loaded_before() -> None:
     code = (
         "import sys\n"
-        "from helpers.lessons import Correction, painted, small_model, squares\n"
+        "from helpers.lessons import painted, small_model, squares\n"
+        "from napari_unet.project.corrections import Correction\n"
         "from napari_unet.training.fine_tune import fine_tune, warm_up\n"
         "assert 'torch._dynamo' not in sys.modules\n"
         "warm_up()\n"
