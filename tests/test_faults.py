@@ -6,6 +6,7 @@ so on until there is none.
 
 import os
 import shutil
+import time
 from collections import deque
 from contextlib import closing
 from dataclasses import replace
@@ -122,6 +123,14 @@ def test_ledger(tmp_path: Path, number: int, lasting: bool) -> None:
 # --- labels ---------------------------------------------------------------------------
 
 
+def at_rest(folder: Path) -> None:
+    """Wait until nothing is written any more: threads of zarr outlive an error."""
+    before = None
+    while before != (now := {p: p.stat().st_mtime_ns for p in folder.rglob("*")}):
+        before = now
+        time.sleep(0.05)
+
+
 @pytest.mark.parametrize(("number", "lasting"), FAULTS)
 @pytest.mark.parametrize("there", [True, False], ids=["replaced", "new"])
 @pytest.mark.parametrize("suffix", [".tif", ".ome.zarr"])
@@ -147,6 +156,7 @@ def test_labels(
     if there:
         write(1)
     for said in every_fault(tmp_path, number, lasting, lambda: write(2, there)):
+        at_rest(tmp_path)
         moved = [p for p in tmp_path.iterdir() if f"'{p}'" in said and p != target]
         if moved:  # a folder that could neither be replaced nor moved back
             assert lasting
@@ -308,6 +318,7 @@ def test_shards(tmp_path: Path, number: int, lasting: bool) -> None:
         classes.settle(whole((40, 48)))
 
     for _ in every_fault(out, number, lasting, write):
+        at_rest(out)
         write()
         clear(out)
         labels, classes = (
