@@ -17,8 +17,9 @@ setup: ## Make .venv as pinned, with missing system libraries; at once when it i
 demo: setup ## Open the sample image in napari and segment it
 	@$(BIN)/napari-unet demo
 
-test: setup ## Run all tests
-	@$(BIN)/python -m pytest --numprocesses=logical --dist=loadfile $(PYTEST)
+test: setup ## Run all tests; those that failed beside others run once more, alone
+	@$(BIN)/python -m pytest --numprocesses=logical --dist=loadfile $(PYTEST) || \
+		{ test $$? -eq 1 && $(BIN)/python -m pytest --last-failed --last-failed-no-failures=none $(PYTEST); }
 
 fuzz: setup ## Give 100,000 damaged inputs to every reader; hours
 	@cd tests && ../$(BIN)/python -m fuzz

@@ -1,4 +1,4 @@
-"""The front door: what `import napari_unet` offers to scripts, a module for each verb.
+"""The public Python API: what `import napari_unet` offers to scripts.
 
 Nothing is computed here; every verb hands over to the package that does the work.
 """

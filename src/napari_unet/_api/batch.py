@@ -1,4 +1,4 @@
-"""Many files, or stacks larger than memory, into a folder."""
+"""Public `batch` and `batch_iter`: many files, or large stacks, into a folder."""
 
 import os
 from collections.abc import Generator, Sequence

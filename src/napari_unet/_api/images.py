@@ -1,4 +1,4 @@
-"""Images and models as scripts name them: files, arrays, names."""
+"""Public `open_image` and `load_model`, which take files, arrays or names."""
 
 import os
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Results of the verbs, and what they tell while they work."""
+"""Results of the public functions, and the progress that they report."""
 
 import os
 from collections.abc import Callable, Generator

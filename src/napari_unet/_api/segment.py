@@ -1,4 +1,4 @@
-"""Images into labels, and labels into tables."""
+"""Public `segment`, `segment_iter` and `measure`."""
 
 import os
 from collections.abc import Generator

@@ -1,4 +1,4 @@
-"""Settings of the verbs as keywords, and how they become options."""
+"""Keyword settings of the public functions, turned into options."""
 
 from collections.abc import Mapping
 from dataclasses import fields

@@ -1,4 +1,4 @@
-"""Strokes from scripts into a project, as if somebody had painted them."""
+"""Public `write_strokes`: strokes from a script into a project."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -127,7 +127,7 @@ def _checked(
 
 @dataclass(frozen=True, slots=True)
 class _Plane:
-    """One plane of an image in a project; a `painting.Store`."""
+    """One plane of an image in a project; a `annotation.painting.Store`."""
 
     project: Project
     key: str

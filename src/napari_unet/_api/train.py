@@ -1,4 +1,4 @@
-"""Training for scripts: painted or labelled images into a better model."""
+"""Public `train` and `train_iter`: training on a project or on label files."""
 
 import os
 from collections.abc import Generator, Sequence

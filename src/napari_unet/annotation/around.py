@@ -1,4 +1,4 @@
-"""Labels around predicted objects: kept, while new objects get numbers of their own.
+"""The array that a segmentation writes into: reviewed pixels and used ids stay.
 
 Works in the thread: torch, and what comes with it, is loaded there.
 """

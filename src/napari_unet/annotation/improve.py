@@ -1,4 +1,4 @@
-"""Improve, in the thread: fine-tuning on strokes, publishing, segmenting the view.
+"""The Improve job: fine-tune, save the new model, segment the view.
 
 No Qt, no layers: an `ImproveRequest` goes in; `Learned` and `Step` come out, and what
 it came to.

@@ -1,4 +1,4 @@
-"""Improve as data: the request, how far training is, and what it came to."""
+"""Data classes of the Improve job: request, progress, outcome."""
 
 import threading
 from dataclasses import dataclass, field
@@ -41,7 +41,7 @@ class ImproveRequest:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """How far the training is; see `fine_tune.TrainStep`."""
+    """How far the training is; see `selection.TrainStep`."""
 
     fraction: float
     step: int

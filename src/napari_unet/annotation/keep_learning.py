@@ -1,4 +1,4 @@
-"""Background training after Improve, in the thread, and taking over better models.
+"""The job that trains on after Improve, and replaces the model when it is better.
 
 No Qt, no layers: the sequel of a lesson goes in, and better models come out; then such
 a model is put into the project, and the view is segmented with it.

@@ -1,4 +1,4 @@
-"""Live, in the thread: refitting a model's head after each stroke.
+"""The Live job: the head is fitted again after each stroke.
 
 No Qt, no layers: a `LiveRequest` goes in, and what may be shown comes out.
 """

@@ -1,4 +1,4 @@
-"""Paint recording: labels before and after a stroke become training targets; undo.
+"""Strokes into training targets: which pixels, which class; and undo.
 
 Only this file knows how painted objects turn into classes, which pixels a stroke
 decides besides those that it covers, and how strokes are taken back.
@@ -27,7 +27,7 @@ Mask = NDArray[np.bool_]
 
 
 class Store(Protocol):
-    """Where reviewed pixels of one image are kept; see `project.Project`."""
+    """Where reviewed pixels of an image are kept; see `annotation.reviews`."""
 
     def read(self, plane: tuple[int, ...], box: Box) -> Pixels:
         """Return target and shown (Y, X) of a box."""

@@ -1,4 +1,4 @@
-"""Protected labels: reviewed pixels stay as they are through every prediction.
+"""A label array whose reviewed pixels no prediction overwrites.
 
 Only this file knows how labels that people decided on and labels that a net predicts
 come together in one array; `match` knows which of them are one object.

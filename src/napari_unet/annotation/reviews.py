@@ -1,4 +1,4 @@
-"""Reviewed pixels of one image: targets by plane, and counts for every class."""
+"""Reviewed pixels of one image, as opposed to predicted ones; counts per class."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""Starting corrections, in the thread: from a model, from labels, or from nothing.
+"""Jobs that begin corrections: from a model, from labels, or from nothing.
 
 No Qt, no layers: a `Request` says which image and which part of it is in view; `Step`
 and `Begun` come out.

@@ -1,7 +1,8 @@
 """Distributed tiles: local workers or a cluster, through dask.distributed.
 
-Only this file knows dask. What travels is a `StackTask` and a number; every process
-opens the image and the model by itself, and writes whole shards that nobody else does.
+Only this file knows dask.distributed. What travels is a `StackTask` and a number; every
+process opens the image and the model by itself, and writes whole shards that nobody
+else does.
 """
 
 import logging

@@ -48,8 +48,8 @@ def measure_plane(
     Returns
     -------
     table
-        What `measures.measure` returns, with the plane's place in front and solidity
-        behind. Without `classes` there is no class.
+        What `labels.measures.measure` returns, with the plane's place in front and
+        solidity behind. Without `classes` there is no class.
     """
     table = yield from measure_stack(
         labels,

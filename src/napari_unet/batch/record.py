@@ -1,4 +1,4 @@
-"""Result paths and job header of one stack, to recognise an unfinished run.
+"""Paths of one stack's result and work files, and the header of its run.
 
 Knows the names of all files beside a result, and whether a run that is found there is
 the same job, so that it can be gone on with.
@@ -121,8 +121,8 @@ class Places:
             return True
         if linked and "volume" not in columns:
             return False
-        # See `editable_zarr.Pyramid`: the time of the mark is that of the last stroke.
-        # That of a TIFF is when it was written; tables of the run are no older.
+        # The time of the mark is that of the last stroke, see `io.editable_zarr`. That
+        # of a TIFF is when it was written; tables of the run are no older.
         return not mark.is_file() or table.stat().st_mtime_ns >= mark.stat().st_mtime_ns
 
     def clear(self) -> None:

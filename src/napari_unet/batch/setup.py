@@ -1,4 +1,4 @@
-"""Setup of one stack: image, model and options checked and planned, nothing written.
+"""Preparation of one stack: image, model and options checked, and planned.
 
 Opening reads no more of the image than a sample, so this is also what a dry run does.
 """

@@ -1,4 +1,4 @@
-"""Terminal output of `napari-unet batch`: plan, progress, outcome; Ctrl-C.
+"""`napari-unet batch`: runs it, and prints plan, progress and outcome.
 
 The first Ctrl-C lets the running tiles end; only the second one does not wait.
 """

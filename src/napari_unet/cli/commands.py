@@ -1,7 +1,7 @@
 """Commands of `napari-unet`: segment, batch, train, info, demo, and exit codes.
 
-This file alone knows exit codes: 0 success, 1 some files of a batch failed, 2 bad input
-or usage, 130 Ctrl-C.
+Exit codes: 0 success, 1 some files of a batch failed (`cli/batch.py`), 2 bad input or
+usage, 130 Ctrl-C.
 Everything heavy is imported inside the commands, so that ``--help`` and a typing
 mistake are answered at once.
 """

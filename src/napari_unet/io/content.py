@@ -1,4 +1,4 @@
-"""Contents of an image file as its reader found them: levels, axes, scale, channels."""
+"""`Content`: what every reader returns, levels, axes, scale, channel names."""
 
 from dataclasses import dataclass, field
 from typing import Any

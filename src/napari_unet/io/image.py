@@ -1,4 +1,4 @@
-"""Image: lazily read pixels with axes, scale and units; open_image.
+"""`Image` and `open_image`: lazily read pixels with axes, scale and units.
 
 Only this file knows how to take a window from any array and make an `Image` of a file.
 """
@@ -216,7 +216,7 @@ class Image:
 
     @property
     def pixel_size(self) -> dict[str, Any]:
-        """Scale and units of Y and X, as `measures.measure` takes them."""
+        """Scale and units of Y and X, as `labels.measures.measure` takes them."""
         scale, units = self.label_scale[-2:], self.label_units[-2:]
         return {"scale": tuple(map(float, scale)), "units": units}
 

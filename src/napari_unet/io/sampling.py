@@ -1,4 +1,4 @@
-"""Sampling of a stack for intensity percentiles: the same few planes and windows."""
+"""The few planes and windows from which intensity percentiles are measured."""
 
 import math
 

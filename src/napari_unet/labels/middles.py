@@ -1,4 +1,4 @@
-"""Largest disk inside a mask: the place where a class is widest."""
+"""The widest place of a class: the centre of the largest disk inside it."""
 
 import math
 

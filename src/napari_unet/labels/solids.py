@@ -1,4 +1,4 @@
-"""Measurement table of Z-linked objects: one row each instead of one a plane.
+"""Table rows of Z-linked objects, one each, from their rows per plane.
 
 All that is needed is what was measured of an object in every plane.
 """
@@ -31,7 +31,7 @@ def one_row_each(
     Parameters
     ----------
     table
-        As `measures.measure_stack` returns it, with the columns label, z and area.
+        As `labels.measures.measure_stack` returns it: with columns label, z and area.
     step
         As `step_in_z` returns it; None: there is no volume_physical.
     before

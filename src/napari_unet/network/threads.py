@@ -1,4 +1,4 @@
-"""CPU threads and priority of PyTorch."""
+"""CPU threads that PyTorch uses, and their priority."""
 
 import os
 import sys

@@ -1,1 +1,1 @@
-"""A project folder: corrections, images, models and settings; no torch."""
+"""A project folder: corrections, models and settings; no torch."""

@@ -1,4 +1,4 @@
-"""Project index, ``project.json``: format, reading, merging, repair; folder location.
+"""`project.json`: format, reading, merging and repair; where a project lies.
 
 Only this file knows what ``project.json`` looks like, how it is made again when it is
 lost, and where the folder of a project is made.

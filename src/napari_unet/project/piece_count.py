@@ -1,4 +1,4 @@
-"""Stroke counts: connected pieces of reviewed pixels, over the blocks of an image."""
+"""Stroke counts: connected regions of reviewed pixels, across blocks."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from napari_unet.project.corrections import IGNORE, strokes
 __all__ = ["Count", "Pieces", "Spot"]
 
 Spot = tuple[tuple[int, ...], int, int]  # plane, first row and column of a block
-_RIM = 2  # pixels: as far as a stroke decides beyond what it covers, see `painting`
+_RIM = 2  # pixels: as far as a stroke decides beyond it, see `annotation.painting`
 _Piece = tuple[Spot, int]
 
 

@@ -42,8 +42,8 @@ def measuring(
     Returns
     -------
     table
-        As `measures.measure_stack` returns it, or `solids.one_row_each`; None if there
-        are no objects.
+        As `labels.measures.measure_stack` returns it, or `solids.one_row_each`; None if
+        there are no objects.
     """
     from napari_unet.labels.measures import measure_stack
     from napari_unet.labels.solids import one_row_each, step_in_z

@@ -56,7 +56,7 @@ _REACH = 3  # pixels, in the net's scale, that an object grows into its boundary
 
 
 class Known(Protocol):
-    """Logits of a view that were computed before; see `live.Within`."""
+    """Logits of a view that were computed before; see `training.live.Within`."""
 
     @property
     def run(self) -> Engine:

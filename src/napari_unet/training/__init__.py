@@ -1,1 +1,1 @@
-"""Learning from corrections: a first answer, then the whole net."""
+"""Learning from strokes and from whole labelled images."""

@@ -1,6 +1,6 @@
-"""Model comparison: reviewed pixels that a new model fixed, broke or left wrong.
+"""Pixels that a new model fixed or broke, for display; it decides nothing.
 
-Only this file knows how two models are held against each other. Both see an image as
+Only this file knows which pixels a model fixed or broke. Both see an image as
 they do when they segment it: the same intensities, the same context, no augmentation.
 """
 
@@ -111,7 +111,7 @@ def compare(
     """Hold two models against what people said; return a map for each correction.
 
     The maps come as the corrections do. A generator: closing it cancels. Where only
-    ``corrections.FOREGROUND`` is known, every class but background is right.
+    ``project.corrections.FOREGROUND`` is known, every class but background is right.
 
     Parameters
     ----------

@@ -71,7 +71,7 @@ class Piece:
     Attributes
     ----------
     value
-        The class, or ``corrections.FOREGROUND``.
+        The class, or ``project.corrections.FOREGROUND``.
     rows, columns
         Where in the example.
     """

@@ -140,7 +140,7 @@ def train_steps(
     project
         The folder of a project, whose corrections are learned from; or else:
     images, labels
-        Folders; see `corrections.read_folder`.
+        Folders; see `project.label_folder.LabelFolder`.
     model
         A model; name of a shipped one or of one of the project's; or a file. None takes
         the project's model in use, or the shipped one.

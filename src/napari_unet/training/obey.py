@@ -1,4 +1,4 @@
-"""Stroke-following head: a reader added where a fitted head gets strokes wrong.
+"""Correction of a fitted head until it follows nearly all strokes.
 
 It is fitted until nearly all reviewed pixels are right, and keeps what was said before
 of all others.

@@ -1,4 +1,4 @@
-"""Ensemble head: two readers of a hypercolumn, fitted apart and averaged.
+"""Two small heads, of all features and of filters, whose logits are averaged.
 
 One reads all features. The other reads plain local filters alone, as a classifier of
 pixels does: nothing that a net has learned on other images leads it astray. The mean of

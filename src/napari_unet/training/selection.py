@@ -1,4 +1,4 @@
-"""Model selection: best model so far, training events and outcome."""
+"""The best model so far, and what training returns; the rule is in `fine_tune`."""
 
 import copy
 import math

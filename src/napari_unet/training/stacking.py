@@ -1,4 +1,4 @@
-"""Stacking: weight of the filter head beside the net's, by cross-validated strokes.
+"""Weight of the filter head beside the net's, by cross-validated strokes.
 
 Each of two readers is fitted without a quarter of the strokes, four times. The share is
 that with which both together foretell those strokes best (stacking: Wolpert 1992,

@@ -1,4 +1,4 @@
-"""Trust in a model, from its agreement with a first answer: how far it may change.
+"""Trust in the model before, by its agreement with a first answer.
 
 Strokes show mistakes only, so how good a model is cannot be read from how it does on
 them. A first answer that was fitted to them without the model can be compared with it

@@ -1,1 +1,1 @@
-"""The napari side: form -> options -> job -> event -> layer. The only place with Qt."""
+"""The napari user interface: three docks, a reader and a writer. Only here is Qt."""

@@ -1,6 +1,6 @@
-"""Job: the one seam between viewer and verbs, a generator driven in a thread.
+"""A generator in a background thread, whose events reach the GUI thread.
 
-Only this file knows about threads. The thread touches no Qt object at all: it fills a
+Jobs of the docks run in a thread here alone. It touches no Qt object at all: it fills a
 bounded queue that a timer in the GUI thread empties, so a viewer that is closed, or
 slower than the work, does no harm.
 """

@@ -1,4 +1,4 @@
-"""Result line and layer metadata of a finished segmentation."""
+"""Text of the result line, and metadata of the result layer."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Warning about corrections that a new result does not show."""
+"""The warning that a result does not show corrections that there are."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Invitation of an image to join the project in use, or have one of its own."""
+"""The offer to add an image to the project in use, or to give it its own."""
 
 from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 

@@ -1,4 +1,4 @@
-"""Status line and box of background training, below Improve."""
+"""Check box and status line of training after Improve."""
 
 from qtpy.QtWidgets import QCheckBox, QLabel, QVBoxLayout, QWidget
 

@@ -1,4 +1,4 @@
-"""Missing classes: those without strokes, and a place to paint one; no Qt."""
+"""Classes that have no stroke, and a place in the image for one."""
 
 from typing import Any
 

@@ -188,7 +188,7 @@ class _Reviewed(_Shown):
 
 
 class _Changed(_Shown):
-    """The maps of `compare.Compared`, each where it belongs."""
+    """The maps of `training.compare.Compared`, each where it belongs."""
 
     def __init__(self, maps: Sequence["Compared"], shape: tuple[int, ...]) -> None:
         super().__init__(shape)

@@ -1,4 +1,4 @@
-"""State of U-Net: Correct: target, project, model, classes; no widgets."""
+"""State of U-Net: Correct: subject, project, model and classes."""
 
 from dataclasses import replace
 from pathlib import Path

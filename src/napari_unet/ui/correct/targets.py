@@ -1,4 +1,4 @@
-"""Targets of correction: results, foreign labels and bare images, in a combo box."""
+"""A combo box of what can be corrected: results, labels, bare images."""
 
 from dataclasses import dataclass
 from typing import Any, Literal

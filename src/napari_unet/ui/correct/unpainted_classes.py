@@ -1,4 +1,4 @@
-"""Request for strokes of classes that have none: the widget."""
+"""The line that asks for strokes of classes that have none."""
 
 from collections.abc import Sequence
 

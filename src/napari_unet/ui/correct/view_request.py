@@ -1,4 +1,4 @@
-"""Segmentation request for the view, reviewed pixels kept."""
+"""The segmentation request for the view at hand."""
 
 from dataclasses import replace
 

@@ -263,7 +263,7 @@ class Correcting(QObject):
     def _write(self) -> None:
         rules = self.result.rules or self.canvas.rules  # a class may have been renamed
         spent = {_SPENT: round(self._spent, 1), SEEN: self._seen()}
-        if self._new:  # later ones are for `start.new_classes` to say
+        if self._new:  # later ones are for `annotation.start.new_classes` to say
             self.project.update(rules.classes, {**spent, **meaning(rules)})
             self._new = False
         else:

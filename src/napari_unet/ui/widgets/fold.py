@@ -1,4 +1,4 @@
-"""Fold: a title that hides and shows a form of fields."""
+"""A collapsible section of a form."""
 
 from qtpy.QtWidgets import QFormLayout, QPushButton, QVBoxLayout, QWidget
 

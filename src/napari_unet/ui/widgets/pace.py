@@ -1,4 +1,4 @@
-"""Remaining time of a job, from the speed so far; no Qt."""
+"""An estimate of the time left."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Text and line colours readable on dark and on light themes."""
+"""Text and line colours for dark and light themes."""
 
 from typing import Literal
 
