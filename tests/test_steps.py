@@ -19,6 +19,8 @@ def test_events_come_first_and_then_the_result() -> None:
     verb = Verb(counting(3, []))
     assert list(verb) == [0, 1, 2]
     assert verb.result == "all"
+    assert list(verb) == []  # it has ended
+    assert verb.result == "all"
 
 
 def test_finish_runs_to_the_result() -> None:

@@ -1,6 +1,6 @@
 """Driver of a generator verb: events while it runs, its result at the end."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from typing import Generic, TypeVar
 
 __all__ = ["Verb"]
@@ -33,8 +33,9 @@ class Verb(Generic[_Event, _Result]):
     def __init__(self, job: Generator[_Event, None, _Result]) -> None:
         self._job = job
 
-    def __iter__(self) -> Iterator[_Event]:
-        self.result = yield from self._job
+    def __iter__(self) -> Generator[_Event, None, None]:
+        if not hasattr(self, "result"):  # a second loop over it sees nothing
+            self.result = yield from self._job
 
     def finish(self) -> _Result:
         """Run it to its end, whatever it has to say meanwhile."""

@@ -66,6 +66,8 @@ def test_options_and_settings_together_are_refused(blobs, tiny_model, tmp_path):
 def test_unknown_setting_is_named_with_those_there_are(blobs, tiny_model):
     with pytest.raises(OptionsError, match=r"no setting 'diametre'.*diameter"):
         nu.segment(tiny_model, blobs, diametre=3)
+    with pytest.raises(OptionsError, match=r"of the wrong kind"):
+        nu.segment(tiny_model, blobs, diameter="30")
 
 
 @pytest.mark.parametrize(
@@ -100,6 +102,10 @@ def test_scale_and_units_are_of_all_axes_but_the_channels():
     assert image.channel_names == ("a", "b")
     with pytest.raises(OptionsError, match="scale has 3 entries"):
         nu.open_image(image, scale=(1, 1, 1))
+    turned = nu.open_image(np.zeros((8, 9, 5)), "YXZ", scale=(0.5, 0.25, 2))
+    assert turned.axes == "ZYX"
+    assert turned.scale == (2.0, 0.5, 0.25)
+    assert nu.open_image(np.zeros((8, 9)), scale=0.5).scale == (0.5, 0.5)
 
 
 def test_file_array_and_image_give_the_same_labels(blobs, bright_model, tmp_path):
@@ -251,6 +257,11 @@ def test_strokes_that_do_not_fit_are_refused(blobs, tmp_path):
         nu.write_strokes(project, blobs, np.full(blobs.shape, 9), classes=names)
     with pytest.raises(CorrectionError, match=r"\(3, 3\)"):
         nu.write_strokes(project, blobs, np.zeros((3, 3), int), classes=names)
+    strokes = strokes_of(blobs), names
+    with pytest.raises(CorrectionError, match=r"reviewed has shape \(3,\)"):
+        nu.write_strokes(project, blobs, strokes[0], classes=names, reviewed=[1, 0, 1])
+    with pytest.raises(CorrectionError, match="kind is 'object'"):
+        nu.write_strokes(project, blobs, strokes[0], classes=names, kind="object")
     assert not project.folder.exists()
 
 

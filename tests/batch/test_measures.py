@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import zarr
+from helpers.nets import passing
 from helpers.stacks import EXACT, batch, finish, left_over, read, write_image
 from helpers.tables import MEASURE, table
 from skimage.measure import regionprops_table
@@ -23,6 +25,7 @@ from napari_unet.io.editable_zarr import Pyramid
 from napari_unet.io.image import Image, open_image
 from napari_unet.labels.measures import measure, measure_stack
 from napari_unet.labels.solids import one_row_each
+from napari_unet.network.model import Model, UNetSpec, save
 from napari_unet.options import BatchOptions, SegmentOptions
 
 LINKED = replace(MEASURE, link_z=True)
@@ -211,6 +214,27 @@ def test_table_is_made_again_after_somebody_painted(
         found = table(tmp_path / "out.csv")
         assert found["area"][found["label"] == 9999] == [40 * 50]
         assert report.objects == len(set(found["label"].tolist())) != first.objects
+
+
+@pytest.mark.parametrize("format_", ["ome-zarr", "ome-tiff"])
+def test_classes_stay_when_a_table_is_made_again(tmp_path: Path, format_: Any) -> None:
+    """What the net said of classes is long gone then: the table alone knows."""
+    net = passing(UNetSpec(1, ("background", "one", "other"), width=4, depth=1))
+    with torch.no_grad():
+        net.head.weight[1, 0], net.head.weight[2, 0] = 20, 40
+        net.head.bias.copy_(torch.tensor([0.0, -8.0, -22.0]))
+    save(Model(net), tmp_path / "three.safetensors")
+    source = write_image(tmp_path / "cells.ome.tif", "ZYX")
+    target = tmp_path / ("out.ome.zarr" if format_ == "ome-zarr" else "out.ome.tif")
+    objects = replace(MEASURE.segment, output="objects")
+    options = replace(MEASURE, segment=objects, format=format_)
+    batch(source, target, tmp_path / "three.safetensors", options)
+    before = (tmp_path / "out.csv").read_bytes()
+    assert set(table(tmp_path / "out.csv")["class"].tolist()) == {1, 2}
+    os.utime(tmp_path / "out.csv", (1, 1))  # as a version before left it
+    batch(source, target, tmp_path / "three.safetensors", options)
+    assert (tmp_path / "out.csv").read_bytes() == before
+    assert (tmp_path / "out.csv").stat().st_mtime > 1
 
 
 @pytest.mark.parametrize("format_", ["ome-zarr", "ome-tiff"])

@@ -314,13 +314,20 @@ def test_leftovers_of_killed_runs_are_swept(tmp_path) -> None:
         text=True,
     ).stdout.strip()
     alive = os.getppid()
-    for number in (dead, alive, "notes"):
-        (tmp_path / f"labels.tif.{number}.part").write_bytes(b"half")
-    save_labels(tmp_path / "labels.tif", np.ones((16, 16), np.int32), **PLAIN)
-    left = sorted(p.name for p in tmp_path.iterdir())
-    assert left == sorted(
-        ["labels.tif", f"labels.tif.{alive}.part", "labels.tif.notes.part"]
-    )
+    theirs = {
+        f"labels.tif.0a1b2c3d.{alive}.part",
+        "labels.tif.notes.part",
+        f"labels.tif.backup.{dead}.old",  # of people, whatever the number means
+        f"labels.tif.{dead}.old",
+    }
+    for name in {f"labels.tif.0a1b2c3d.{dead}.{kind}" for kind in ("part", "old")}:
+        (tmp_path / name).write_bytes(b"half")
+    for name in theirs:
+        (tmp_path / name).write_bytes(b"mine")
+    for value in (1, 2):  # what was there before goes when there is something new
+        labels = np.full((16, 16), value, np.int32)
+        save_labels(tmp_path / "labels.tif", labels, **PLAIN, overwrite=True)
+    assert {p.name for p in tmp_path.iterdir()} == {"labels.tif"} | theirs
 
 
 @pytest.mark.parametrize("name", ["labels.tif", "labels.ome.zarr"])

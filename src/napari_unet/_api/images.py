@@ -42,8 +42,8 @@ def open_image(
         One letter of ``TCZYX`` (or S, colour samples) for each axis, where the source
         does not say or is wrong, such as ``"ZYX"`` for a stack.
     scale
-        Size of a pixel along each axis but C, in `units`; None takes what the file
-        says, or 1.
+        Size of a pixel along each axis but C, in `units` and in the order of `axes`, or
+        one for all; None takes what the file says, or 1.
     units
         One word such as ``"micrometer"`` for each of these axes, or one for all.
     channel_names
@@ -68,15 +68,15 @@ def open_image(
     ('ZYX', (1.0, 0.2, 0.2))
     """
     image = _opened(source, axes)
+    named = image.label_axes if axes is None else _lettered(axes)
     if scale is not None:
-        steps = dict(zip(image.label_axes, _each(scale, image, "scale"), strict=True))
+        steps = dict(zip(named, _each(scale, named, image, "scale"), strict=True))
         found = tuple(float(steps.get(a, 1.0)) for a in image.axes)
         image = replace(image, scale=found)
     if units is not None:
-        every = [units] * len(image.label_axes) if isinstance(units, str) else units
-        words = dict(zip(image.label_axes, _each(every, image, "units"), strict=True))
-        named = tuple(unit_word(words.get(a, "pixel")) for a in image.axes)
-        image = replace(image, units=named)
+        words = dict(zip(named, _each(units, named, image, "units"), strict=True))
+        found_units = tuple(unit_word(words.get(a, "pixel")) for a in image.axes)
+        image = replace(image, units=found_units)
     if channel_names:
         image = replace(image, channel_names=tuple(channel_names))
     return image
@@ -116,13 +116,20 @@ def _of_array(array: Any, axes: str | None) -> Image:
     return Image("image", arrange(data, order), ordered, rgb=rgb)
 
 
-def _each(values: Sequence[Any], image: Image, what: str) -> Sequence[Any]:
-    if len(values) != len(image.label_axes):
+def _lettered(axes: str) -> str:
+    """Return the axes that have a scale, in the order in which they were named."""
+    return "".join(letter for letter in axes.strip().upper() if letter not in "CS")
+
+
+def _each(values: Any, axes: str, image: Image, what: str) -> Sequence[Any]:
+    if isinstance(values, str | float | int):
+        return [values] * len(axes)
+    if len(values) != len(axes):
         raise OptionsError(
-            f"{what} has {len(values)} entries; {image.title} has the axes "
-            f"{image.label_axes}. Give one for each."
+            f"{what} has {len(values)} entries; {image.title} has the axes {axes}. "
+            "Give one for each."
         )
-    return values
+    return tuple(values)
 
 
 def load_model(source: "Model | str | os.PathLike[str]") -> "Model":

@@ -1,6 +1,7 @@
 """Keyword settings of the public functions, turned into options."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any, TypedDict, TypeVar
 
@@ -74,7 +75,8 @@ def settle(
         If both were given, a setting does not exist, or a value cannot work.
     """
     _check(kind, options, settings, _names(kind))
-    return options or kind(**settings)
+    with _right_kinds():
+        return options or kind(**settings)
 
 
 def batch_options(
@@ -92,7 +94,19 @@ def batch_options(
     _check(BatchOptions, options, settings, inner | outer)
     segment = {name: value for name, value in settings.items() if name in inner}
     own = {name: value for name, value in settings.items() if name in outer}
-    return options or BatchOptions(segment=SegmentOptions(**segment), **own)
+    with _right_kinds():
+        return options or BatchOptions(segment=SegmentOptions(**segment), **own)
+
+
+@contextmanager
+def _right_kinds() -> Iterator[None]:
+    """Tell in a sentence that a value is no number, or no text."""
+    try:
+        yield
+    except TypeError as error:
+        raise OptionsError(
+            f"A setting has a value of the wrong kind ({error}). Give numbers as such."
+        ) from error
 
 
 def _check(

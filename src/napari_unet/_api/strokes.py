@@ -81,14 +81,17 @@ def write_strokes(
     >>> int(correction.reviewed.sum())
     50
     """
+    if kind not in ("classes", "objects"):
+        raise CorrectionError(f"kind is {kind!r}. Choose 'classes' or 'objects'.")
     opened = open_image(image, axes)
     names = tuple(classes or project.index.classes)
     boundary = names.index(_BOUNDARY) if _BOUNDARY in names else None
     rules = Rules(kind, names, boundary)
     numbers, where = _checked(opened, np.asarray(labels), reviewed, rules)
-    if agree(project, rules):
+    agreed = agree(project, rules)
+    key = project.add_image(opened)  # first: it may be that it cannot be read
+    if agreed:
         project.update(names, meaning(rules))
-    key = project.add_image(opened)
     count = 0
     for plane in opened.planes():
         store = _Plane(project, key, plane)
@@ -109,6 +112,11 @@ def _checked(
     objects = rules.kind == "objects"
     where = np.ones(labels.shape, bool) if objects else labels != IGNORE
     if reviewed is not None:
+        if np.shape(reviewed) != labels.shape:
+            raise CorrectionError(
+                f"reviewed has shape {np.shape(reviewed)}; give it that of the labels, "
+                f"{labels.shape}."
+            )
         where = where & np.asarray(reviewed, bool)
     if len(rules.classes) < 2:
         raise CorrectionError(

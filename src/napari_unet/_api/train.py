@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
@@ -144,7 +145,8 @@ def _learning(
         overwrite=overwrite,
         keep_best=True,
     )
-    for event in (run := Verb(job)):
-        yield Progress("learning", event.fraction, event)
+    with closing(iter(run := Verb(job))) as steps:  # what keeping raises is told
+        for event in steps:
+            yield Progress("learning", event.fraction, event)
     lesson = run.result
     return replace(lesson.trained, model=load_model(out), notes=lesson.notes)

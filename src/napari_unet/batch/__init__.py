@@ -15,5 +15,10 @@ class _Verb(ModuleType):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return import_module("napari_unet._api.batch").batch(*args, **kwargs)
 
+    def __reduce__(
+        self,
+    ) -> tuple[Any, ...]:  # for cloudpickle
+        return import_module, (self.__name__,)
+
 
 sys.modules[__name__].__class__ = _Verb

@@ -7,7 +7,7 @@ objects that go on through planes are made from these files.
 
 import csv
 import itertools
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,8 @@ def measure_plane(
     Parameters
     ----------
     labels, classes
-        The plane's objects, and the class of every pixel, or the only one there is.
+        The plane's objects; and the class of every pixel, of every object by its id, or
+        the only one there is.
 
     Returns
     -------
@@ -71,6 +72,9 @@ def measure_plane(
         yield
     if isinstance(classes, PlaneView):
         table["class"] = _winners(table["label"], votes)
+    elif isinstance(classes, Mapping):
+        known = [classes.get(label, 0) for label in table["label"].tolist()]
+        table["class"] = np.array(known, np.uint8)
     elif classes is not None:
         table["class"] = np.full(len(table["label"]), classes, np.uint8)
     table["solidity"] = table["area"] / convex_areas(extents)

@@ -6,10 +6,11 @@ of measurements, the file. Only this file knows in which order they stand in the
 
 import os
 import shutil
+import time
 from collections import Counter, deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +25,7 @@ from napari_unet.batch.publish import move, write_pyramid
 from napari_unet.batch.record import Places, remove
 from napari_unet.batch.setup import StackSetup
 from napari_unet.batch.store import PlaneView, clear, open_levels, scratch
-from napari_unet.batch.tables import count_objects, write_tables
+from napari_unet.batch.tables import classes_in, count_objects, write_tables
 from napari_unet.errors import ImageError
 from napari_unet.events import Phase, StackProgress
 from napari_unet.io.fingerprint import fingerprint
@@ -91,11 +92,11 @@ class Stack:
                 tiff = write_pyramid(places.tiff, setup.layout, self.levels)
                 yield from self._follow("writing", tiff)
             self._publish(found)
-            for table in tables:
-                os.utime(table)  # not older than the labels: see `Places.measured`
             if not tables and setup.options.overwrite:
                 for table in places.found_tables():
                     remove(table)  # of the result that was replaced
+        if setup.options.measure:  # not older than the labels: see `Places.measured`
+            _date(places.found_tables(), time.time_ns())
         announce(places.target)
         found = next(e["publish"] for e in self.ledger.entries if "publish" in e)
         self.ledger.append(done=found if self.objects else None)
@@ -248,12 +249,18 @@ class Stack:
         if not setup.options.measure or self.places.measured(linked=setup.links):
             return ()
         shutil.rmtree(self.places.tables, ignore_errors=True)  # of labels as they were
-        labels = open_image(self.places.target).data
+        began, image = time.time_ns(), open_image(self.places.target)
         spec = setup.model.spec
         named = [i for i in range(1, len(spec.classes)) if i != spec.boundary]
-        only = named[0] if len(named) == 1 else None
-        job = write_tables(setup, self.places, labels, only)
-        tables = yield from self._follow("measuring", job)
+        known = classes_in(self.places.table(".csv"))
+        only = named[0] if len(named) == 1 else known
+        job = write_tables(setup, self.places, image.data, only)
+        try:
+            tables = yield from self._follow("measuring", job)
+        except Exception:
+            image.check_unchanged()  # it was painted on meanwhile: that is why
+            raise
+        _date(tables, began)  # strokes that came meanwhile are newer
         self.ledger.append(done=count_objects(tables[0]))
         return tables
 
@@ -301,3 +308,10 @@ class Stack:
             total=self._total,
             objects=sum(self.planes.values()) if self.objects else None,
         )
+
+
+def _date(tables: Sequence[Path], when: int) -> None:
+    """Let tables be of a moment, in nanoseconds, where the disk lets them."""
+    for table in tables:
+        with suppress(OSError):
+            os.utime(table, ns=(when, when))

@@ -22,7 +22,7 @@ from napari_unet.batch.setup import StackSetup
 from napari_unet.labels.linking import z_stacks
 from napari_unet.labels.solids import step_in_z
 
-__all__ = ["count_objects", "write_tables"]
+__all__ = ["classes_in", "count_objects", "write_tables"]
 
 
 def write_tables(
@@ -38,7 +38,8 @@ def write_tables(
     labels
         The array of the objects.
     classes
-        That of the classes, or the only class that objects have; None: unknown.
+        That of the classes, the class of each object by its id, or the only one that
+        objects have; None: unknown.
 
     Returns
     -------
@@ -86,6 +87,16 @@ def _join(
     return joined
 
 
+def classes_in(table: Path) -> dict[int, int] | None:
+    """Return the class of every object of a table, by id; None if it says none."""
+    try:
+        with table.open(newline="") as file:
+            rows = csv.DictReader(file)
+            return {int(row["label"]): int(row["class"]) for row in rows} or None
+    except (OSError, KeyError, ValueError, TypeError):
+        return None
+
+
 def count_objects(table: Path) -> int:
     """Return how many objects a table has: one in several planes has several rows."""
     with table.open(newline="") as file:
@@ -99,4 +110,6 @@ def _publish(places: Places, parts: list[Path]) -> tuple[Path, ...]:
         if write(whole, parts):  # else there is no pyarrow
             move(whole, table)
             written.append(table)
+        else:
+            table.unlink(missing_ok=True)  # of what was measured before
     return tuple(written)

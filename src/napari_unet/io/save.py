@@ -8,6 +8,7 @@ import errno
 import glob
 import json
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -39,6 +40,8 @@ SUFFIXES = (".tif", ".tiff", ".ome.tif", ".ome.tiff", ".ome.zarr")
 _LONGEST = 230  # bytes; file systems allow 255, and a part has a longer name
 _ZARR_FILES = {"zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata"}
 _BYSTANDERS = {".DS_Store", "Thumbs.db", "desktop.ini"}  # made by file browsers
+# What `_beside` puts behind a name, with the number of the process in it.
+_OURS = re.compile(r"\.[0-9a-f]{8}\.(\d+)\.(?:part|old)", re.ASCII)
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -280,8 +283,8 @@ def _sweep(target: Path) -> None:
     """
     for kind in ("part", "old") if os.path.lexists(target) else ("part",):
         for left in target.parent.glob(f"{glob.escape(target.name)}.*.{kind}"):
-            number = left.stem.rpartition(".")[2]
-            if number.isdecimal() and not psutil.pid_exists(int(number)):
+            ours = _OURS.fullmatch(left.name[len(target.name) :])
+            if ours and not psutil.pid_exists(int(ours[1])):
                 _remove(left)
 
 

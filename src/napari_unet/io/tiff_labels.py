@@ -94,7 +94,11 @@ class TiffLabels:
         return self._array[key]
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
-        return np.asarray(self._array, dtype)
+        return np.array(self._array, dtype, copy=copy)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> NDArray[Any]:
+        """Return the labels as they are now: a layer that is duplicated has no file."""
+        return self._array.copy()
 
     def __setitem__(self, key: Any, values: Any) -> None:
         with self._changing:
@@ -189,6 +193,7 @@ def _read(image: Image) -> NDArray[Any]:
             "OME-Zarr in 'Save as', and start again."
         )
     array = np.empty(image.shape, dtype)
+    rows, columns = (slice(0, length) for length in image.shape[-2:])
     for index in np.ndindex(image.shape[:-2]):
-        array[index] = image.data[index]
+        array[index] = image.read(index, rows, columns)[0]
     return array
