@@ -3,13 +3,13 @@
 Only this file knows the rules by which a file's letters become T, C, Z, Y and X.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from napari_unet.errors import ImageError
+from napari_unet.io.lazy_array import LazyArray
 
 __all__ = [
     "ArrangedArray",
@@ -165,14 +165,12 @@ def arrange(data: Any, order: tuple[int, ...]) -> Any:
     return data if order == tuple(range(len(shape))) else ArrangedArray(data, order)
 
 
-class ArrangedArray:
+class ArrangedArray(LazyArray):
     """An array seen with its axes in another order; axes left out are read at 0."""
 
     def __init__(self, data: Any, order: tuple[int, ...]) -> None:
         self.shape = tuple(int(data.shape[i]) for i in order)
         self.dtype = data.dtype
-        self.ndim = len(order)
-        self.size = math.prod(self.shape)
         self.piece: int = getattr(data, "piece", 0)  # see `chunks`
         self.slab: int = getattr(data, "slab", 0)
         self._data = data
@@ -181,12 +179,6 @@ class ArrangedArray:
     def keeping(self, room: int) -> "ArrangedArray":
         """Return the same array, with `room` bytes for decoded chunks."""
         return ArrangedArray(self._data.keeping(room), self._order)
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        return np.asarray(self[...], dtype)
 
     def __getitem__(self, key: Any) -> Any:
         keys: list[int | slice] = [0] * len(self._data.shape)
@@ -208,7 +200,7 @@ def join_colours(letters: str, data: Any, colours: int) -> tuple[str, Any]:
     return letters.replace("S", ""), ColourChannels(data, letters, colours)
 
 
-class ColourChannels:
+class ColourChannels(LazyArray):
     """Channels that have colours, as one axis: all colours of a channel, then the next.
 
     There is no axis of samples any more.
@@ -223,16 +215,8 @@ class ColourChannels:
         del shape[self._sample]
         self.shape = tuple(shape)
         self.dtype = data.dtype
-        self.ndim = len(shape)
-        self.size = math.prod(shape)
         self.piece: int = getattr(data, "piece", 0)  # see `chunks`
         self.slab: int = getattr(data, "slab", 0)
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        return np.asarray(self[...], dtype)
 
     def __getitem__(self, key: Any) -> Any:
         keys = list(parse_key(key, self.shape))

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from napari_unet.io.axes import parse_key
+from napari_unet.io.lazy_array import LazyArray
 
 __all__ = ["Grid", "Page", "PaletteArray", "TiffArray"]
 
@@ -53,7 +54,7 @@ class Grid:
         return (slab * rows + row) * columns + column
 
 
-class TiffArray:
+class TiffArray(LazyArray):
     """One resolution level of a TIFF as an array that is read where it is indexed.
 
     Takes integers, slices and ``...``, as numpy does, and returns numpy arrays. Pickles
@@ -89,24 +90,6 @@ class TiffArray:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self._source
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of pixels, samples counted."""
-        return math.prod(self.shape)
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __array__(
-        self, dtype: DTypeLike | None = None, copy: bool | None = None
-    ) -> NDArray[Any]:
-        return np.asarray(self[...], dtype)
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         keys = parse_key(key, self.shape)
@@ -188,7 +171,7 @@ class TiffArray:
                 self._held -= 0 if old is None else old.nbytes
 
 
-class PaletteArray:
+class PaletteArray(LazyArray):
     """Numbers seen through their colour map.
 
     An array (..., Y, X, 3) of uint8; (..., Y, X) if the map (N,) is one of greys.
@@ -197,18 +180,8 @@ class PaletteArray:
     def __init__(self, numbers: Any, colours: NDArray[np.uint8]) -> None:
         self.shape: tuple[int, ...] = (*numbers.shape, *colours.shape[1:])
         self.dtype = colours.dtype
-        self.ndim = len(self.shape)
-        self.size = math.prod(self.shape)
         self._numbers = numbers
         self._colours = colours
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __array__(
-        self, dtype: DTypeLike | None = None, copy: bool | None = None
-    ) -> NDArray[Any]:
-        return np.asarray(self[...], dtype)
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         keys = parse_key(key, self.shape)

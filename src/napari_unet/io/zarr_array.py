@@ -11,10 +11,11 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from napari_unet.errors import ImageError
 from napari_unet.io.axes import parse_key
+from napari_unet.io.lazy_array import LazyArray
 from napari_unet.io.shard_index import shard_index
 from napari_unet.io.zarr_store import ZarrFolder
 
@@ -26,7 +27,7 @@ _CLAIM = 2**28  # bytes of a chunk that has to have a file of some size ...
 _RATIO = 2000  # ... of so many times less
 
 
-class ZarrArray:
+class ZarrArray(LazyArray):
     """An array of a Zarr that is read where it is indexed.
 
     Takes integers, slices and ``...``, as numpy does, and returns numpy arrays. Several
@@ -81,24 +82,6 @@ class ZarrArray:
     def keeping(self, room: int) -> "ZarrArray":
         """Return the same array, with so much room for decoded chunks."""
         return ZarrArray(self._array, self._axes, room)
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of pixels."""
-        return math.prod(self.shape)
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __array__(
-        self, dtype: DTypeLike | None = None, copy: bool | None = None
-    ) -> NDArray[Any]:
-        return np.asarray(self[...], dtype)
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         keys = parse_key(key, self.shape)
