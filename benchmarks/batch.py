@@ -30,7 +30,7 @@ import tifffile
 import torch
 from scipy import ndimage
 
-from napari_unet.batch.loaded_model import BatchModel
+from napari_unet.batch.loaded_model import LoadedModel
 from napari_unet.batch.setup import prepare
 from napari_unet.batch.store import scratch
 from napari_unet.network.model import Model, UNet, UNetSpec, save
@@ -102,7 +102,7 @@ def run(image: Path, model: str, *more: str) -> _Result:
 def net_seconds(image: Path, model: str, memory: int) -> tuple[float, float]:
     """Return how long the net alone takes for the windows of a batch: clock, cores."""
     options = BatchOptions(SegmentOptions(memory=memory))
-    setup = prepare(image, options, BatchModel(model))
+    setup = prepare(image, options, LoadedModel(model))
     with tempfile.TemporaryDirectory(dir=image.parent) as folder:
         array = Path(folder, "classes")
         scratch(array, setup.layout, "uint8")

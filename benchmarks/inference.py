@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 from napari_unet.io.image import Image, open_image
 from napari_unet.network.autocast import fast_dtype
 from napari_unet.network.model import Model, UNet, load
-from napari_unet.network.predictor import Engine, engine
+from napari_unet.network.predictor import Predictor, engine
 from napari_unet.options import SegmentOptions
 from napari_unet.sample_data import sample_path
 from napari_unet.segmentation.inputs import model_input
@@ -71,7 +71,7 @@ class Task:
     image: Image
     pixels: NDArray[np.float32]
     model: Model
-    run: Engine
+    run: Predictor
 
     @property
     def device(self) -> str:

@@ -23,15 +23,15 @@ import numpy as np
 from napari.layers import Labels
 from qtpy.QtWidgets import QApplication
 
-from napari_unet.annotation.painting import Canvas, Rules
+from napari_unet.annotation.painting import LabelSchema, PaintRecorder
 from napari_unet.annotation.reviews import ImageReviews
 from napari_unet.io.image import Image
 from napari_unet.project.project import Project
 from napari_unet.ui.recording.strokes import Strokes
 
 KINDS = {
-    "objects": (np.int32, Rules("objects", ("background", "in", "boundary"), 2)),
-    "classes": (np.uint8, Rules("classes", ("background", "cell"))),
+    "objects": (np.int32, LabelSchema("objects", ("background", "in", "boundary"), 2)),
+    "classes": (np.uint8, LabelSchema("classes", ("background", "cell"))),
 }
 BRUSH, STEPS = 8, 12  # pixels; positions of the mouse in a stroke
 
@@ -46,7 +46,7 @@ def stroke(layer: Labels, y: int, x: int, value: int) -> None:
 class Told:
     """Reviews on a canvas what is told of strokes."""
 
-    def __init__(self, canvas: Canvas) -> None:
+    def __init__(self, canvas: PaintRecorder) -> None:
         self.canvas = canvas
 
     def painted(self, changes: Any) -> None:
@@ -69,7 +69,7 @@ def measure(app: Any, side: int, strokes: int, kind: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         project = Project.open(Path(folder) / "large.unet")
         key = project.add_image(Image("large", pixels, "YX"))
-        canvas = Canvas(layer.data, ImageReviews(project, key), rules)
+        canvas = PaintRecorder(layer.data, ImageReviews(project, key), rules)
         for number in range(2 * strokes):
             name = ("napari", "correcting")[number % 2]
             y, x = (int(at) for at in rng.integers(100, side - 200, 2))

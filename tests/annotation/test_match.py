@@ -6,7 +6,7 @@ from helpers.reviewed import SHAPE, predict, review, square
 from scipy import ndimage
 
 from napari_unet.annotation.match import blank, look, recall, rejoin
-from napari_unet.annotation.protect import Kept
+from napari_unet.annotation.protect import ProtectedLabels
 from napari_unet.project.corrections import IGNORE
 
 HERE = slice(40, 100), slice(40, 140)
@@ -15,7 +15,7 @@ HERE = slice(40, 100), slice(40, 140)
 def gone_on(reviews, new, first=1000):
     """Return what is shown of a prediction when nothing was shown before."""
     array = np.zeros(SHAPE, np.int32)
-    kept = Kept(array, reviews)
+    kept = ProtectedLabels(array, reviews)
     predict(kept, new)
     for part in blank(SHAPE, (), reviews.boxes(())):
         first = rejoin(part, kept, first)
@@ -104,7 +104,7 @@ def test_what_a_brush_left_over_gets_no_number_of_its_own(reviews):
     new[square(50, 50, 40)] = 330
     for first in (1000, 2000, 3000):
         (before,) = look(labels, (), reviews.boxes(()))
-        kept = Kept(labels.copy(), reviews)
+        kept = ProtectedLabels(labels.copy(), reviews)
         predict(kept, new)
         rejoin(before, kept, first, least=30)
         labels = kept.array
@@ -131,7 +131,7 @@ def test_objects_that_leave_the_view_keep_their_numbers(reviews):
     old[50:80, 20:180], old[100:130, 60:260], old[200:210, 100:110] = 5, 6, 7
     view = slice(0, 256), slice(100, 200)
     array = old.copy()
-    kept = Kept(array, reviews)
+    kept = ProtectedLabels(array, reviews)
     (before,) = look(array, (), [], view)
     new = np.zeros(SHAPE, np.int32)
     new[50:80, 100:180], new[100:130, 100:200], new[200:210, 101:110] = 301, 302, 303
@@ -148,7 +148,7 @@ def test_view_leaves_alone_what_was_parted_at_its_border(reviews):
     old[72:90, 50:90] = 8
     cut_across(reviews, 7, 8)
     array = old.copy()
-    kept = Kept(array, reviews)
+    kept = ProtectedLabels(array, reviews)
     view = slice(0, 256), slice(70, 256)
     (before,) = look(array, (), reviews.boxes(()), view)
     kept[view] = np.where(old[view] > 0, 301, 0)

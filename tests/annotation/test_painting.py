@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from napari_unet.annotation.painting import Canvas, Change, Rules
+from napari_unet.annotation.painting import Change, LabelSchema, PaintRecorder
 from napari_unet.annotation.reviews import Count, ImageReviews
 from napari_unet.io.image import Image
 from napari_unet.project.corrections import FOREGROUND, IGNORE
 from napari_unet.project.project import Project
 
-NUCLEI = Rules("objects", ("background", "interior", "boundary"), 2)
-CELLS = Rules("classes", ("background", "cell"))
+NUCLEI = LabelSchema("objects", ("background", "interior", "boundary"), 2)
+CELLS = LabelSchema("classes", ("background", "cell"))
 WHOLE = slice(0, 300), slice(0, 320)
 
 
@@ -21,7 +21,7 @@ def reviews(tmp_path) -> ImageReviews:
     return ImageReviews(project, project.add_image(Image("a", pixels, "YX")))
 
 
-def stroke(canvas: Canvas, rows: slice, columns: slice, value: int) -> None:
+def stroke(canvas: PaintRecorder, rows: slice, columns: slice, value: int) -> None:
     """Paint a rectangle, as napari does: first the labels, then the news."""
     before = canvas.labels[rows, columns].copy()
     canvas.labels[rows, columns] = value
@@ -29,7 +29,7 @@ def stroke(canvas: Canvas, rows: slice, columns: slice, value: int) -> None:
 
 
 def test_class_that_was_painted_is_the_target(reviews) -> None:
-    canvas = Canvas(np.zeros((300, 320), np.uint8), reviews, CELLS)
+    canvas = PaintRecorder(np.zeros((300, 320), np.uint8), reviews, CELLS)
     stroke(canvas, slice(250, 260), slice(250, 262), 1)  # over the corner of 4 blocks
     target, shown = reviews.read((), WHOLE)
     assert (target[250:260, 250:262] == 1).all()
@@ -40,7 +40,7 @@ def test_class_that_was_painted_is_the_target(reviews) -> None:
 def test_pixels_that_were_right_already_are_not_changed_but_confirmed(reviews) -> None:
     labels = np.zeros((300, 320), np.uint8)
     labels[10:20, 10:20] = 1
-    canvas = Canvas(labels, reviews, CELLS)
+    canvas = PaintRecorder(labels, reviews, CELLS)
     stroke(canvas, slice(10, 20), slice(15, 30), 1)
     target, _ = reviews.read((), WHOLE)
     assert (target == 1).sum() == 100  # the changed ones
@@ -52,7 +52,7 @@ def test_pixels_that_were_right_already_are_not_changed_but_confirmed(reviews) -
 
 
 def test_undo_takes_a_stroke_back_and_redo_brings_it_again(reviews) -> None:
-    canvas = Canvas(np.zeros((300, 320), np.uint8), reviews, CELLS)
+    canvas = PaintRecorder(np.zeros((300, 320), np.uint8), reviews, CELLS)
     stroke(canvas, slice(5, 9), slice(5, 9), 1)
     stroke(canvas, slice(7, 12), slice(7, 12), 0)  # over a part of the first
     first, second = canvas.labels.copy(), reviews.read((), WHOLE)
@@ -74,7 +74,7 @@ def test_undo_takes_a_stroke_back_and_redo_brings_it_again(reviews) -> None:
 
 
 def test_erasing_all_of_a_stroke_can_be_undone_and_redone(reviews) -> None:
-    canvas = Canvas(np.zeros((300, 320), np.uint8), reviews, CELLS)
+    canvas = PaintRecorder(np.zeros((300, 320), np.uint8), reviews, CELLS)
     place = slice(5, 9), slice(5, 9)
     stroke(canvas, *place, 1)
     stroke(canvas, *place, 0)  # the labels are as they were before both
@@ -85,7 +85,7 @@ def test_erasing_all_of_a_stroke_can_be_undone_and_redone(reviews) -> None:
 
 
 def test_undo_leaves_alone_what_was_approved_around_the_stroke(reviews) -> None:
-    canvas = Canvas(np.zeros((300, 320), np.uint8), reviews, CELLS)
+    canvas = PaintRecorder(np.zeros((300, 320), np.uint8), reviews, CELLS)
     place = slice(0, 40), slice(0, 40)
     before, diagonal = canvas.labels[place].copy(), np.arange(40)
     canvas.labels[diagonal, diagonal] = 1
@@ -102,8 +102,8 @@ def test_undo_leaves_alone_what_was_approved_around_the_stroke(reviews) -> None:
 
 
 def test_brush_over_what_is_only_known_to_be_something_says_what(reviews) -> None:
-    rules = Rules("classes", ("background", "cell", "debris"))
-    canvas = Canvas(np.ones((300, 320), np.uint8), reviews, rules)
+    rules = LabelSchema("classes", ("background", "cell", "debris"))
+    canvas = PaintRecorder(np.ones((300, 320), np.uint8), reviews, rules)
     place, shape = (slice(5, 9), slice(5, 9)), (4, 4)
     pixels = np.full(shape, FOREGROUND, np.uint8), np.ones(shape, np.int32)
     reviews.write((), place, pixels)
@@ -112,7 +112,7 @@ def test_brush_over_what_is_only_known_to_be_something_says_what(reviews) -> Non
 
 
 def test_confirmed_pixels_are_taken_back_with_their_stroke(reviews) -> None:
-    canvas = Canvas(np.zeros((300, 320), np.uint8), reviews, CELLS)
+    canvas = PaintRecorder(np.zeros((300, 320), np.uint8), reviews, CELLS)
     stroke(canvas, slice(5, 9), slice(5, 9), 1)
     passed = np.zeros((300, 320), bool)
     passed[40:50] = True
@@ -124,7 +124,7 @@ def test_confirmed_pixels_are_taken_back_with_their_stroke(reviews) -> None:
 
 
 def test_strokes_from_before_a_prediction_are_not_undone(reviews) -> None:
-    canvas = Canvas(np.zeros((300, 320), np.uint8), reviews, CELLS)
+    canvas = PaintRecorder(np.zeros((300, 320), np.uint8), reviews, CELLS)
     stroke(canvas, slice(5, 9), slice(5, 9), 1)
     canvas.forget()
     canvas.labels[5:9, 5:9] = 0
@@ -133,7 +133,7 @@ def test_strokes_from_before_a_prediction_are_not_undone(reviews) -> None:
 
 
 def test_new_object_gets_an_interior_and_a_boundary(reviews) -> None:
-    canvas = Canvas(np.zeros((300, 320), np.int32), reviews, NUCLEI)
+    canvas = PaintRecorder(np.zeros((300, 320), np.int32), reviews, NUCLEI)
     stroke(canvas, slice(20, 30), slice(20, 30), 7)
     target, shown = reviews.read((), WHOLE)
     assert (target[21:29, 21:29] == 1).all()
@@ -147,7 +147,7 @@ def test_erased_line_through_an_object_becomes_background_between_boundaries(
 ) -> None:
     labels = np.zeros((300, 320), np.int32)
     labels[20:60, 20:60] = 3
-    canvas = Canvas(labels, reviews, NUCLEI)
+    canvas = PaintRecorder(labels, reviews, NUCLEI)
     stroke(canvas, slice(15, 65), slice(40, 42), 0)
     target, _ = reviews.read((), WHOLE)
     assert (target[20:60, 40:42] == 0).all()
@@ -162,7 +162,7 @@ def test_objects_that_are_painted_into_one_have_no_boundary_between_them(
 ) -> None:
     labels = np.zeros((300, 320), np.int32)
     labels[20:40, 20:40], labels[20:40, 40:60] = 1, 2
-    canvas = Canvas(labels, reviews, NUCLEI)
+    canvas = PaintRecorder(labels, reviews, NUCLEI)
     stroke(canvas, slice(20, 40), slice(40, 60), 1)
     target, _ = reviews.read((), WHOLE)
     assert (target[22:38, 38:58] == 1).all()
@@ -170,13 +170,13 @@ def test_objects_that_are_painted_into_one_have_no_boundary_between_them(
 
 def test_objects_without_a_boundary_class_are_foreground(reviews) -> None:
     labels = np.zeros((300, 320), np.int32)
-    rules = Rules("objects", ("background", "a", "b"))
-    stroke(Canvas(labels, reviews, rules), slice(5, 9), slice(5, 9), 4)
+    rules = LabelSchema("objects", ("background", "a", "b"))
+    stroke(PaintRecorder(labels, reviews, rules), slice(5, 9), slice(5, 9), 4)
     assert set(np.unique(reviews.read((), WHOLE)[0])) == {FOREGROUND, IGNORE}
 
 
 def test_label_that_is_no_class_says_nothing(reviews) -> None:
-    canvas = Canvas(np.zeros((300, 320), np.uint8), reviews, CELLS)
+    canvas = PaintRecorder(np.zeros((300, 320), np.uint8), reviews, CELLS)
     stroke(canvas, slice(5, 9), slice(5, 9), 2)
     assert canvas.greatest == 2
     assert reviews.counts() == {}
@@ -185,7 +185,7 @@ def test_label_that_is_no_class_says_nothing(reviews) -> None:
 def test_approved_view_is_reviewed_as_it_is(reviews) -> None:
     labels = np.zeros((300, 320), np.int32)
     labels[20:30, 20:30] = 5
-    canvas = Canvas(labels, reviews, NUCLEI)
+    canvas = PaintRecorder(labels, reviews, NUCLEI)
     assert canvas.approve((), (slice(10, 290), slice(0, 320))) == 280 * 320
     target, shown = reviews.read((), WHOLE)
     assert (target[:10] == IGNORE).all()
@@ -201,7 +201,7 @@ def test_stroke_touches_its_own_plane_only(tmp_path) -> None:
     image = Image("a", np.zeros((3, 64, 64), np.uint8), "ZYX")
     reviews = ImageReviews(project, project.add_image(image))
     labels = np.zeros((3, 64, 64), np.uint8)
-    canvas = Canvas(labels, reviews, CELLS)
+    canvas = PaintRecorder(labels, reviews, CELLS)
     box = slice(5, 9), slice(5, 9)
     labels[1, 5:9, 5:9] = labels[2, 5:9, 5:9] = 1
     canvas.paint([Change((z,), box, np.zeros((4, 4), np.uint8)) for z in (1, 2)])
@@ -215,7 +215,7 @@ def test_counts_follow_what_was_reviewed_and_survive_reopening(tmp_path) -> None
     project = Project.open(tmp_path / "a.unet")
     image = Image("a", np.zeros((300, 320), np.uint8), "YX")
     reviews = ImageReviews(project, project.add_image(image))
-    canvas = Canvas(np.zeros((300, 320), np.int32), reviews, NUCLEI)
+    canvas = PaintRecorder(np.zeros((300, 320), np.int32), reviews, NUCLEI)
     stroke(canvas, slice(20, 30), slice(20, 30), 7)
     stroke(canvas, slice(100, 110), slice(20, 30), 9)
     assert reviews.counts() == {1: Count(2, 128), 2: Count(2, 72)}

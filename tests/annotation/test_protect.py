@@ -4,7 +4,7 @@ import numpy as np
 from helpers.reviewed import SHAPE, predict, review, square
 
 from napari_unet.annotation.match import look, rejoin
-from napari_unet.annotation.protect import Kept, restore
+from napari_unet.annotation.protect import ProtectedLabels, restore
 from napari_unet.annotation.reviews import ImageReviews
 from napari_unet.project.corrections import IGNORE
 
@@ -14,7 +14,7 @@ def test_reviewed_pixels_stay_and_the_prediction_can_be_read_again(reviews) -> N
     review(reviews, slice(10, 20), slice(10, 20), 0)
     array = np.zeros(SHAPE, np.int32)
     labels = np.random.default_rng(0).integers(1, 5, SHAPE).astype(np.int32)
-    kept = Kept(array, reviews)
+    kept = ProtectedLabels(array, reviews)
     predict(kept, labels)
     assert (array[250:262, 100:110] == 7).all()
     assert (array[10:20, 10:20] == 0).all()
@@ -25,7 +25,7 @@ def test_reviewed_pixels_stay_and_the_prediction_can_be_read_again(reviews) -> N
 
 def test_later_tiles_replace_what_earlier_ones_wrote(reviews) -> None:
     review(reviews, slice(10, 20), slice(10, 20), 7)
-    kept = Kept(np.zeros(SHAPE, np.int32), reviews)
+    kept = ProtectedLabels(np.zeros(SHAPE, np.int32), reviews)
     kept[0:100, 0:100] = np.full((100, 100), 3, np.int32)
     kept[5:15, 0:100] = np.full((10, 100), 4, np.int32)
     found = kept[0:30, 12:13][:, 0]
@@ -35,7 +35,7 @@ def test_later_tiles_replace_what_earlier_ones_wrote(reviews) -> None:
 def test_untouched_image_is_written_as_it_is(reviews) -> None:
     array = np.zeros(SHAPE, np.int32)
     labels = np.arange(array.size, dtype=np.int32).reshape(SHAPE)
-    predict(Kept(array, reviews), labels)
+    predict(ProtectedLabels(array, reviews), labels)
     np.testing.assert_array_equal(array, labels)
 
 
@@ -51,7 +51,7 @@ def rejoined(reviews: ImageReviews, old: np.ndarray, new: np.ndarray) -> np.ndar
     array = old.copy()
     boxes = [*reviews.boxes(()), square(0, 0, 500)]
     before = look(array, (), boxes)
-    kept = Kept(array, reviews)
+    kept = ProtectedLabels(array, reviews)
     predict(kept, new)
     first = 1000
     for part in before:
@@ -96,7 +96,7 @@ def test_stroke_that_is_painted_while_objects_go_on_is_kept(reviews) -> None:
     array[50:90, 50:90] = 7
     (before,) = look(array, (), reviews.boxes(()))
     store = Painted(reviews.project, reviews.key)
-    kept = Kept(array, store)
+    kept = ProtectedLabels(array, store)
     predict(kept, array.copy())
     store.waiting = [(slice(100, 110), slice(100, 110), 9)]
     rejoin(before, kept, 1000)
@@ -163,7 +163,7 @@ def test_object_that_goes_on_far_away_takes_the_new_number(reviews) -> None:
     array = old.copy()
     (before,) = look(array, (), reviews.boxes(()))
     assert before.box[1].stop == 512
-    kept = Kept(array, reviews)
+    kept = ProtectedLabels(array, reviews)
     predict(kept, new)
     rejoin(before, kept, 1000)
     assert set(np.unique(array[100:110])) == {201}

@@ -14,7 +14,7 @@ from helpers import many_files as many
 from helpers.stacks import STACK, arrays, batch, write_image
 
 from napari_unet.batch.cluster import _resources, connected
-from napari_unet.batch.loaded_model import BatchModel
+from napari_unet.batch.loaded_model import LoadedModel
 from napari_unet.batch.setup import prepare
 from napari_unet.batch.stack import segment_stack
 from napari_unet.cli import commands
@@ -205,7 +205,7 @@ def test_tiles_for_a_gpu_go_where_dask_says_that_one_is(
     from distributed import Client, LocalCluster
 
     source = write_image(tmp_path / "cells.ome.tif", "YX")
-    setup = prepare(source, STACK, BatchModel(str(bright_model)))
+    setup = prepare(source, STACK, LoadedModel(str(bright_model)))
     task = setup.task(tmp_path)
     on_gpu = replace(task, options=replace(task.options, device="cuda:0"))
     options = {"dashboard_address": None, "processes": False, "n_workers": 1}

@@ -21,7 +21,7 @@ from napari_unet.batch.measures import join_tables, keep_table, measure_plane
 from napari_unet.batch.stack import segment_stack
 from napari_unet.batch.store import PlaneView
 from napari_unet.errors import OutputError
-from napari_unet.io.editable_zarr import Pyramid
+from napari_unet.io.editable_zarr import EditableZarr
 from napari_unet.io.image import Image, open_image
 from napari_unet.labels.measures import measure, measure_stack
 from napari_unet.labels.solids import one_row_each
@@ -202,7 +202,7 @@ def test_table_is_made_again_after_somebody_painted(
     os.utime(tmp_path / "out.csv", (1, 1))  # long ago
     os.utime(target / "zarr.json", (1, 1))
     before = (tmp_path / "out.csv").read_bytes()
-    pyramid = Pyramid(target)
+    pyramid = EditableZarr(target)
     pyramid[0, 100:140, 100:150] = 9999
     pyramid[1, 100:140, 100:150] = 9998
     pyramid[2, 100:140, 100:150] = 9997

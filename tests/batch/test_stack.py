@@ -32,7 +32,7 @@ from helpers.stacks import (
 )
 
 from napari_unet.batch import steps as stack_steps
-from napari_unet.batch.loaded_model import BatchModel
+from napari_unet.batch.loaded_model import LoadedModel
 from napari_unet.batch.setup import prepare
 from napari_unet.batch.stack import segment_stack
 from napari_unet.errors import ImageError, OptionsError, OutputError, UNetError
@@ -56,7 +56,7 @@ def stack(
     write_image(path, "ZYX", Z=12 if behind else 3)
     segment_ = replace(EXACT, tile=None if behind else 300)
     options = replace(STACK, segment=segment_)
-    plan = prepare(path, options, BatchModel(str(bright_model))).plan
+    plan = prepare(path, options, LoadedModel(str(bright_model))).plan
     assert plan.behind is behind
     return path, options
 
@@ -99,7 +99,7 @@ def test_plane_that_is_joined_in_blocks_has_the_same_objects(
 ) -> None:
     source, target = tmp_path / "large.tif", tmp_path / "out.ome.zarr"
     tifffile.imwrite(source, blobs((2, 1100, 900)))
-    setup = prepare(source, STACK, BatchModel(str(bright_model)))
+    setup = prepare(source, STACK, LoadedModel(str(bright_model)))
     assert max(setup.plan.side) < max(setup.plan.block) < 900
     job = segment_stack(source, target, STACK, model=str(bright_model))
     for event in job:

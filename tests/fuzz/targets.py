@@ -24,7 +24,7 @@ from fuzz.mutator import (
     mutated_words,
     mutated_zip,
 )
-from napari_unet.batch.loaded_model import BatchModel
+from napari_unet.batch.loaded_model import LoadedModel
 from napari_unet.batch.record import Places
 from napari_unet.batch.stack import plan_stack_file, segment_stack
 from napari_unet.cli import commands
@@ -40,7 +40,7 @@ from napari_unet.training.examples import read_examples
 from napari_unet.training.fine_tune import Trained
 from napari_unet.training.from_files import describe
 from napari_unet.training.standing import standing
-from napari_unet.training.trainer import Course
+from napari_unet.training.trainer import Trainer
 
 __all__ = ["Escape", "Ground"]
 
@@ -210,7 +210,7 @@ def _ledger(good: Path, place: Path, chance: random.Random) -> None:
     options = BatchOptions(SegmentOptions(), overwrite=chance.random() < 0.5)
     model = str(good / "tiny.safetensors")
     source = good / "imagej.tif"
-    plan_stack_file(source, Places(target), options, BatchModel(model))
+    plan_stack_file(source, Places(target), options, LoadedModel(model))
     if chance.randrange(2):
         return
     list(segment_stack(source, target, options, model=model))
@@ -218,13 +218,13 @@ def _ledger(good: Path, place: Path, chance: random.Random) -> None:
 
 
 @cache
-def _course() -> Course:
+def _course() -> Trainer:
     torch.manual_seed(0)
     net = UNet(UNetSpec(1, ("background", "cell"), width=4, depth=1)).eval()
     image = Image("a", np.random.default_rng(0).random((32, 32)), "YX")
     target = (image.data > 0.5).astype(np.uint8)
     examples = read_examples(Model(net), [Correction(image, target)])
-    course = Course(net, net, examples, 0.0, dense=True, seed=0)
+    course = Trainer(net, net, examples, 0.0, dense=True, seed=0)
     course.advance(1e-3)
     return course
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from napari_unet.annotation.protect import Kept
+from napari_unet.annotation.protect import ProtectedLabels
 from napari_unet.annotation.reviews import ImageReviews
 
 __all__ = ["SHAPE", "predict", "review", "square"]
@@ -21,7 +21,7 @@ def square(y: int, x: int, side: int) -> tuple[slice, slice]:
     return slice(y, y + side), slice(x, x + side)
 
 
-def predict(kept: Kept, labels: np.ndarray, side: int = 200) -> None:
+def predict(kept: ProtectedLabels, labels: np.ndarray, side: int = 200) -> None:
     """Write labels tile by tile, and read some back, as a segmentation does."""
     for y in range(0, SHAPE[0], side):
         for x in range(0, SHAPE[1], side):

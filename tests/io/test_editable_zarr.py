@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_unet.errors import ImageError, OutputError
-from napari_unet.io.editable_zarr import Pyramid
+from napari_unet.io.editable_zarr import EditableZarr
 from napari_unet.io.save import save_labels
 
 
@@ -57,7 +57,7 @@ KEYS = {
 def test_coarser_levels_follow(tmp_path: Path, key: Any) -> None:
     path = make(tmp_path / "a.ome.zarr")
     before = levels(path)[0]
-    pyramid = Pyramid(path)
+    pyramid = EditableZarr(path)
     pyramid[key] = 77
     before[key] = 77
     np.testing.assert_array_equal(levels(path)[0], before)  # at once
@@ -78,7 +78,7 @@ def test_strokes_anywhere_leave_a_sound_pyramid(
 ) -> None:
     path = make(tmp_path_factory.mktemp("any") / "a.ome.zarr", (1030, 1040))
     expected = levels(path)[0]
-    pyramid = Pyramid(path)
+    pyramid = EditableZarr(path)
     for number, (y, x, side) in enumerate(strokes, 100):
         box = slice(y, y + side), slice(x, x + side)
         pyramid[box] = number
@@ -90,7 +90,7 @@ def test_strokes_anywhere_leave_a_sound_pyramid(
 
 def test_coarser_levels_follow_by_themselves(tmp_path: Path) -> None:
     path = make(tmp_path / "a.ome.zarr", (700, 700))
-    pyramid = Pyramid(path)
+    pyramid = EditableZarr(path)
     pyramid[100:200, 100:200] = 50
     timer = pyramid._timer
     assert timer is not None
@@ -102,7 +102,7 @@ def test_coarser_levels_follow_by_themselves(tmp_path: Path) -> None:
 def test_time_of_the_file_is_that_of_the_last_stroke(tmp_path: Path) -> None:
     path = make(tmp_path / "a.ome.zarr", (700, 700))
     os.utime(path / "zarr.json", (1, 1))
-    pyramid = Pyramid(path)
+    pyramid = EditableZarr(path)
     pyramid.settle()
     assert (path / "zarr.json").stat().st_mtime == 1  # nothing was painted
     pyramid[3, 3] = 5
@@ -112,7 +112,7 @@ def test_time_of_the_file_is_that_of_the_last_stroke(tmp_path: Path) -> None:
 
 def test_it_is_an_array_for_those_who_read(tmp_path: Path) -> None:
     path = make(tmp_path / "a.ome.zarr", (700, 600))
-    pyramid = Pyramid(path)
+    pyramid = EditableZarr(path)
     assert (pyramid.shape, pyramid.ndim, pyramid.dtype) == ((700, 600), 2, np.int32)
     np.testing.assert_array_equal(np.asarray(pyramid), levels(path)[0])
     pyramid[8:16, 8:16] = 4000
@@ -122,19 +122,19 @@ def test_it_is_an_array_for_those_who_read(tmp_path: Path) -> None:
 
 def test_what_cannot_be_painted_on_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageError):
-        Pyramid(tmp_path)
+        EditableZarr(tmp_path)
     other = make(tmp_path / "other.ome.zarr")
     coarser = zarr.open_group(other, mode="r+")
     coarser.create_array(
         "1", shape=(2, 400, 400), dtype="i4", chunks=(1, 400, 400), overwrite=True
     )
     with pytest.raises(OutputError, match="another program"):
-        Pyramid(other)
+        EditableZarr(other)
 
 
 def test_lost_file_is_told_with_the_next_stroke(tmp_path: Path) -> None:
     path = make(tmp_path / "a.ome.zarr", (700, 700))
-    pyramid = Pyramid(path)
+    pyramid = EditableZarr(path)
     pyramid[3, 3] = 5
     shutil.rmtree(path)
     with pytest.raises(OutputError, match="cannot be written"):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_unet.io.pyramid import Levels
+from napari_unet.io.pyramid import LabelPyramid
 
 KEYS = {
     "box": (0, slice(3, 900), slice(1001, 1404)),
@@ -21,7 +21,7 @@ KEYS = {
 
 @pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
 def test_every_level_has_every_second_pixel_of_the_one_before(key: Any) -> None:
-    labels = Levels(np.zeros((2, 1050, 2101), np.int32))
+    labels = LabelPyramid(np.zeros((2, 1050, 2101), np.int32))
     assert [a.shape[1:] for a in labels.arrays] == [
         (1050, 2101),
         (525, 1051),

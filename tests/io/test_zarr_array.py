@@ -10,7 +10,7 @@ import pytest
 import zarr
 from helpers.stacks import STACK
 
-from napari_unet.batch.loaded_model import BatchModel
+from napari_unet.batch.loaded_model import LoadedModel
 from napari_unet.batch.setup import prepare
 from napari_unet.errors import ImageError
 from napari_unet.io.image import open_image
@@ -62,7 +62,7 @@ def test_chunk_of_many_planes_is_decoded_once(tmp_path: Path) -> None:
 
 
 def test_large_chunks_are_in_the_plan(tmp_path: Path, bright_model: Path) -> None:
-    net = BatchModel(str(bright_model))
+    net = LoadedModel(str(bright_model))
     data = np.zeros((160, 256, 256), "u2")
     data[:, 10:20, 10:20] = 500
     plans = {

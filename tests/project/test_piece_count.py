@@ -5,13 +5,13 @@ import pytest
 from helpers.reviewed import SHAPE
 from scipy import ndimage
 
-from napari_unet.annotation.painting import Canvas, Change, Rules
+from napari_unet.annotation.painting import Change, LabelSchema, PaintRecorder
 from napari_unet.annotation.reviews import Count
 from napari_unet.project.block_store import SIDE
 from napari_unet.project.corrections import IGNORE
 from napari_unet.project.piece_count import Pieces
 
-OBJECTS = Rules("objects", ("background", "interior", "boundary"), 2)
+OBJECTS = LabelSchema("objects", ("background", "interior", "boundary"), 2)
 EIGHT = np.ones((3, 3))
 
 
@@ -61,7 +61,7 @@ def paint(reviews, labels, number, rows, columns):
     box = slice(*rows), slice(*columns)
     before = labels[box].copy()
     labels[box] = number
-    Canvas(labels, reviews, OBJECTS).paint([Change((), box, before)])
+    PaintRecorder(labels, reviews, OBJECTS).paint([Change((), box, before)])
 
 
 def test_stroke_of_an_object_is_one_piece(reviews):
@@ -85,7 +85,7 @@ def test_eraser_through_an_object_leaves_one_piece(reviews):
 def test_thin_object_on_background_that_was_reviewed_is_a_piece(reviews):
     reviews.count_by(objects=True)
     labels = np.zeros(SHAPE, np.int32)
-    Canvas(labels, reviews, OBJECTS).approve((), (slice(0, 200), slice(0, 200)))
+    PaintRecorder(labels, reviews, OBJECTS).approve((), (slice(0, 200), slice(0, 200)))
     paint(reviews, labels, 4, (50, 52), (50, 90))
     strokes = sum(c.strokes for value, c in reviews.counts().items() if value)
     assert strokes == 1

@@ -17,7 +17,7 @@ from napari_unet.project.corrections import Correction
 from napari_unet.training import continuation as module
 from napari_unet.training import fine_tune as training
 from napari_unet.training import trainer
-from napari_unet.training.continuation import Further, Sequel, go_on
+from napari_unet.training.continuation import Continuation, Further, go_on
 from napari_unet.training.fine_tune import Trained, fine_tune
 from napari_unet.training.head import OBEYED
 
@@ -39,18 +39,18 @@ def corrections(seed: int = 1) -> list[Correction]:
 
 
 def lesson(
-    model: Model, found: list[Correction], before: Sequel | None = None
+    model: Model, found: list[Correction], before: Continuation | None = None
 ) -> Trained:
     options = TrainOptions(device="cpu", seconds=None)
     return Verb(fine_tune(model, found, options, before=before)).finish()
 
 
-def sequel_of(trained: Trained) -> Sequel:
+def sequel_of(trained: Trained) -> Continuation:
     assert trained.sequel is not None
     return trained.sequel
 
 
-def run(sequel: Sequel) -> list[Further]:
+def run(sequel: Continuation) -> list[Further]:
     verb = Verb(go_on(sequel))
     return [*verb, verb.result]
 

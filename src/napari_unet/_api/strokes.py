@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_unet._api.images import ImageSource, open_image
 from napari_unet.annotation.models import agree, meaning
-from napari_unet.annotation.painting import Canvas, Rules
+from napari_unet.annotation.painting import LabelSchema, PaintRecorder
 from napari_unet.errors import CorrectionError
 from napari_unet.io.image import Image
 from napari_unet.project.block_store import Pixels
@@ -86,7 +86,7 @@ def write_strokes(
     opened = open_image(image, axes)
     names = tuple(classes or project.index.classes)
     boundary = names.index(_BOUNDARY) if _BOUNDARY in names else None
-    rules = Rules(kind, names, boundary)
+    rules = LabelSchema(kind, names, boundary)
     numbers, where = _checked(opened, np.asarray(labels), reviewed, rules)
     agreed = agree(project, rules)
     key = project.add_image(opened)  # first: it may be that it cannot be read
@@ -95,13 +95,13 @@ def write_strokes(
     count = 0
     for plane in opened.planes():
         store = _Plane(project, key, plane)
-        canvas = Canvas(numbers[plane], store, rules)
+        canvas = PaintRecorder(numbers[plane], store, rules)
         count += canvas.approve((), whole(opened.plane_shape), where[plane])
     return count
 
 
 def _checked(
-    image: Image, labels: NDArray[Any], reviewed: ArrayLike | None, rules: Rules
+    image: Image, labels: NDArray[Any], reviewed: ArrayLike | None, rules: LabelSchema
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Return labels and which pixels count, once they are what they have to be."""
     if labels.shape != image.label_shape or labels.dtype.kind not in ("b", "u", "i"):

@@ -33,14 +33,14 @@ class Around:
     def __init__(
         self, request: "Request", array: LabelArray, last: int, objects: bool
     ) -> None:
-        from napari_unet.annotation.protect import Kept
+        from napari_unet.annotation.protect import ProtectedLabels
 
         self._request, self._array = request, array
         self.last, self.target = last, array
-        self._kept: Kept | None = None
+        self._kept: ProtectedLabels | None = None
         self._seen: list[Seen] = []
         if request.reviews is not None:
-            self.target = self._kept = Kept(array, request.reviews)
+            self.target = self._kept = ProtectedLabels(array, request.reviews)
             if objects:
                 self.last = max(last, request.reviews.greatest())
                 self._look()

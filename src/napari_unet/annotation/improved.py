@@ -10,7 +10,7 @@ from napari_unet.project.project import Project
 
 if TYPE_CHECKING:
     from napari_unet.training.compare import Compared
-    from napari_unet.training.continuation import Sequel
+    from napari_unet.training.continuation import Continuation
 
 __all__ = ["ImproveRequest", "Improved", "Learned"]
 
@@ -36,7 +36,7 @@ class ImproveRequest:
     view: Request
     options: TrainOptions = field(default_factory=TrainOptions)
     stop: threading.Event = field(default_factory=threading.Event)
-    before: "Sequel | None" = None
+    before: "Continuation | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,5 +85,5 @@ class Improved:
     seconds: float
     compared: list["Compared"]
     squares: int
-    sequel: "Sequel | None" = None
+    sequel: "Continuation | None" = None
     missed: float | None = None

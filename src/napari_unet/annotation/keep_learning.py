@@ -21,7 +21,7 @@ from napari_unet.project.project import Project
 
 if TYPE_CHECKING:
     from napari_unet.network.model import Model
-    from napari_unet.training.continuation import Further, Sequel
+    from napari_unet.training.continuation import Continuation, Further
 
 __all__ = ["Better", "Renewed", "continuing", "renewing"]
 
@@ -71,7 +71,7 @@ class Renewed:
     path: str
 
 
-def continuing(sequel: "Sequel") -> "Generator[Further, None, Further]":
+def continuing(sequel: "Continuation") -> "Generator[Further, None, Further]":
     """Go on learning, on one core and after everything else."""
     from napari_unet.network.threads import give_way
     from napari_unet.training.continuation import go_on

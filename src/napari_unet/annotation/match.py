@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unet.annotation.protect import Kept
+from napari_unet.annotation.protect import ProtectedLabels
 from napari_unet.annotation.reviews import ImageReviews
 from napari_unet.annotation.split import Parts, across, clear
 from napari_unet.io.label_array import LabelArray, put
@@ -78,7 +78,7 @@ def recall(array: LabelArray, reviews: ImageReviews, first: int, least: int = 0)
     int
         Least number that no object has now.
     """
-    kept, first = Kept(array, reviews), max(first, reviews.greatest() + 1)
+    kept, first = ProtectedLabels(array, reviews), max(first, reviews.greatest() + 1)
     for plane in reviews.planes():
         for part in blank(array.shape, plane, reviews.boxes(plane)):
             first = rejoin(part, kept, first, least)
@@ -104,7 +104,7 @@ def _regions(shape: tuple[int, ...], boxes: Iterable[Box]) -> list[Box]:
     ]
 
 
-def rejoin(before: Seen, kept: Kept, first: int, least: int = 0) -> int:
+def rejoin(before: Seen, kept: ProtectedLabels, first: int, least: int = 0) -> int:
     """Let predicted objects go on in those that were there, and keep their numbers.
 
     A predicted object of which most lies in one from before takes its number: colours

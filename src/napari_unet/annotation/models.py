@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.annotation.painting import Rules
+from napari_unet.annotation.painting import LabelSchema
 from napari_unet.errors import CorrectionError
 from napari_unet.io.image import Image
 from napari_unet.options import Output
@@ -118,7 +118,7 @@ def use(project: Project, source: str) -> None:
         project.activate(name if own else "")
 
 
-def meaning(rules: Rules) -> dict[str, str]:
+def meaning(rules: LabelSchema) -> dict[str, str]:
     """Return the settings of a project in which labels mean what `rules` say."""
     return {_KIND: rules.kind}
 
@@ -154,7 +154,7 @@ def worked_on(project: Project) -> bool:
     return bool(index.models) or any(project.reviewed(i.key) for i in index.images)
 
 
-def agree(project: Project, rules: Rules) -> bool:
+def agree(project: Project, rules: LabelSchema) -> bool:
     """See to it that labels mean the same as those that are in a project.
 
     Returns
@@ -181,7 +181,7 @@ def agree(project: Project, rules: Rules) -> bool:
     )
 
 
-def fits(project: Project, image: Image, rules: Rules | None) -> bool:
+def fits(project: Project, image: Image, rules: LabelSchema | None) -> bool:
     """Return whether an image, with labels that mean `rules`, can join a project.
 
     It has as many channels as one of the project's images, and the same classes.

@@ -18,7 +18,7 @@ from napari_unet.project.block_store import SIDE, Pixels
 from napari_unet.project.corrections import FOREGROUND, IGNORE, targets_from_labels
 from napari_unet.tiling import Box, cut, shifted
 
-__all__ = ["Canvas", "Change", "Rules", "Store"]
+__all__ = ["Change", "LabelSchema", "PaintRecorder", "Store"]
 
 _NEAR = 2  # pixels around a stroke whose class it may change: the width of a boundary
 _REACH = 2  # pixels that the class of a pixel of an object depends on
@@ -37,7 +37,7 @@ class Store(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class LabelSchema:
     """What the numbers of a label layer mean to a model.
 
     Attributes
@@ -111,13 +111,13 @@ class _Painted:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Stroke:
-    """All that one stroke did; `Canvas.confirm` may add to its edits."""
+    """All that one stroke did; `PaintRecorder.confirm` may add to its edits."""
 
     painted: list[_Painted]
     edits: list[_Edit]
 
 
-class Canvas:
+class PaintRecorder:
     """Labels that somebody paints on, and what that says about their image.
 
     Parameters
@@ -130,7 +130,7 @@ class Canvas:
         What the numbers mean.
     """
 
-    def __init__(self, labels: LabelArray, store: Store, rules: Rules) -> None:
+    def __init__(self, labels: LabelArray, store: Store, rules: LabelSchema) -> None:
         self.labels, self.store, self.rules = labels, store, rules
         self.greatest = 0  # number that was painted
         self._done: list[_Stroke] = []

@@ -16,13 +16,13 @@ from napari_unet.project.block_store import SIDE
 from napari_unet.project.corrections import IGNORE
 from napari_unet.tiling import Box, cut, shifted
 
-__all__ = ["Kept", "Place", "restore"]
+__all__ = ["Place", "ProtectedLabels", "restore"]
 
 _Corner = tuple[int, int]
 Place = tuple[tuple[int, ...], Box]
 
 
-class Kept:
+class ProtectedLabels:
     """An array of labels in which reviewed pixels stay as people left them.
 
     Written to and read from like the array itself: what was written is read again, so

@@ -17,7 +17,7 @@ from napari_unet.annotation.reviews import ImageReviews
 from napari_unet.events import Joining, Segmentation, TileDone
 from napari_unet.io.image import Image
 from napari_unet.io.label_array import LabelArray, create_labels, memory_limit
-from napari_unet.io.pyramid import Levels
+from napari_unet.io.pyramid import LabelPyramid
 from napari_unet.options import SegmentOptions
 from napari_unet.segmentation.measure import Table, measuring
 from napari_unet.tiling import whole
@@ -301,7 +301,7 @@ class _Run:
 
 def _new_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> LabelArray:
     array = create_labels(shape, dtype)
-    return Levels(array) if max(shape[-2:]) > DRAWN else array
+    return LabelPyramid(array) if max(shape[-2:]) > DRAWN else array
 
 
 def _place(request: Request) -> tuple[slice, ...] | None:

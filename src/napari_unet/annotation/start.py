@@ -19,7 +19,7 @@ from napari_unet.annotation.models import (
     meaning,
     note_draft,
 )
-from napari_unet.annotation.painting import Canvas, Rules
+from napari_unet.annotation.painting import LabelSchema, PaintRecorder
 from napari_unet.annotation.resegment import (
     Outcome,
     Request,
@@ -68,13 +68,15 @@ class Begun:
     """
 
     model: str
-    rules: Rules
+    rules: LabelSchema
     array: LabelArray
     outcome: Outcome | None
     note: str = ""
 
 
-def going_on(view: Request, rules: Rules | None = None) -> Generator[Step, None, Begun]:
+def going_on(
+    view: Request, rules: LabelSchema | None = None
+) -> Generator[Step, None, Begun]:
     """Segment the view with the model in use, around all that was reviewed before.
 
     Raises
@@ -120,7 +122,7 @@ def new_classes(
     channels = 1 if options.channel is not None else image.channels
     name = free_name(project, "new")
     made = new_model(parent, classes, channels=channels, name=name)
-    rules = Rules("classes", made.spec.classes)
+    rules = LabelSchema("classes", made.spec.classes)
     objects = kind_of(project) == "objects"
     if objects:
         _only_this(project, view)
@@ -161,7 +163,7 @@ def from_labels(
     """
     model = load_model(view.model, view.models)
     kind = "classes" if model.spec.boundary is None else "objects"
-    rules = Rules(kind, model.spec.classes, model.spec.boundary)  # type: ignore[arg-type]
+    rules = LabelSchema(kind, model.spec.classes, model.spec.boundary)  # type: ignore[arg-type]
     new = agree(reviews.project, rules)
     if tuple(labels.shape) != view.image.label_shape:
         raise CorrectionError(
@@ -170,7 +172,7 @@ def from_labels(
         )
     dtype = np.int32 if kind == "objects" else np.uint8
     array = create_labels(view.image.label_shape, dtype)
-    canvas = Canvas(array, reviews, rules)
+    canvas = PaintRecorder(array, reviews, rules)
     planes = list(view.image.planes())
     if new:
         reviews.project.update(rules.classes, meaning(rules))
@@ -215,7 +217,7 @@ class _Reader:
         How a mask was understood.
     """
 
-    def __init__(self, labels: LabelArray, rules: Rules, *, dense: bool) -> None:
+    def __init__(self, labels: LabelArray, rules: LabelSchema, *, dense: bool) -> None:
         self.labels, self.rules, self.dense = labels, rules, dense
         self.mask, self.last, self.objects = 0, 0, rules.kind == "objects"
 
@@ -260,10 +262,10 @@ def beginning_with(view: Request, array: LabelArray) -> Generator[None, None, Be
     return Begun(view.model, meaning_to(model, array), array, None)
 
 
-def meaning_to(model: "Model", array: LabelArray) -> Rules:
+def meaning_to(model: "Model", array: LabelArray) -> LabelSchema:
     """Return what labels that a model made mean to it."""
     kind: Output = "objects" if array.dtype == np.int32 else "classes"
-    return Rules(kind, model.spec.classes, model.spec.boundary)
+    return LabelSchema(kind, model.spec.classes, model.spec.boundary)
 
 
 def _only_this(project: Project, view: Request) -> None:
@@ -300,7 +302,7 @@ def _as_classes(reviews: ImageReviews, image: Image, value: int) -> None:
         reviews.write(plane, box, (target, thing.astype(np.int32)))
 
 
-def _check(numbers: NDArray[Any], rules: Rules) -> None:
+def _check(numbers: NDArray[Any], rules: LabelSchema) -> None:
     most = int(numbers.max(initial=0))
     if rules.kind == "classes" and most >= len(rules.classes):
         raise CorrectionError(
@@ -311,5 +313,5 @@ def _check(numbers: NDArray[Any], rules: Rules) -> None:
 
 
 def _begun(model: str, outcome: Outcome) -> Begun:
-    rules = Rules(outcome.result.output, outcome.classes, outcome.boundary)
+    rules = LabelSchema(outcome.result.output, outcome.classes, outcome.boundary)
     return Begun(model, rules, outcome.array, outcome)

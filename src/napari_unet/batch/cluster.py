@@ -14,7 +14,7 @@ from threading import Lock
 from typing import Any
 
 from napari_unet._memory import peak_memory, share_heaps
-from napari_unet.batch.loaded_model import BatchModel
+from napari_unet.batch.loaded_model import LoadedModel
 from napari_unet.batch.worker import StackTask, StackWorker, open_worker
 from napari_unet.errors import OptionsError, OutputError
 from napari_unet.options import BatchOptions
@@ -180,5 +180,5 @@ def _opened(task: StackTask) -> tuple[StackWorker, Any]:
 
 
 @lru_cache(maxsize=1)
-def _loaded(path: str) -> BatchModel:
-    return BatchModel(path)
+def _loaded(path: str) -> LoadedModel:
+    return LoadedModel(path)

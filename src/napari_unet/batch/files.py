@@ -22,7 +22,7 @@ from napari_unet.batch.all_tables import NAME, check_ours, write_all
 from napari_unet.batch.cluster import connected, worker_peaks
 from napari_unet.batch.inputs import as_zarr, find_inputs, name_outputs
 from napari_unet.batch.ledger import locked, unless_used
-from napari_unet.batch.loaded_model import BatchModel
+from napari_unet.batch.loaded_model import LoadedModel
 from napari_unet.batch.record import Places
 from napari_unet.batch.stack import plan_stack_file, run_stack
 from napari_unet.errors import OutputError, UNetError, sentence
@@ -77,7 +77,7 @@ def plan_files(
     options = options or BatchOptions()
     sources = find_inputs(inputs)
     targets = name_outputs(sources, Path(folder).expanduser(), options.format)
-    net = BatchModel(model)
+    net = LoadedModel(model)
     for source, target in zip(sources, targets, strict=True):
         try:
             place, how = _settled(source, target, options)
@@ -110,7 +110,7 @@ def segment_files(
     sources = find_inputs(inputs)
     out = Path(folder).expanduser()
     targets = name_outputs(sources, out, options.format)
-    net = BatchModel(model)
+    net = LoadedModel(model)
     base, around = Places(targets[0]).base, image_around(targets[0])
     with unless_used(base), locked(base), connected(options) as client:
         sweep(base)
@@ -132,7 +132,7 @@ def segment_files(
 
 
 def _one(
-    source: Path, target: Path, options: BatchOptions, net: BatchModel, client: Any
+    source: Path, target: Path, options: BatchOptions, net: LoadedModel, client: Any
 ) -> Generator[StackProgress, None, StackReport]:
     """Do one file; what goes wrong becomes a sentence."""
     began = time.perf_counter()

@@ -1,13 +1,13 @@
 """A model loaded and prepared once for all files of a batch."""
 
 from napari_unet.network.model import load
-from napari_unet.network.predictor import Engine, engine
+from napari_unet.network.predictor import Predictor, engine
 from napari_unet.options import Precision
 
-__all__ = ["BatchModel"]
+__all__ = ["LoadedModel"]
 
 
-class BatchModel:
+class LoadedModel:
     """A model from a name or a file, loaded once.
 
     Attributes
@@ -29,9 +29,9 @@ class BatchModel:
         self.path = path
         self.model = load(path)
         self.checksum = self.model.checksum()
-        self._engines: dict[tuple[str, Precision], Engine] = {}
+        self._engines: dict[tuple[str, Precision], Predictor] = {}
 
-    def engine(self, device: str, precision: Precision) -> Engine:
+    def engine(self, device: str, precision: Precision) -> Predictor:
         """Return the net prepared for a device, the same one every time."""
         key = device, precision
         if key not in self._engines:

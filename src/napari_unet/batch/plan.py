@@ -14,7 +14,12 @@ from functools import partial
 from napari_unet.errors import MemoryBudgetError
 from napari_unet.io.chunks import reading_bytes, rooms
 from napari_unet.io.image import Image
-from napari_unet.network.predictor import Engine, host_bytes, memory_need, memory_pixels
+from napari_unet.network.predictor import (
+    Predictor,
+    host_bytes,
+    memory_need,
+    memory_pixels,
+)
 from napari_unet.options import Output, SegmentOptions
 from napari_unet.segmentation.inputs import ModelInput
 from napari_unet.segmentation.resample import Axis
@@ -76,7 +81,7 @@ def tile_boxes(shape: tuple[int, int], side: tuple[int, int]) -> list[Box]:
 
 def plan_stack(
     source: ModelInput,
-    run: Engine,
+    run: Predictor,
     options: SegmentOptions,
     kind: Output,
     *,
@@ -110,7 +115,7 @@ def plan_stack(
 
 def _plan_room(
     source: ModelInput,
-    run: Engine,
+    run: Predictor,
     options: SegmentOptions,
     kind: Output,
     apart: bool,
@@ -194,7 +199,7 @@ def _plan(
     return StackPlan(side, window, block, tiles, need, disk, behind, 0)
 
 
-def _each(source: ModelInput, run: Engine) -> int:
+def _each(source: ModelInput, run: Predictor) -> int:
     """Return bytes of image and result for a pixel of a window, one read ahead."""
     read = len(source.channels) * 12 + source.decoded * source.image.dtype.itemsize
     if source.resampled:  # probabilities are brought back, twice in memory
@@ -204,7 +209,7 @@ def _each(source: ModelInput, run: Engine) -> int:
 
 
 def _choices(
-    source: ModelInput, run: Engine, options: SegmentOptions, sides: Sequence[int]
+    source: ModelInput, run: Predictor, options: SegmentOptions, sides: Sequence[int]
 ) -> list[tuple[tuple[int, int], int]]:
     """Return sides and windows that may be taken, the best first."""
     shape, stride = source.image.plane_shape, run.spec.stride

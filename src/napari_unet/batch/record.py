@@ -18,7 +18,7 @@ from napari_unet.errors import OutputError
 from napari_unet.io.fingerprint import fingerprint
 from napari_unet.io.image import Image
 from napari_unet.network.normalization import Intensities
-from napari_unet.network.predictor import Engine
+from napari_unet.network.predictor import Predictor
 from napari_unet.options import BatchOptions
 
 __all__ = ["TABLES", "Places", "differences", "header", "read_record", "remove"]
@@ -204,7 +204,7 @@ def _check_numbers(least: int, *numbers: Any) -> None:
 def header(
     image: Image,
     checksum: str,
-    run: Engine,
+    run: Predictor,
     options: BatchOptions,
     intensities: Intensities | None,
 ) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_unet._memory import return_freed
-from napari_unet.batch.loaded_model import BatchModel
+from napari_unet.batch.loaded_model import LoadedModel
 from napari_unet.batch.plan import StackPlan, plan_stack
 from napari_unet.batch.record import header
 from napari_unet.batch.store import Layout
@@ -19,7 +19,7 @@ from napari_unet.io.chunks import keeping
 from napari_unet.io.image import Image, open_image
 from napari_unet.network.model import Model
 from napari_unet.network.normalization import Intensities
-from napari_unet.network.predictor import Engine
+from napari_unet.network.predictor import Predictor
 from napari_unet.options import BatchOptions, Output
 from napari_unet.segmentation.inputs import ModelInput, model_input
 from napari_unet.segmentation.predict import output_kind, output_shape
@@ -40,9 +40,9 @@ class StackSetup:
     """
 
     options: BatchOptions
-    net: BatchModel
+    net: LoadedModel
     source: ModelInput
-    run: Engine
+    run: Predictor
     kind: Output
     intensities: Intensities | None
     plan: StackPlan
@@ -92,7 +92,7 @@ class StackSetup:
 def prepare(
     path: Path,
     options: BatchOptions,
-    net: BatchModel,
+    net: LoadedModel,
     begun: dict[str, Any] | None = None,
     *,
     complete: bool = False,

@@ -17,7 +17,7 @@ from typing import Any
 
 from napari_unet.batch.cluster import connected
 from napari_unet.batch.ledger import Ledger, locked, unless_used
-from napari_unet.batch.loaded_model import BatchModel
+from napari_unet.batch.loaded_model import LoadedModel
 from napari_unet.batch.plan import StackPlan
 from napari_unet.batch.record import TABLES, Places, differences, read_record
 from napari_unet.batch.setup import StackSetup, prepare
@@ -63,7 +63,7 @@ def segment_stack(
     """
     options = options or BatchOptions()
     places = Places(Path(target).expanduser())
-    path, net = Path(source).expanduser(), BatchModel(model)
+    path, net = Path(source).expanduser(), LoadedModel(model)
     with (
         unless_used(places.base),
         locked(places.base),
@@ -76,7 +76,7 @@ def run_stack(
     source: Path,
     places: Places,
     options: BatchOptions,
-    net: BatchModel,
+    net: LoadedModel,
     client: Any = None,
 ) -> Generator[StackProgress, None, StackReport]:
     """Do what `segment_stack` does, in a folder that the caller holds.
@@ -118,7 +118,7 @@ def run_stack(
 
 
 def plan_stack_file(
-    source: Path, places: Places, options: BatchOptions, net: BatchModel
+    source: Path, places: Places, options: BatchOptions, net: LoadedModel
 ) -> StackPlan:
     """Return how `run_stack` would do it; nothing is written.
 

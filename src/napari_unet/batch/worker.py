@@ -15,7 +15,7 @@ import zarr
 from numpy.typing import NDArray
 
 from napari_unet._memory import return_freed
-from napari_unet.batch.loaded_model import BatchModel
+from napari_unet.batch.loaded_model import LoadedModel
 from napari_unet.batch.plan import tile_boxes
 from napari_unet.batch.store import Layout
 from napari_unet.errors import ModelError
@@ -23,7 +23,7 @@ from napari_unet.io.chunks import keeping
 from napari_unet.io.image import open_image
 from napari_unet.io.label_array import put
 from napari_unet.network.normalization import Intensities
-from napari_unet.network.predictor import Engine
+from napari_unet.network.predictor import Predictor
 from napari_unet.options import Output, SegmentOptions
 from napari_unet.segmentation.decode import ReadOut
 from napari_unet.segmentation.inputs import ModelInput, model_input
@@ -109,7 +109,7 @@ class StackWorker:
         How many tiles this process has computed.
     """
 
-    def __init__(self, task: StackTask, source: ModelInput, run: Engine) -> None:
+    def __init__(self, task: StackTask, source: ModelInput, run: Predictor) -> None:
         self.task, self.source, self.run = task, source, run
         self.array: Any = zarr.open_array(task.array, mode="r+")
         self.boxes = tile_boxes(source.image.plane_shape, task.layout.side)
@@ -220,7 +220,7 @@ class StackWorker:
         ]
 
 
-def open_worker(task: StackTask, net: BatchModel) -> StackWorker:
+def open_worker(task: StackTask, net: LoadedModel) -> StackWorker:
     """Open everything that `task` names, in this process.
 
     Raises

@@ -19,7 +19,7 @@ from napari_unet.errors import OutputError
 from napari_unet.io.pyramid import follow, touched
 from napari_unet.io.zarr_reader import read_zarr
 
-__all__ = ["Pyramid"]
+__all__ = ["EditableZarr"]
 
 _BLOCK = 512  # rows and columns that are made again together: a chunk of our files
 _DELAY = 0.3  # seconds from a stroke to the coarser levels, for more strokes to come
@@ -27,7 +27,7 @@ _DELAY = 0.3  # seconds from a stroke to the coarser levels, for more strokes to
 _Place = tuple[int, ...]  # plane, then row and column of a block
 
 
-class Pyramid:
+class EditableZarr:
     """Level 0 of labels in an OME-Zarr, as an array that can be written to.
 
     Several threads may use it at once. After every change the time of ``zarr.json`` is

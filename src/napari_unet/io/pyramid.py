@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from napari_unet.io.label_array import LabelArray, create_labels
 from napari_unet.tiling import Box
 
-__all__ = ["Levels", "follow", "touched"]
+__all__ = ["LabelPyramid", "follow", "touched"]
 
 _COARSEST = 1024  # rows and columns of the last level at most
 
 
-class Levels:
+class LabelPyramid:
     """An array of labels (..., Y, X) with coarser levels that follow what is written.
 
     For planes that are too large to be drawn at once. It is written and read like the

@@ -20,7 +20,7 @@ from napari_unet.options import Precision
 from napari_unet.tiling import Box, whole
 
 __all__ = [
-    "Engine",
+    "Predictor",
     "bytes_per_pixel",
     "engine",
     "host_bytes",
@@ -40,7 +40,7 @@ _prepared: weakref.WeakKeyDictionary[UNet, _Prepared] = weakref.WeakKeyDictionar
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class Predictor:
     """A net that is ready to run on one device.
 
     Attributes
@@ -150,7 +150,9 @@ class Engine:
         return int(_ANSWER / (time.perf_counter() - began) * 256**2)
 
 
-def engine(model: Model, device: str = "auto", precision: Precision = "auto") -> Engine:
+def engine(
+    model: Model, device: str = "auto", precision: Precision = "auto"
+) -> Predictor:
     """Prepare `model` for `device`; the model itself is not changed.
 
     Its net is prepared once, and kept for as long as the model is.
@@ -168,7 +170,7 @@ def engine(model: Model, device: str = "auto", precision: Precision = "auto") ->
     if (where, dtype) not in prepared:
         prepared[where, dtype] = _prepare(model.net, where, dtype)
     net = prepared[where, dtype]
-    return Engine(net, model.spec, where, dtype, reason, resident_bytes())
+    return Predictor(net, model.spec, where, dtype, reason, resident_bytes())
 
 
 def _prepare(net: UNet, device: torch.device, dtype: torch.dtype) -> UNet:
@@ -211,7 +213,7 @@ def bytes_per_pixel(spec: UNetSpec, itemsize: int = 4, *, strips: bool = False) 
 
 
 def memory_pixels(
-    engine: Engine, memory: int | None, *, held: int, each: int, least: int
+    engine: Predictor, memory: int | None, *, held: int, each: int, least: int
 ) -> int:
     """Return how many pixels a window may have for the memory that is allowed.
 
@@ -264,7 +266,7 @@ def resident_bytes() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def memory_need(engine: Engine, pixels: int, *, held: int, each: int) -> int:
+def memory_need(engine: Predictor, pixels: int, *, held: int, each: int) -> int:
     """Return the resident bytes that a window of `pixels` takes this process to.
 
     `held` and `each` are those of `memory_pixels`, which is the same the other way.
@@ -273,6 +275,6 @@ def memory_need(engine: Engine, pixels: int, *, held: int, each: int) -> int:
     return int(resident + pixels * (each + host_bytes(engine)))
 
 
-def host_bytes(engine: Engine) -> int:
+def host_bytes(engine: Predictor) -> int:
     """Return what a pixel of a window takes of this process while it is computed."""
     return _HOST if engine.device.type == "cuda" else engine.feature_bytes

@@ -27,7 +27,7 @@ from napari_unet.labels.objects import label_blocks, label_tile
 from napari_unet.network.blockwise import Workspace
 from napari_unet.network.model import Model
 from napari_unet.network.normalization import Intensities
-from napari_unet.network.predictor import Engine, engine, resident_bytes
+from napari_unet.network.predictor import Predictor, engine, resident_bytes
 from napari_unet.options import Output, SegmentOptions
 from napari_unet.segmentation.decode import ReadOut
 from napari_unet.segmentation.inputs import ModelInput, model_input
@@ -59,7 +59,7 @@ class Known(Protocol):
     """Logits of a view that were computed before; see `training.live.Within`."""
 
     @property
-    def run(self) -> Engine:
+    def run(self) -> Predictor:
         """What computed them."""
 
     @property
@@ -103,7 +103,7 @@ def growth(source: ModelInput) -> int:
 
 
 def predict_tile(
-    run: Engine,
+    run: Predictor,
     source: ModelInput,
     plane: tuple[int, ...],
     tile: Tile,
@@ -216,7 +216,7 @@ class _Job:
     def __init__(
         self,
         model: Model,
-        run: Engine,
+        run: Predictor,
         source: ModelInput,
         options: SegmentOptions,
         kind: Output,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from napari_unet.errors import MemoryBudgetError
 from napari_unet.io.label_array import memory_limit
-from napari_unet.network.predictor import Engine, memory_pixels
+from napari_unet.network.predictor import Predictor, memory_pixels
 from napari_unet.options import Output, SegmentOptions
 from napari_unet.segmentation.inputs import ModelInput
 from napari_unet.tiling import (
@@ -60,7 +60,7 @@ class PlaneTiles:
 
 
 def plan_plane(
-    run: Engine,
+    run: Predictor,
     source: ModelInput,
     options: SegmentOptions,
     kind: Output,
@@ -105,7 +105,7 @@ def plan_plane(
 
 
 def _window(
-    run: Engine,
+    run: Predictor,
     source: ModelInput,
     options: SegmentOptions,
     shape: tuple[int, int],
@@ -142,7 +142,7 @@ def _held(
     return result
 
 
-def _each(run: Engine, source: ModelInput) -> int:
+def _each(run: Predictor, source: ModelInput) -> int:
     """Return bytes of the image and the result for one pixel of a window."""
     read = len(source.channels) * 12 + source.decoded * source.image.dtype.itemsize
     if source.resampled:  # probabilities are brought back, twice in memory
@@ -150,7 +150,7 @@ def _each(run: Engine, source: ModelInput) -> int:
     return math.ceil(read * math.prod(a.source / a.target for a in source.axes))
 
 
-def _first(run: Engine, source: ModelInput, view: Box) -> Tile:
+def _first(run: Predictor, source: ModelInput, view: Box) -> Tile:
     """Return a tile of its own for the middle of `view`."""
     stride, halo = run.spec.stride, source.halo(run.spec)
     y, x = (

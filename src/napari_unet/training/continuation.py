@@ -19,10 +19,10 @@ from napari_unet.network.unet import UNet
 from napari_unet.training.augment import Views
 from napari_unet.training.examples import Example
 from napari_unet.training.head import OBEYED, Fit, obey
-from napari_unet.training.selection import Contest, copied
-from napari_unet.training.trainer import Course, score
+from napari_unet.training.selection import ModelSelection, copied
+from napari_unet.training.trainer import Trainer, score
 
-__all__ = ["Further", "Sequel", "go_on"]
+__all__ = ["Continuation", "Further", "go_on"]
 
 _LOOK = 25  # steps between two looks at what was reached
 _VIEWS = 12  # the same at each look: single steps are on too little to compare
@@ -59,7 +59,7 @@ class Further:
 
 
 @dataclass(slots=True, eq=False)
-class Sequel:
+class Continuation:
     """Where a lesson stands, and all that is needed to go on with it.
 
     Another thread may read it at any time: what `start` and `recall` return is
@@ -90,8 +90,8 @@ class Sequel:
         Looks since it has fallen by more than a little.
     """
 
-    contest: Contest
-    course: Course
+    contest: ModelSelection
+    course: Trainer
     fit: Fit
     examples: Sequence[Example]
     seed: int
@@ -133,7 +133,7 @@ class Sequel:
         """The best net so far, of which the file may not know yet."""
         return self._reached[0]
 
-    def lend(self, course: Course) -> None:
+    def lend(self, course: Trainer) -> None:
         """Let another course of the same net go on with the optimiser's means."""
         optimiser = course.optimiser
         about = optimiser.state_dict()
@@ -198,7 +198,7 @@ class Sequel:
         self._reached = copied(best.net), _copied(state)
 
 
-def go_on(sequel: Sequel) -> Generator[Further, None, Further]:
+def go_on(sequel: Continuation) -> Generator[Further, None, Further]:
     """Learn on from the same strokes; yield after each step, and better models.
 
     It ends when strokes are followed and nothing more is gained, after some multiple of
@@ -217,7 +217,7 @@ def go_on(sequel: Sequel) -> Generator[Further, None, Further]:
     return _told(sequel, over=True)
 
 
-def _told(sequel: Sequel, *, better: bool = False, over: bool = False) -> Further:
+def _told(sequel: Continuation, *, better: bool = False, over: bool = False) -> Further:
     contest = sequel.contest
     model = contest.champion if better else None
     return Further(sequel.steps, round(contest.best, 4), model, over)

@@ -25,7 +25,7 @@ from napari_unet.options import TrainOptions
 from napari_unet.project.corrections import Correction, Spot
 from napari_unet.project.lazy_corrections import More
 from napari_unet.training.checkpoint import read_checkpoint, task, write_checkpoint
-from napari_unet.training.continuation import Sequel
+from napari_unet.training.continuation import Continuation
 from napari_unet.training.examples import (
     Example,
     as_images,
@@ -34,9 +34,15 @@ from napari_unet.training.examples import (
 )
 from napari_unet.training.head import Fit, fit_head, obey
 from napari_unet.training.holdout import Place, mean_dice, places, set_apart
-from napari_unet.training.selection import Contest, Measure, Trained, TrainStep, copied
+from napari_unet.training.selection import (
+    Measure,
+    ModelSelection,
+    Trained,
+    TrainStep,
+    copied,
+)
 from napari_unet.training.standing import Standing, agrees, noted, standing
-from napari_unet.training.trainer import Course, Pace, score
+from napari_unet.training.trainer import Pace, Trainer, score
 
 __all__ = ["TrainStep", "Trained", "fine_tune", "judge", "warm_up"]
 
@@ -77,7 +83,7 @@ def fine_tune(
     corrections: Sequence[Correction],
     options: TrainOptions | None = None,
     resume: Path | None = None,
-    before: Sequel | None = None,
+    before: Continuation | None = None,
     more: More | None = None,
 ) -> Generator[TrainStep, None, Trained]:
     """Learn from corrections; yield what is reached, return the better model.
@@ -172,7 +178,7 @@ class _Lesson:
         resume: Path | None,
         more: More | None = None,
     ) -> None:
-        self.contest = Contest(model)
+        self.contest = ModelSelection(model)
         self.more = more
         self.model, self.corrections, self.options = model, corrections, options
         self.resume, self.notes = resume, tuple[str, ...]()
@@ -201,9 +207,9 @@ class _Lesson:
         torch.manual_seed(self.seed)
         device, _ = best_device(options.device)
         self.teacher = self.start = copied(model.net).to(device)
-        self.before: Sequel | None = None
+        self.before: Continuation | None = None
 
-    def take_up(self, before: Sequel | None) -> None:
+    def take_up(self, before: Continuation | None) -> None:
         """Go on where the lesson before has led, if the model came of it."""
         if before is not None and not self.is_dense and before.fits(self.model):
             self.before = before
@@ -243,7 +249,7 @@ class _Lesson:
             contest.withdraw()
         trained = contest.end(_ALL.format(now=now, was=was))
         about = self.examples, self.seed
-        sequel = Sequel(contest, course, fit, *about, rate, limit)
+        sequel = Continuation(contest, course, fit, *about, rate, limit)
         return replace(trained, sequel=sequel)
 
     def _note(self, trusted: Standing) -> None:
@@ -310,7 +316,7 @@ class _Lesson:
         pixels = sum(place.target.numel() for place in self.held)
         return _CHECK * max(1, round(pixels / _LOOK))
 
-    def _settle(self, course: Course) -> Iterator[TrainStep]:
+    def _settle(self, course: Trainer) -> Iterator[TrainStep]:
         """Go on until what is held out gets no better, however small the steps."""
         pace = self._recall(course) or Pace(self.rate)
         while not pace.over:
@@ -329,7 +335,7 @@ class _Lesson:
             self.contest.promote(net, now)
         return better
 
-    def _remember(self, course: Course, pace: Pace) -> None:
+    def _remember(self, course: Trainer, pace: Pace) -> None:
         if self.resume is None:
             return
         state = course.state()
@@ -339,7 +345,7 @@ class _Lesson:
             state |= {f"best/{name}": tensor for name, tensor in best.items()}
         write_checkpoint(self.resume, self._task(), numbers, state)
 
-    def _recall(self, course: Course) -> Pace | None:
+    def _recall(self, course: Trainer) -> Pace | None:
         """Go on where it was broken off; what is damaged is set aside, and told."""
         if self.resume is None:
             return None
@@ -351,7 +357,7 @@ class _Lesson:
             return None
 
     def _restore(
-        self, course: Course, numbers: dict[str, int], state: dict[str, Tensor]
+        self, course: Trainer, numbers: dict[str, int], state: dict[str, Tensor]
     ) -> Pace:
         pace = Pace(self.rate, numbers["stale"], numbers["cuts"])
         best = {k.removeprefix("best/"): t for k, t in state.items() if "/" in k}
@@ -386,9 +392,9 @@ class _Lesson:
 
     def _course(
         self, net: UNet, teacher: UNet, examples: Sequence[Example], trust: float
-    ) -> Course:
+    ) -> Trainer:
         seed, dense = self.options.seed, self.is_dense
-        return Course(net, teacher, examples, trust, dense=dense, seed=seed)
+        return Trainer(net, teacher, examples, trust, dense=dense, seed=seed)
 
     def _fit(self, examples: Sequence[Example]) -> Fit:
         """Fit a head; of whole images, what is held out tells how good the model is."""
@@ -396,14 +402,14 @@ class _Lesson:
         about = self.seed, self.known, wait
         return fit_head(self.start, examples, *about, free=self.is_dense)
 
-    def _advance(self, course: Course, rate: float) -> float:
+    def _advance(self, course: Trainer, rate: float) -> float:
         loss = course.advance(rate * min(1.0, (course.step + 1) / _WARM))
         self.contest.steps = course.step
         if self.more is not None and course.step % _EVERY == 0:
             self._move_on(course, self.more)
         return loss
 
-    def _move_on(self, course: Course, more: More) -> None:
+    def _move_on(self, course: Trainer, more: More) -> None:
         """Let a course learn from one more correction, unless it is held out."""
         try:
             found = next(more.draws, None)
@@ -420,7 +426,7 @@ class _Lesson:
             course.views.admit(example, more.room)
 
     def _timed(
-        self, course: Course, rate: float, limit: float
+        self, course: Trainer, rate: float, limit: float
     ) -> Iterator[tuple[float, float]]:
         """Yield fraction and loss until time or steps are used up.
 

@@ -23,7 +23,7 @@ from napari_unet.network.autocast import mean_weights
 from napari_unet.network.blockwise import Columns
 from napari_unet.network.hypercolumn import Hypercolumn
 from napari_unet.network.model import Model
-from napari_unet.network.predictor import Engine, engine
+from napari_unet.network.predictor import Predictor, engine
 from napari_unet.options import SegmentOptions
 from napari_unet.project.corrections import IGNORE, Correction
 from napari_unet.segmentation.inputs import ModelInput, model_input
@@ -140,7 +140,7 @@ class LiveHead:
         return replace(self.model, net=net.requires_grad_(False))
 
     def read(
-        self, run: Engine, example: Example, at: tuple[Tensor, Tensor]
+        self, run: Predictor, example: Example, at: tuple[Tensor, Tensor]
     ) -> tuple[list[Tensor], Tensor]:
         """Return the features at pixels of an example, and the first head's logits."""
         student = self._student.to(run.device)
@@ -195,7 +195,7 @@ class Elsewhere:
         return [part for _, parts in self._known.values() for part in parts]
 
     @torch.no_grad()
-    def _pixels(self, run: Engine, example: Example) -> "_Painted":
+    def _pixels(self, run: Predictor, example: Example) -> "_Painted":
         chosen = _chosen(example.pieces, _EACH)
         at = torch.from_numpy(chosen.rows), torch.from_numpy(chosen.columns)
         columns, first = self._head.read(run, example, at)
@@ -400,7 +400,9 @@ class _Seen:
 class Within:
     """What a head says of a part of a view; a `predict.Known`."""
 
-    def __init__(self, run: Engine, seen: Sequence[_Seen], head: Hypercolumn) -> None:
+    def __init__(
+        self, run: Predictor, seen: Sequence[_Seen], head: Hypercolumn
+    ) -> None:
         self.run, self._seen, self._head = run, seen, head
         self.tiles = PlaneTiles((0, 0), tuple(each.tile for each in seen))
 

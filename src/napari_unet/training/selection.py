@@ -12,9 +12,9 @@ from napari_unet.network.model import Model
 from napari_unet.network.unet import UNet
 
 if TYPE_CHECKING:
-    from napari_unet.training.continuation import Sequel
+    from napari_unet.training.continuation import Continuation
 
-__all__ = ["Contest", "Measure", "TrainStep", "Trained", "copied", "told"]
+__all__ = ["Measure", "ModelSelection", "TrainStep", "Trained", "copied", "told"]
 
 Measure = Literal["right", "Dice"]
 
@@ -93,11 +93,11 @@ class Trained:
     steps: int
     seconds: float
     measure: Measure = "right"
-    sequel: "Sequel | None" = field(default=None, repr=False, compare=False)
+    sequel: "Continuation | None" = field(default=None, repr=False, compare=False)
     notes: tuple[str, ...] = ()
 
 
-class Contest:
+class ModelSelection:
     """A model, and the challengers that training brings up against it.
 
     Attributes

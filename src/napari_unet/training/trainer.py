@@ -23,7 +23,7 @@ from napari_unet.training.examples import Example, View
 from napari_unet.training.features import plain_windows
 from napari_unet.training.losses import distance, evenly, pixel_loss, right
 
-__all__ = ["Course", "Pace", "score"]
+__all__ = ["Pace", "Trainer", "score"]
 
 _VIEW = 160  # pixels along the side of what a step is shown
 # Views in a step: with a stroke, and from all over; of a slow device, fewer.
@@ -39,7 +39,7 @@ _CUT = 1 / 3
 _SLOTS = "exp_avg", "exp_avg_sq"  # what AdamW keeps of every weight
 
 
-class Course:
+class Trainer:
     """A net that learns from examples.
 
     Where images were labelled (`dense`), weights are those of `examples.as_images`, and

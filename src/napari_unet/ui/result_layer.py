@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 from napari.layers import Labels
 
-from napari_unet.annotation.painting import Rules
+from napari_unet.annotation.painting import LabelSchema
 from napari_unet.annotation.resegment import Outcome
 from napari_unet.annotation.reviews import ImageReviews
 from napari_unet.errors import OutputError
-from napari_unet.io.pyramid import Levels
+from napari_unet.io.pyramid import LabelPyramid
 from napari_unet.io.save import LabelArray
 from napari_unet.io.tiff_labels import TiffLabels
 from napari_unet.options import SegmentOptions
@@ -58,7 +58,7 @@ class Result:
         self.model = model  # its name, or its file: two files may be called the same
         self.name = f"{source.name} [{Path(model).stem}]"
         self.output: str | None = None
-        self.rules: Rules | None = None
+        self.rules: LabelSchema | None = None
         self.reviews: ImageReviews | None = None
         self.options: SegmentOptions | None = None
         self.file: Path | None = None
@@ -112,7 +112,7 @@ class Result:
     @property
     def paintable(self) -> bool:
         """Whether its planes are small enough for napari to paint on."""
-        return not isinstance(self._array, Levels)
+        return not isinstance(self._array, LabelPyramid)
 
     def show(self, viewer: Any, array: LabelArray) -> None:
         """Let the layer show `array`; the layer is made if there is none.
@@ -129,7 +129,7 @@ class Result:
                 return
             # Only the first array makes a layer: one that was removed stays away.
             name = _free_name(viewer, self.name)
-            several = isinstance(array, Levels)
+            several = isinstance(array, LabelPyramid)
             self.layer = Labels(_drawn(array), name=name, multiscale=several, **where)
             self._layers = weakref.ref(viewer.layers)
             _append(viewer.layers, self.layer)
@@ -202,7 +202,9 @@ class Result:
     def complete(self, about: dict[str, Any], outcome: Outcome) -> None:
         """Show everything, and what is known about it."""
         self.last_id, self.output = outcome.last_id, outcome.result.output
-        self.rules = Rules(outcome.result.output, outcome.classes, outcome.boundary)
+        self.rules = LabelSchema(
+            outcome.result.output, outcome.classes, outcome.boundary
+        )
         self.linked = outcome.linked or (self.linked and outcome.box is not None)
         if self.layer is not None:
             self.layer.features = _merged(self.layer.features, outcome)
@@ -279,7 +281,7 @@ def _features(table: Table | None) -> Any:
 
 def _drawn(array: LabelArray) -> Any:
     """Return what a layer is given: an array, or all of its levels."""
-    return array.arrays if isinstance(array, Levels) else array
+    return array.arrays if isinstance(array, LabelPyramid) else array
 
 
 def _free_name(viewer: Any, name: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from napari_unet.annotation.resegment import Request, load_model
 from napari_unet.annotation.start import Begun, beginning_with
 from napari_unet.errors import OutputError
-from napari_unet.io.editable_zarr import Pyramid
+from napari_unet.io.editable_zarr import EditableZarr
 from napari_unet.io.image import Image, open_image
 from napari_unet.io.tiff_labels import TiffLabels
 from napari_unet.ui.batch.worker import BatchRequest
@@ -74,8 +74,8 @@ def editing(
     image = open_image(source, request.options.axes)
     _check(image, open_image(target), target)
     place = target.resolve()
-    labels: Pyramid | TiffLabels
-    labels = Pyramid(place) if place.is_dir() else TiffLabels(place, image.name)
+    labels: EditableZarr | TiffLabels
+    labels = EditableZarr(place) if place.is_dir() else TiffLabels(place, image.name)
     images = layers_of(source) if bare else []
     yield
     segment = request.options.segment

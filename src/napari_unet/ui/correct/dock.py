@@ -10,14 +10,14 @@ from napari_unet.annotation.models import source_of, use
 from napari_unet.annotation.resegment import Request
 from napari_unet.annotation.start import Begun, from_labels, going_on, new_classes
 from napari_unet.ui.correct.form import CorrectForm
-from napari_unet.ui.correct.image_controls import Gathering
-from napari_unet.ui.correct.improve import Learning
-from napari_unet.ui.correct.keep_learning import Afterwards
+from napari_unet.ui.correct.image_controls import ImageControls
+from napari_unet.ui.correct.improve import ImproveController
+from napari_unet.ui.correct.keep_learning import KeepLearning
 from napari_unet.ui.correct.live import Live
 from napari_unet.ui.correct.messages import begun_line, nowhere_line
 from napari_unet.ui.correct.missing_classes import place_of
-from napari_unet.ui.correct.overlay_controls import Glasses
-from napari_unet.ui.correct.state import Desk
+from napari_unet.ui.correct.overlay_controls import OverlayControls
+from napari_unet.ui.correct.state import CorrectionState
 from napari_unet.ui.correct.tables import model_rows, score_points
 from napari_unet.ui.correct.task import Task
 from napari_unet.ui.correct.uncertain import go_to
@@ -42,14 +42,16 @@ class CorrectDock(Dock):
         viewer = self._viewer
         self._session = session_of(viewer)
         self.form = CorrectForm(viewer, self._session)
-        self.desk = Desk(viewer, self._session, self)
+        self.desk = CorrectionState(viewer, self._session, self)
         self.task = Task(self._session, self.form.progress, self)
         parts = self.form, self.desk, self.task
-        self.afterwards = Afterwards(viewer, self._session, *parts)
-        self.learning = Learning(viewer, self._session, *parts, self.afterwards)
+        self.afterwards = KeepLearning(viewer, self._session, *parts)
+        self.learning = ImproveController(
+            viewer, self._session, *parts, self.afterwards
+        )
         self.live = Live(viewer, *parts)
-        self.glasses = Glasses(viewer, *parts, self.learning)
-        self.gathering = Gathering(viewer, self._session, *parts, self.glasses)
+        self.glasses = OverlayControls(viewer, *parts, self.learning)
+        self.gathering = ImageControls(viewer, self._session, *parts, self.glasses)
         self._guide = ""  # what was said of the place that the camera was sent to
         self._arrange()
         self._connect()

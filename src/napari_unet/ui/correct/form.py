@@ -23,7 +23,7 @@ from napari_unet.ui.correct.learning_line import Quiet
 from napari_unet.ui.correct.missing_classes import can_learn, lacking
 from napari_unet.ui.correct.model_history import History
 from napari_unet.ui.correct.overlays import changed_legend
-from napari_unet.ui.correct.state import Desk
+from napari_unet.ui.correct.state import CorrectionState
 from napari_unet.ui.correct.targets import SubjectChooser
 from napari_unet.ui.correct.unpainted_classes import Lacking, listed
 from napari_unet.ui.session import Session
@@ -89,7 +89,9 @@ class CorrectForm(QWidget):
         self.place.setText("" if folder is None else folder.name)
         self.place.setToolTip("" if folder is None else f"Kept in {folder}")
 
-    def follow(self, desk: Desk, doing: str, stopping: bool, *, going: bool) -> None:
+    def follow(
+        self, desk: CorrectionState, doing: str, stopping: bool, *, going: bool
+    ) -> None:
         """Let the buttons follow what is on the desk, and what runs.
 
         Parameters
@@ -122,7 +124,7 @@ class CorrectForm(QWidget):
         if idle:
             self.progress.hint(_next_step(desk))
 
-    def _follow_offers(self, desk: Desk) -> None:
+    def _follow_offers(self, desk: CorrectionState) -> None:
         """Offer the ways to begin that there are now."""
         subject, result, found = desk.subject, desk.result, desk.found
         self._offered = desk.image_layer
@@ -137,7 +139,9 @@ class CorrectForm(QWidget):
         self.zero.setVisible(kind == "labels")
         self.from_nothing.setVisible(kind == "image")
 
-    def _follow_learning(self, desk: Desk, doing: str, stopping: bool) -> None:
+    def _follow_learning(
+        self, desk: CorrectionState, doing: str, stopping: bool
+    ) -> None:
         result = desk.result
         busy = result is not None and result.taken
         record = desk.record
@@ -252,7 +256,7 @@ class CorrectForm(QWidget):
         self.foot = flowing(self.undo, self.save)
 
 
-def _next_step(desk: Desk) -> str | None:
+def _next_step(desk: CorrectionState) -> str | None:
     """Return what to do first; None once something was painted."""
     subject = desk.subject
     if subject is None:
@@ -292,7 +296,7 @@ _LIVE = (
 )
 
 
-def _why_not_live(desk: Desk) -> str:
+def _why_not_live(desk: CorrectionState) -> str:
     if desk.correcting is not None and desk.correcting.result.file is not None:
         return (
             "These labels are a file, which Live would change after every stroke. "
@@ -301,7 +305,7 @@ def _why_not_live(desk: Desk) -> str:
     return "" if desk.correcting is not None else _why_not(desk, "", busy=False)
 
 
-def _why_not(desk: Desk, doing: str, busy: bool) -> str:
+def _why_not(desk: CorrectionState, doing: str, busy: bool) -> str:
     if doing:
         return f"{doing}: wait until that has ended."
     if busy:

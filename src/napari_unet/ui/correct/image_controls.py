@@ -9,18 +9,18 @@ from napari_unet.project.project import Project
 from napari_unet.segmentation.uncertain_regions import Place
 from napari_unet.ui.correct.form import CorrectForm
 from napari_unet.ui.correct.messages import closed_line
-from napari_unet.ui.correct.overlay_controls import Glasses
-from napari_unet.ui.correct.state import Desk
+from napari_unet.ui.correct.overlay_controls import OverlayControls
+from napari_unet.ui.correct.state import CorrectionState
 from napari_unet.ui.correct.task import Task
 from napari_unet.ui.correct.uncertain import go_to, show_all_of
 from napari_unet.ui.layers import add_layers
 from napari_unet.ui.open_image import opening
 from napari_unet.ui.session import Session
 
-__all__ = ["Gathering"]
+__all__ = ["ImageControls"]
 
 
-class Gathering(QObject):
+class ImageControls(QObject):
     """What happens at clicks on the invitation and in the list of images.
 
     Attributes
@@ -39,9 +39,9 @@ class Gathering(QObject):
         viewer: Any,
         session: Session,
         form: CorrectForm,
-        desk: Desk,
+        desk: CorrectionState,
         task: Task,
-        glasses: Glasses,
+        glasses: OverlayControls,
     ) -> None:
         super().__init__(form)
         self._viewer, self._session = viewer, session

@@ -17,10 +17,10 @@ from napari_unet.errors import UNetError
 from napari_unet.options import TrainOptions
 from napari_unet.project.project import Project
 from napari_unet.ui.correct.form import CorrectForm
-from napari_unet.ui.correct.keep_learning import Afterwards
+from napari_unet.ui.correct.keep_learning import KeepLearning
 from napari_unet.ui.correct.messages import improved_line
 from napari_unet.ui.correct.missing_classes import lacking
-from napari_unet.ui.correct.state import Desk
+from napari_unet.ui.correct.state import CorrectionState
 from napari_unet.ui.correct.task import Task
 from napari_unet.ui.correct.unpainted_classes import listed
 from napari_unet.ui.recording.recorder import note_model
@@ -30,10 +30,10 @@ from napari_unet.ui.session import Session
 from napari_unet.ui.settings import read_settings, write_settings
 from napari_unet.ui.widgets.save_path import whole_name
 
-__all__ = ["Learning"]
+__all__ = ["ImproveController"]
 
 
-class Learning(QObject):
+class ImproveController(QObject):
     """Models of a project: made, taken into use, taken back, saved.
 
     Attributes
@@ -53,9 +53,9 @@ class Learning(QObject):
         viewer: Any,
         session: Session,
         form: CorrectForm,
-        desk: Desk,
+        desk: CorrectionState,
         task: Task,
-        afterwards: Afterwards,
+        afterwards: KeepLearning,
     ) -> None:
         super().__init__(form)
         self._viewer, self._session = viewer, session

@@ -2,7 +2,7 @@
 
 from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_unet.ui.correct.state import Desk
+from napari_unet.ui.correct.state import CorrectionState
 from napari_unet.ui.widgets.flow_layout import flowing
 
 __all__ = ["Invitation"]
@@ -33,7 +33,7 @@ class Invitation(QWidget):
         layout.addWidget(self.line)
         layout.addWidget(flowing((self.join, 1), (self.stay, 0)))
 
-    def follow(self, desk: Desk, *, idle: bool) -> None:
+    def follow(self, desk: CorrectionState, *, idle: bool) -> None:
         """Invite the image on the desk, if it is asked for."""
         other = desk.other
         self.setVisible(other is not None)

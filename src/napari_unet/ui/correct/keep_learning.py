@@ -18,7 +18,7 @@ from napari_unet.ui.correct.learning_line import (
     stopped_line,
 )
 from napari_unet.ui.correct.model_renewal import Renewal
-from napari_unet.ui.correct.state import Desk
+from napari_unet.ui.correct.state import CorrectionState
 from napari_unet.ui.correct.stillness import Stillness
 from napari_unet.ui.correct.task import Task
 from napari_unet.ui.job import Job
@@ -26,9 +26,9 @@ from napari_unet.ui.result_layer import Result
 from napari_unet.ui.session import Session
 
 if TYPE_CHECKING:
-    from napari_unet.training.continuation import Further, Sequel
+    from napari_unet.training.continuation import Continuation, Further
 
-__all__ = ["Afterwards"]
+__all__ = ["KeepLearning"]
 
 _TICK = 500  # ms between two looks at whether a better model can be shown
 _EVERY = 40  # of them between two better models
@@ -52,7 +52,7 @@ class _Round:
         The ticks since a better model was shown.
     """
 
-    sequel: "Sequel"
+    sequel: "Continuation"
     project: Project
     result: Result
     model: str
@@ -70,7 +70,7 @@ class _Round:
     said: str = ""  # once it has ended
 
 
-class Afterwards(QObject):
+class KeepLearning(QObject):
     """Goes on learning while people paint, and shows a better model when they rest.
 
     It is no task: nothing waits for it, and it waits for everything else.
@@ -88,13 +88,18 @@ class Afterwards(QObject):
     renewed = Signal(object, bool)
 
     def __init__(
-        self, viewer: Any, session: Session, form: CorrectForm, desk: Desk, task: Task
+        self,
+        viewer: Any,
+        session: Session,
+        form: CorrectForm,
+        desk: CorrectionState,
+        task: Task,
     ) -> None:
         super().__init__(form)
         self._session = session
         self._form, self._desk, self._task = form, desk, task
         self._round: _Round | None = None
-        self._sequel: Sequel | None = None
+        self._sequel: Continuation | None = None
         self._renewing: _Round | None = None
         self._renewal = Renewal(viewer, session, self)
         self._renewal.done.connect(self._on_renewed)
@@ -149,7 +154,7 @@ class Afterwards(QObject):
         self._say(round_)
         self.changed.emit()
 
-    def end(self) -> "Sequel | None":
+    def end(self) -> "Continuation | None":
         """End at once, and say nothing; return what the next lesson goes on with."""
         round_, self._round = self._round, None
         self._timer.stop()

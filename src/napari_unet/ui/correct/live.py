@@ -11,12 +11,12 @@ from napari_unet.annotation.resegment import Outcome
 from napari_unet.errors import UNetError
 from napari_unet.tiling import Box, cut
 from napari_unet.ui.correct.form import CorrectForm
-from napari_unet.ui.correct.state import Desk
+from napari_unet.ui.correct.state import CorrectionState
 from napari_unet.ui.correct.task import Task
 from napari_unet.ui.job import Job
 from napari_unet.ui.layers import looked_at
 from napari_unet.ui.outcome import about
-from napari_unet.ui.recording.recorder import Correcting
+from napari_unet.ui.recording.recorder import Recorder
 from napari_unet.ui.result_layer import Result
 
 __all__ = ["Live"]
@@ -31,7 +31,7 @@ _ON = "Live: paint, and the labels in view follow."
 class _Place:
     """What is in view, of which result, and the model in use."""
 
-    correcting: Correcting
+    correcting: Recorder
     model: str
     plane: tuple[int, ...]
     box: Box
@@ -50,7 +50,9 @@ class Live(QObject):
     A `Task` comes first: nothing is refitted while one runs.
     """
 
-    def __init__(self, viewer: Any, form: CorrectForm, desk: Desk, task: Task) -> None:
+    def __init__(
+        self, viewer: Any, form: CorrectForm, desk: CorrectionState, task: Task
+    ) -> None:
         super().__init__(form)
         self._viewer, self._form, self._desk, self._task = viewer, form, desk, task
         self._job: Job | None = None

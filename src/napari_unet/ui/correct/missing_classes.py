@@ -6,14 +6,14 @@ from napari_unet.segmentation.uncertain_regions import Place
 from napari_unet.tiling import whole
 from napari_unet.ui.correct.class_names import OBJECTS
 from napari_unet.ui.correct.class_table import ClassRow
-from napari_unet.ui.correct.state import Desk
+from napari_unet.ui.correct.state import CorrectionState
 from napari_unet.ui.correct.uncertain import typical
 from napari_unet.ui.layers import looked_at
 
 __all__ = ["can_learn", "lacking", "place_of"]
 
 
-def lacking(desk: Desk) -> list[ClassRow]:
+def lacking(desk: CorrectionState) -> list[ClassRow]:
     """Return the classes of which the model in use has seen no stroke yet.
 
     There are none before the first stroke, nor once the model has learned here.
@@ -26,12 +26,12 @@ def lacking(desk: Desk) -> list[ClassRow]:
     return found if len(found) < known else []
 
 
-def can_learn(desk: Desk) -> bool:
+def can_learn(desk: CorrectionState) -> bool:
     """Return whether more than one class of the net was painted: one says nothing."""
     return desk.collection is not None and len(desk.collection.counts()) > 1
 
 
-def place_of(viewer: Any, desk: Desk, value: int) -> Place | None:
+def place_of(viewer: Any, desk: CorrectionState, value: int) -> Place | None:
     """Return a good place for a stroke of a class; None if the labels have none.
 
     What is in view comes first: elsewhere nothing may have been segmented yet.

@@ -9,19 +9,19 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 from napari_unet.segmentation.uncertain_regions import Place
 from napari_unet.tiling import whole
 from napari_unet.ui.correct.form import CorrectForm
-from napari_unet.ui.correct.improve import Learning
+from napari_unet.ui.correct.improve import ImproveController
 from napari_unet.ui.correct.overlays import Overlays
-from napari_unet.ui.correct.state import Desk
+from napari_unet.ui.correct.state import CorrectionState
 from napari_unet.ui.correct.task import Task
 from napari_unet.ui.correct.uncertain import Stop, Tour, go_to, looking, seeing
 
-__all__ = ["KEY", "Glasses"]
+__all__ = ["KEY", "OverlayControls"]
 
 _ALL = "reviewed", "changed", "uncertain", "place"  # overlays
 KEY = "N"  # goes to the next uncertain place
 
 
-class Glasses(QObject):
+class OverlayControls(QObject):
     """Overlays that are there while their box is ticked, and the tour of places.
 
     Attributes
@@ -33,7 +33,12 @@ class Glasses(QObject):
     left = Signal(object, object)
 
     def __init__(
-        self, viewer: Any, form: CorrectForm, desk: Desk, task: Task, learning: Learning
+        self,
+        viewer: Any,
+        form: CorrectForm,
+        desk: CorrectionState,
+        task: Task,
+        learning: ImproveController,
     ) -> None:
         super().__init__(form)
         self._viewer, self._form = viewer, form

@@ -28,18 +28,18 @@ from napari_unet.ui.correct.targets import Subject
 from napari_unet.ui.correct.uncertain import Stop
 from napari_unet.ui.correct.view_request import view_request
 from napari_unet.ui.layers import file_of, looked_at
-from napari_unet.ui.recording.project_choice import Homes
-from napari_unet.ui.recording.recorder import Correcting
+from napari_unet.ui.recording.project_choice import ProjectChoice
+from napari_unet.ui.recording.recorder import Recorder
 from napari_unet.ui.recording.recording import recording_of
 from napari_unet.ui.result_layer import Result
 from napari_unet.ui.session import Session
 from napari_unet.ui.settings import read_settings
 from napari_unet.ui.widgets.palette import class_colours
 
-__all__ = ["Desk"]
+__all__ = ["CorrectionState"]
 
 
-class Desk(QObject):
+class CorrectionState(QObject):
     """The subject at hand, its project, and its strokes; no widgets.
 
     Attributes
@@ -64,11 +64,11 @@ class Desk(QObject):
     def __init__(self, viewer: Any, session: Session, parent: QObject) -> None:
         super().__init__(parent)
         self._viewer, self._session = viewer, session
-        self._homes = Homes(viewer, session)
+        self._homes = ProjectChoice(viewer, session)
         self._recording = recording_of(viewer)
         self.subject: Subject | None = None
         self.project: Project | None = None
-        self.correcting: Correcting | None = None
+        self.correcting: Recorder | None = None
         self.names = table_names(None, None)
         self._earlier = False
         self._counts: dict[int, Count] = {}  # of what was reviewed earlier

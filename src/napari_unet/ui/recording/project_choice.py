@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_unet.annotation.models import fits
-from napari_unet.annotation.painting import Rules
+from napari_unet.annotation.painting import LabelSchema
 from napari_unet.errors import UNetError
 from napari_unet.io.image import Image
 from napari_unet.project.index import holds_work, lists, project_place, projects_beside
@@ -12,10 +12,10 @@ from napari_unet.project.project import Project
 from napari_unet.ui.layers import file_of
 from napari_unet.ui.session import Session
 
-__all__ = ["Homes"]
+__all__ = ["ProjectChoice"]
 
 
-class Homes:
+class ProjectChoice:
     """The projects of the images in one viewer.
 
     An image stays where it is, whatever its layer is called later. One that is in a
@@ -46,7 +46,7 @@ class Homes:
         self._session.recent = project.folder
 
     def other(
-        self, layer: Any, image: Image, own: Project, rules: Rules | None
+        self, layer: Any, image: Image, own: Project, rules: LabelSchema | None
     ) -> Project | None:
         """Return the project in use, if this image may join it and nobody said no.
 

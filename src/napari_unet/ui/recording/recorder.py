@@ -9,7 +9,7 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
 from napari_unet.annotation.match import recall
 from napari_unet.annotation.models import agree, meaning, worked_on
-from napari_unet.annotation.painting import Canvas, Change
+from napari_unet.annotation.painting import Change, PaintRecorder
 from napari_unet.annotation.protect import restore
 from napari_unet.errors import CorrectionError
 from napari_unet.io.image import Image
@@ -22,7 +22,7 @@ from napari_unet.ui.recording.strokes import Passed, Strokes
 from napari_unet.ui.result_layer import Result
 from napari_unet.ui.session import Session
 
-__all__ = ["SPENT_AT", "Correcting", "note_model"]
+__all__ = ["SPENT_AT", "Recorder", "note_model"]
 
 _SAVE = 500  # ms from a stroke to the disk: a crash loses less than 2 s
 _AGAIN = 5000  # ms until a disk that was full is tried again
@@ -32,7 +32,7 @@ _SPENT = "annotation_s"  # in the project's settings
 SPENT_AT = "annotation_s_at"  # the same, by model
 
 
-class Correcting(QObject):
+class Recorder(QObject):
     """Strokes on the layer of one result, as reviews of its image in one project.
 
     What was reviewed before is shown on the layer, unless that is a file: a result is
@@ -79,7 +79,7 @@ class Correcting(QObject):
         self.key = project.add_image(image)
         self.reviews = session.reviews_of(project, self.key)
         self.reviews.count_by(objects=result.rules.kind == "objects")
-        self.canvas = Canvas(result.array, self.reviews, result.rules)
+        self.canvas = PaintRecorder(result.array, self.reviews, result.rules)
         self._strokes = strokes
         if result.reviews is not self.reviews and result.file is None:
             self._recall()

@@ -12,8 +12,8 @@ from qtpy.QtCore import QObject
 from napari_unet.errors import UNetError
 from napari_unet.io.image import Image
 from napari_unet.ui.layers import as_image, file_of
-from napari_unet.ui.recording.project_choice import Homes
-from napari_unet.ui.recording.recorder import Correcting
+from napari_unet.ui.recording.project_choice import ProjectChoice
+from napari_unet.ui.recording.recorder import Recorder
 from napari_unet.ui.recording.strokes import Strokes
 from napari_unet.ui.result_layer import Result
 from napari_unet.ui.session import Session, session_of
@@ -36,7 +36,7 @@ class Recording(QObject):
         super().__init__(None if window is None else window._qt_window)
         self._viewer, self._session = weakref.ref(viewer), session
         self._strokes: dict[Any, Strokes] = {}  # by layer
-        self._own: Correcting | None = None  # of a result that is in no dock
+        self._own: Recorder | None = None  # of a result that is in no dock
         self._told: weakref.WeakSet[Result] = weakref.WeakSet()
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
@@ -59,7 +59,7 @@ class Recording(QObject):
         name = self._session.names.setdefault(layer, image.name)  # its first one
         return replace(image, name=name) if image.source is None else image
 
-    def lend(self, result: Result) -> Correcting | None:
+    def lend(self, result: Result) -> Recorder | None:
         """Return what takes the strokes on a result, for a dock; None if nothing can.
 
         Raises
@@ -75,7 +75,7 @@ class Recording(QObject):
             own = self._correcting(result)
         return own
 
-    def give_back(self, correcting: Correcting) -> None:
+    def give_back(self, correcting: Recorder) -> None:
         """Take back what was lent: what is painted from now on opens it anew.
 
         Raises
@@ -100,7 +100,7 @@ class Recording(QObject):
         if own is not None:
             self.give_back(own)
 
-    def _correcting(self, result: Result) -> Correcting | None:
+    def _correcting(self, result: Result) -> Recorder | None:
         able = result.rules is not None and result.shown and result.paintable
         if result.busy or not able:
             return None
@@ -108,13 +108,13 @@ class Recording(QObject):
         image = self.image(layer)
         project = self._session.open_project(self._homes.folder(layer))
         strokes = self._strokes.get(result.layer) or self._listen(result)
-        found = Correcting(self._session, result, image, project, strokes, self)
+        found = Recorder(self._session, result, image, project, strokes, self)
         self._session.keys[layer] = found.key
         return found
 
     @property
-    def _homes(self) -> Homes:
-        return Homes(self._viewer(), self._session)
+    def _homes(self) -> ProjectChoice:
+        return ProjectChoice(self._viewer(), self._session)
 
     def _on_wanted(self, result: Result) -> None:
         """Let a project take what was painted on a result that is in no dock."""
@@ -124,7 +124,7 @@ class Recording(QObject):
         except UNetError as error:
             self._tell(result, str(error))
 
-    def _begin(self, result: Result) -> Correcting | None:
+    def _begin(self, result: Result) -> Recorder | None:
         layer = result.source()
         found = self._correcting(result)
         if found is None:
