@@ -38,11 +38,11 @@ from napari_unet.training.examples import (
     said_in,
 )
 from napari_unet.training.features import Pixels, read_at, sample_level
-from napari_unet.training.head import FITTED, OBEYED
+from napari_unet.training.head import OBEYED
 from napari_unet.training.head_fit import follow
 from napari_unet.training.readers import with_hypercolumn
 from napari_unet.training.selection import copied
-from napari_unet.training.standing import Standing, agrees, standing
+from napari_unet.training.standing import Standing, standing
 
 __all__ = [
     "LARGEST",
@@ -78,8 +78,8 @@ class LiveHead:
     def __init__(self, model: Model) -> None:
         torch.manual_seed(_SEED)
         self.model = model
-        self._known = standing(model.card)  # None: the first fit finds it out
-        self.standing = self._known or Standing()
+        # Few strokes, and a head held by the model, cannot tell whether it is right.
+        self.standing = standing(model.card) or Standing()
         self._student = with_hypercolumn(model.net)
         self.spec = self._student.spec
         self._base = copy.deepcopy(self._student.hypercolumn)
@@ -101,8 +101,6 @@ class LiveHead:
         base = copy.deepcopy(self._base).to(pixels.first.device)
         if self._head is None:
             self._head = self._begun(base, pixels)
-            if self._known is None:
-                self.standing = self._found_out(base, pixels)
         trust = self.standing.head_trust
         for _ in range(1 if self.standing.proven else _ROUNDS):
             began, steps = time.perf_counter(), _STEPS if new else _MORE
@@ -118,12 +116,6 @@ class LiveHead:
             spread = [c.std(0) for c in pixels.columns]
             head.standardise([c.mean(0) for c in pixels.columns], spread)
         return head
-
-    def _found_out(self, base: Hypercolumn, pixels: Pixels) -> Standing:
-        """Return how far a model is trusted that has not learned yet, as a lesson."""
-        head, free = self._begun(base, pixels), Standing().head_trust
-        good, agreement = follow(head, base, pixels, free, _STEPS, _SECONDS)
-        return Standing(proven=agrees(agreement) and good >= FITTED)
 
     def head(self) -> Hypercolumn:
         """Return what the head is now, with as much of the model's as it keeps."""
