@@ -21,7 +21,7 @@ test: setup ## Run all tests; those that failed beside others run once more, alo
 	@$(BIN)/python -m pytest --numprocesses=logical --dist=loadfile $(PYTEST) || \
 		{ test $$? -eq 1 && $(BIN)/python -m pytest --last-failed --last-failed-no-failures=none $(PYTEST); }
 
-fuzz: setup ## Give 100,000 damaged inputs to every reader; 40 minutes
+fuzz: setup ## Give 100,000 damaged inputs to every reader; long
 	@cd tests && ../$(BIN)/python -m fuzz
 
 lint: ## Check style, types, import directions, spelling and the manifest

@@ -143,7 +143,7 @@ def follow(
     trust: float,
     steps: int,
     seconds: float,
-) -> tuple[float, float]:
+) -> float:
     """Fit a head to pixels that are read already, in few steps.
 
     Parameters
@@ -157,9 +157,8 @@ def follow(
 
     Returns
     -------
-    float, float
-        Which share of the reviewed pixels the head is right about then; and how far it
-        agrees with the teacher elsewhere.
+    float
+        Which share of the reviewed pixels the head is right about then.
     """
     head.requires_grad_(True)
     with torch.no_grad():
@@ -170,7 +169,7 @@ def follow(
     descend(head, features, aim, NEW, seconds, steps)
     with torch.no_grad():
         now = pixels.first + read(head, features)
-    return score(now, pixels), agreement(was, now, pixels.target)
+    return score(now, pixels)
 
 
 def _part(count: int, share: float, step: int) -> slice:

@@ -104,7 +104,7 @@ class LiveHead:
         trust = self.standing.head_trust
         for _ in range(1 if self.standing.proven else _ROUNDS):
             began, steps = time.perf_counter(), _STEPS if new else _MORE
-            good, _ = follow(self._head, base, pixels, trust, steps, left)
+            good = follow(self._head, base, pixels, trust, steps, left)
             left, new = left - (time.perf_counter() - began), False
             if good >= OBEYED or left <= 0:
                 return
