@@ -25,7 +25,7 @@ from fuzz.mutator import (
     mutated_zip,
 )
 from napari_unet.batch.loaded_model import LoadedModel
-from napari_unet.batch.record import Places
+from napari_unet.batch.record import ResultPaths
 from napari_unet.batch.stack import plan_stack_file, segment_stack
 from napari_unet.cli import commands
 from napari_unet.errors import UNetError
@@ -210,7 +210,7 @@ def _ledger(good: Path, place: Path, chance: random.Random) -> None:
     options = BatchOptions(SegmentOptions(), overwrite=chance.random() < 0.5)
     model = str(good / "tiny.safetensors")
     source = good / "imagej.tif"
-    plan_stack_file(source, Places(target), options, LoadedModel(model))
+    plan_stack_file(source, ResultPaths(target), options, LoadedModel(model))
     if chance.randrange(2):
         return
     list(segment_stack(source, target, options, model=model))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_unet.errors import OutputError
-from napari_unet.io.output_stack import Planes
+from napari_unet.io.output_stack import OutputStack
 from napari_unet.tiling import blocks
 
 STACK: dict[str, Any] = {
@@ -34,7 +34,7 @@ def test_blocks_are_read_in_the_order_of_the_file(axes: str) -> None:
     sizes = {"T": 2, "Z": 3, "C": 2, "Y": 5, "X": 7}
     data = np.random.default_rng(2).random([sizes[axis] for axis in axes])
     order = "".join(axis for axis in "TCZYX" if axis in axes)
-    planes = Planes(
+    planes = OutputStack(
         **{
             **STACK,
             "data": data,
@@ -57,7 +57,7 @@ def test_blocks_are_read_in_the_order_of_the_file(axes: str) -> None:
 def test_extrema_are_found_in_every_block_and_plane() -> None:
     data = np.zeros((2, 3, 2100), np.int64)
     data[1, 2, 2099], data[0, 0, 5] = 2**40, -7
-    assert Planes(**{**STACK, "data": data}).extrema() == (-7, 2**40)
+    assert OutputStack(**{**STACK, "data": data}).extrema() == (-7, 2**40)
 
 
 @pytest.mark.parametrize(
@@ -78,10 +78,10 @@ def test_description_that_does_not_fit_is_refused(
     change: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(OutputError, match=words):
-        Planes(**{**STACK, **change})
+        OutputStack(**{**STACK, **change})
 
 
 def test_empty_labels_are_refused() -> None:
     empty = np.zeros((0, 40, 40), np.uint8)
     with pytest.raises(OutputError, match="at least one pixel"):
-        Planes(**{**STACK, "data": empty})
+        OutputStack(**{**STACK, "data": empty})

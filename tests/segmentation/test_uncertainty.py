@@ -15,7 +15,7 @@ from napari_unet.network.model import Model, UNet, UNetSpec
 from napari_unet.network.normalization import Scaling
 from napari_unet.options import SegmentOptions
 from napari_unet.segmentation.predict import segment
-from napari_unet.segmentation.uncertain_regions import Place
+from napari_unet.segmentation.uncertain_regions import UncertainRegion
 from napari_unet.segmentation.uncertainty import Scanned, find_uncertain, margin
 
 CPU = SegmentOptions(device="cpu", precision="fp32")
@@ -53,7 +53,7 @@ def nobody(plane, box) -> np.ndarray:
     return np.zeros([side.stop - side.start for side in box], np.bool_)
 
 
-def look(model, pixels, **more) -> tuple[list[Scanned], list[Place]]:
+def look(model, pixels, **more) -> tuple[list[Scanned], list[UncertainRegion]]:
     image = Image("cells", pixels, "TZYX"[-pixels.ndim :])
     more = {"start": (0,) * (pixels.ndim - 2), "reviewed": nobody, **more}
     more = {"seconds": 300.0, **more}  # so that a busy machine sees all of it, too
@@ -168,7 +168,7 @@ def test_what_was_visited_is_not_found_again(model) -> None:
     spot(pixels, 2, 90, 120, value=560)
     _, first = look(model, pixels)
     assert where(first) == [(0, 40, 40), (4, 40, 40), (2, 90, 120)]
-    _, rest = look(model, pixels, found=[Place((1,), 42, 38, 16, 0.5, "")])
+    _, rest = look(model, pixels, found=[UncertainRegion((1,), 42, 38, 16, 0.5, "")])
     assert where(rest) == [(2, 90, 120)]
 
 

@@ -8,7 +8,7 @@ from napari_unet.io.image import Image
 from napari_unet.network.model import Model, UNet, UNetSpec
 from napari_unet.project.corrections import FOREGROUND, IGNORE, Correction
 from napari_unet.training.examples import Example, read_examples
-from napari_unet.training.holdout import Place, mean_dice, places, set_apart
+from napari_unet.training.holdout import ImagePart, mean_dice, places, set_apart
 
 SPEC = UNetSpec(classes=("background", "cell", "nucleus"), width=4, depth=2)
 
@@ -40,7 +40,7 @@ def counts(targets: list[torch.Tensor]) -> np.ndarray:
     return sum(found, np.zeros(256, int))[:IGNORE]
 
 
-def sides(place: Place) -> tuple[int, int]:
+def sides(place: ImagePart) -> tuple[int, int]:
     """Return height and width of what is labelled of a place."""
     rows, columns = np.nonzero(place.target.numpy() != IGNORE)
     return int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1
@@ -202,8 +202,8 @@ def test_model_that_knows_nothing_has_a_low_score(value) -> None:
     assert 0 <= mean_dice(saying(value), held) <= 1 / 3
 
 
-def place(target: np.ndarray) -> Place:
-    return Place(torch.zeros(1, *target.shape), torch.from_numpy(target))
+def place(target: np.ndarray) -> ImagePart:
+    return ImagePart(torch.zeros(1, *target.shape), torch.from_numpy(target))
 
 
 def test_score_is_the_mean_dice_of_all_labelled_classes() -> None:

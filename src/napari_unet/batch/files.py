@@ -23,7 +23,7 @@ from napari_unet.batch.cluster import connected, worker_peaks
 from napari_unet.batch.inputs import as_zarr, find_inputs, name_outputs
 from napari_unet.batch.ledger import locked, unless_used
 from napari_unet.batch.loaded_model import LoadedModel
-from napari_unet.batch.record import Places
+from napari_unet.batch.record import ResultPaths
 from napari_unet.batch.stack import plan_stack_file, run_stack
 from napari_unet.errors import OutputError, UNetError, sentence
 from napari_unet.events import BatchReport, StackProgress, StackReport
@@ -81,7 +81,7 @@ def plan_files(
     for source, target in zip(sources, targets, strict=True):
         try:
             place, how = _settled(source, target, options)
-            plan = plan_stack_file(source, Places(place), how, net)
+            plan = plan_stack_file(source, ResultPaths(place), how, net)
             yield FilePlan(source, place, plan.tiles, plan.memory, plan.disk)
         except Exception as error:  # noqa: BLE001 - the border: a file that is bad
             yield FilePlan(source, target, reason=_sentence(error))
@@ -111,7 +111,7 @@ def segment_files(
     out = Path(folder).expanduser()
     targets = name_outputs(sources, out, options.format)
     net = LoadedModel(model)
-    base, around = Places(targets[0]).base, image_around(targets[0])
+    base, around = ResultPaths(targets[0]).base, image_around(targets[0])
     with unless_used(base), locked(base), connected(options) as client:
         sweep(base)
         report = _Report(out, options, model, spare=around is not None)
@@ -139,7 +139,7 @@ def _one(
     return_freed()  # by the file before
     try:
         target, options = _settled(source, target, options)
-        return (yield from run_stack(source, Places(target), options, net, client))
+        return (yield from run_stack(source, ResultPaths(target), options, net, client))
     except Exception as error:  # noqa: BLE001 - the border: a file that is bad
         seconds = time.perf_counter() - began
         reason = _sentence(error)
@@ -151,12 +151,12 @@ def _join_tables(folder: Path, files: Sequence[StackReport]) -> None:
     tables = [
         (str(file.source), table)
         for file in files
-        if file.state != "failed" and (table := Places(file.target).table(".csv"))
+        if file.state != "failed" and (table := ResultPaths(file.target).table(".csv"))
         if table.is_file()
     ]
     path = folder / NAME
     if tables and path not in [table for _, table in tables]:
-        write_all(path, Places(path).base / NAME, tables)
+        write_all(path, ResultPaths(path).base / NAME, tables)
 
 
 def _settled(
@@ -170,9 +170,9 @@ def _settled(
     if options.format != "auto":
         return target, options
     zarr = as_zarr(target)
-    if Places(zarr).ledger.exists() or image_around(zarr) is not None:
+    if ResultPaths(zarr).ledger.exists() or image_around(zarr) is not None:
         large = True
-    elif Places(target).ledger.exists():
+    elif ResultPaths(target).ledger.exists():
         large = False
     else:
         large = math.prod(open_image(source, options.axes).label_shape) > _LARGE

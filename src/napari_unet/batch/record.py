@@ -21,7 +21,7 @@ from napari_unet.network.normalization import Intensities
 from napari_unet.network.predictor import Predictor
 from napari_unet.options import BatchOptions
 
-__all__ = ["TABLES", "Places", "differences", "header", "read_record", "remove"]
+__all__ = ["TABLES", "ResultPaths", "differences", "header", "read_record", "remove"]
 
 TABLES = (".csv", ".parquet")
 
@@ -43,7 +43,7 @@ _NAMES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class ResultPaths:
     """Where the files of one result are.
 
     Attributes
@@ -154,7 +154,9 @@ def remove(file: Path) -> None:
         ) from error
 
 
-def read_record(places: Places, *, keep: bool = False) -> tuple[list[Entry], list[str]]:
+def read_record(
+    places: ResultPaths, *, keep: bool = False
+) -> tuple[list[Entry], list[str]]:
     """Return what stands in the ledger of a result, and what is to be said about it.
 
     One that makes no sense is set aside, or only left out if the files are to `keep`

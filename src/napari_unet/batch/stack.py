@@ -19,7 +19,7 @@ from napari_unet.batch.cluster import connected
 from napari_unet.batch.ledger import Ledger, locked, unless_used
 from napari_unet.batch.loaded_model import LoadedModel
 from napari_unet.batch.plan import StackPlan
-from napari_unet.batch.record import TABLES, Places, differences, read_record
+from napari_unet.batch.record import TABLES, ResultPaths, differences, read_record
 from napari_unet.batch.setup import StackSetup, prepare
 from napari_unet.batch.steps import Stack
 from napari_unet.batch.store import create_store, fits
@@ -62,7 +62,7 @@ def segment_stack(
         If anything cannot work; what is finished is kept.
     """
     options = options or BatchOptions()
-    places = Places(Path(target).expanduser())
+    places = ResultPaths(Path(target).expanduser())
     path, net = Path(source).expanduser(), LoadedModel(model)
     with (
         unless_used(places.base),
@@ -74,7 +74,7 @@ def segment_stack(
 
 def run_stack(
     source: Path,
-    places: Places,
+    places: ResultPaths,
     options: BatchOptions,
     net: LoadedModel,
     client: Any = None,
@@ -118,7 +118,7 @@ def run_stack(
 
 
 def plan_stack_file(
-    source: Path, places: Places, options: BatchOptions, net: LoadedModel
+    source: Path, places: ResultPaths, options: BatchOptions, net: LoadedModel
 ) -> StackPlan:
     """Return how `run_stack` would do it; nothing is written.
 
@@ -134,7 +134,7 @@ def plan_stack_file(
     return prepare(source, options, net, begun, complete=complete).plan
 
 
-def _complete(entries: list[dict[str, Any]], places: Places) -> bool:
+def _complete(entries: list[dict[str, Any]], places: ResultPaths) -> bool:
     """Return whether all was done, and the result is still there."""
     done = bool(entries) and "done" in entries[-1]
     return done and os.path.lexists(places.target)
@@ -147,7 +147,7 @@ def _check_apart(source: Path, target: Path) -> None:
         check_different(source, target)
 
 
-def _refuse(places: Places, changed: list[str]) -> None:
+def _refuse(places: ResultPaths, changed: list[str]) -> None:
     if changed:
         raise OutputError(
             f"'{places.target}' was begun or made otherwise: {'; '.join(changed)}. Use "
@@ -155,7 +155,7 @@ def _refuse(places: Places, changed: list[str]) -> None:
         )
 
 
-def _begin(setup: StackSetup, places: Places) -> None:
+def _begin(setup: StackSetup, places: ResultPaths) -> None:
     """Make empty work files, and last the ledger that says what they are for."""
     overwrite = setup.options.overwrite
     check_output(places.target, overwrite=overwrite, nbytes=setup.plan.disk)
@@ -180,7 +180,7 @@ def _begin(setup: StackSetup, places: Places) -> None:
 
 def _report(
     setup: StackSetup,
-    places: Places,
+    places: ResultPaths,
     entries: list[dict[str, Any]],
     began: float,
     tables: tuple[Path, ...],

@@ -22,7 +22,7 @@ from napari_unet.batch.cluster import run_tiles
 from napari_unet.batch.ledger import Ledger
 from napari_unet.batch.levels import write_levels
 from napari_unet.batch.publish import move, write_pyramid
-from napari_unet.batch.record import Places, remove
+from napari_unet.batch.record import ResultPaths, remove
 from napari_unet.batch.setup import StackSetup
 from napari_unet.batch.store import PlaneView, clear, open_levels, scratch
 from napari_unet.batch.tables import classes_in, count_objects, write_tables
@@ -58,7 +58,7 @@ class Stack:
     """
 
     def __init__(
-        self, setup: StackSetup, places: Places, ledger: Ledger, client: Any = None
+        self, setup: StackSetup, places: ResultPaths, ledger: Ledger, client: Any = None
     ) -> None:
         self.setup, self.places, self.ledger = setup, places, ledger
         self.client = client
@@ -95,7 +95,7 @@ class Stack:
             if not tables and setup.options.overwrite:
                 for table in places.found_tables():
                     remove(table)  # of the result that was replaced
-        if setup.options.measure:  # not older than the labels: see `Places.measured`
+        if setup.options.measure:  # see `ResultPaths.measured`
             _date(places.found_tables(), time.time_ns())
         announce(places.target)
         found = next(e["publish"] for e in self.ledger.entries if "publish" in e)

@@ -20,7 +20,7 @@ from zarr.codecs import BloscCodec
 
 from napari_unet._files import DAMAGE, fsync_tree
 from napari_unet.errors import OutputError
-from napari_unet.io.output_stack import Planes
+from napari_unet.io.output_stack import OutputStack
 from napari_unet.io.zarr_writer import ZARR_ORDER, level_shapes, metadata
 from napari_unet.tiling import Box
 
@@ -94,9 +94,9 @@ class Layout:
         lead = tuple(place.get(axis, slice(None)) for axis in self.order[:-2])
         return PlaneView(array, lead)
 
-    def planes(self, array: Any) -> Planes:
+    def planes(self, array: Any) -> OutputStack:
         """Return what a file says about an array of this layout."""
-        return Planes(
+        return OutputStack(
             data=array,
             axes=self.order,
             scale=tuple(self.scale[i] for i in self.at),

@@ -17,7 +17,7 @@ from napari_unet.batch.measures import (
     write_parquet,
 )
 from napari_unet.batch.publish import move
-from napari_unet.batch.record import Places
+from napari_unet.batch.record import ResultPaths
 from napari_unet.batch.setup import StackSetup
 from napari_unet.labels.linking import z_stacks
 from napari_unet.labels.solids import step_in_z
@@ -26,7 +26,7 @@ __all__ = ["classes_in", "count_objects", "write_tables"]
 
 
 def write_tables(
-    setup: StackSetup, places: Places, labels: Any, classes: Any
+    setup: StackSetup, places: ResultPaths, labels: Any, classes: Any
 ) -> Generator[float, None, tuple[Path, ...]]:
     """Measure the objects of all planes, and yield how much is done, 0 to 1.
 
@@ -73,7 +73,7 @@ def write_tables(
 
 
 def _join(
-    setup: StackSetup, places: Places, parts: list[Path]
+    setup: StackSetup, places: ResultPaths, parts: list[Path]
 ) -> Generator[float, None, list[Path]]:
     """Return the tables of linked objects, made from those of all planes."""
     image, joined = setup.image, []
@@ -103,7 +103,7 @@ def count_objects(table: Path) -> int:
         return len({row["label"] for row in csv.DictReader(file)})
 
 
-def _publish(places: Places, parts: list[Path]) -> tuple[Path, ...]:
+def _publish(places: ResultPaths, parts: list[Path]) -> tuple[Path, ...]:
     written = []
     for suffix, write in ((".csv", write_csv), (".parquet", write_parquet)):
         whole, table = places.tables / f"all{suffix}", places.table(suffix)

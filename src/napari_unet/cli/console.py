@@ -21,7 +21,7 @@ from napari_unet._text import plain
 if TYPE_CHECKING:
     from napari_unet.network.summary import Row
     from napari_unet.segmentation.predict import Segmentation
-    from napari_unet.training.from_files import Lesson
+    from napari_unet.training.from_files import TrainingOutcome
 
 __all__ = [
     "describe",
@@ -105,7 +105,7 @@ def result_json(result: "Segmentation", output: Path) -> str:
     return json.dumps(about)
 
 
-def lesson_text(lesson: "Lesson", output: Path) -> str:
+def lesson_text(lesson: "TrainingOutcome", output: Path) -> str:
     """Return what training came to, the rule that decided, and a line for each note."""
     from napari_unet.training.selection import told  # torch is loaded by then
 
@@ -120,7 +120,7 @@ def lesson_text(lesson: "Lesson", output: Path) -> str:
     return "\n".join((first, trained.rule, *lesson.notes))
 
 
-def lesson_json(lesson: "Lesson", output: Path) -> str:
+def lesson_json(lesson: "TrainingOutcome", output: Path) -> str:
     """Return what training came to as one line of JSON, for scripts."""
     trained = lesson.trained
     about = {

@@ -15,13 +15,13 @@ from napari_unet.errors import OutputError
 from napari_unet.io.label_array import LabelArray
 from napari_unet.tiling import blocks
 
-__all__ = ["Planes"]
+__all__ = ["OutputStack"]
 
 _BLOCK = 2048  # side of the blocks that are searched for the extrema
 
 
 @dataclass(frozen=True, slots=True)
-class Planes:
+class OutputStack:
     """An array seen as a stack of (Y, X) planes, with what a file says about it.
 
     Parameters

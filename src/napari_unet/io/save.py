@@ -21,7 +21,7 @@ import psutil
 from napari_unet._files import fsync_tree
 from napari_unet.errors import OutputError
 from napari_unet.io.label_array import LabelArray, create_labels
-from napari_unet.io.output_stack import Planes
+from napari_unet.io.output_stack import OutputStack
 from napari_unet.io.tiff_writer import write_tiff
 from napari_unet.io.zarr_writer import ZARR_ORDER, write_omezarr
 
@@ -151,7 +151,7 @@ def save_labels(
     target = check_output(path, overwrite=overwrite)
     zarr = target.name.lower().endswith(".zarr")
     file_order = ZARR_ORDER if zarr else axes.replace("Y", "").replace("X", "") + "YX"
-    planes = Planes(
+    planes = OutputStack(
         data=labels,
         axes=axes,
         scale=tuple(scale),

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from napari_unet.errors import ImageError, OutputError, UNetError
 from napari_unet.io.fingerprint import fingerprint
 from napari_unet.io.image import Image, open_image
-from napari_unet.io.output_stack import Planes
+from napari_unet.io.output_stack import OutputStack
 from napari_unet.io.save import atomic, check_output
 from napari_unet.io.tiff_writer import write_tiff
 
@@ -171,11 +171,11 @@ class TiffLabels:
             ) from error
         self._mark = fingerprint(self.path)
 
-    def _planes(self) -> Iterator[Planes]:
+    def _planes(self) -> Iterator[OutputStack]:
         """Yield all levels, the finest first."""
         for level in range(self._levels):
             step = 2**level
-            yield Planes(data=self._array[..., ::step, ::step], **self._about)
+            yield OutputStack(data=self._array[..., ::step, ::step], **self._about)
 
 
 def _nobody(error: UNetError) -> None:

@@ -16,7 +16,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from napari_unet.errors import OutputError
-from napari_unet.io.output_stack import Planes
+from napari_unet.io.output_stack import OutputStack
 from napari_unet.tiling import blocks
 
 __all__ = ["write_tiff"]
@@ -59,8 +59,8 @@ _CENTIMETERS = {
 
 def write_tiff(
     path: Path,
-    planes: Planes,
-    levels: Sequence[Planes] = (),
+    planes: OutputStack,
+    levels: Sequence[OutputStack] = (),
     *,
     workers: int | None = None,
 ) -> None:
@@ -100,12 +100,12 @@ def write_tiff(
             file.write(tiles, subfiletype=1, maxworkers=workers, **layout)
 
 
-def _side(planes: Planes) -> tuple[int, int]:
+def _side(planes: OutputStack) -> tuple[int, int]:
     y, x = (min(_TILE, -(-n // 16) * 16) for n in planes.plane_shape)
     return y, x
 
 
-def _layout(planes: Planes, dtype: np.dtype[Any]) -> dict[str, Any]:
+def _layout(planes: OutputStack, dtype: np.dtype[Any]) -> dict[str, Any]:
     return {
         "shape": planes.shape,
         "dtype": dtype,
@@ -118,7 +118,7 @@ def _layout(planes: Planes, dtype: np.dtype[Any]) -> dict[str, Any]:
     }
 
 
-def _stored_dtype(planes: Planes) -> np.dtype[Any]:
+def _stored_dtype(planes: OutputStack) -> np.dtype[Any]:
     dtype = np.dtype(planes.data.dtype)
     if dtype.kind == "b":
         return np.dtype(np.uint8)
@@ -135,7 +135,7 @@ def _stored_dtype(planes: Planes) -> np.dtype[Any]:
 
 
 def _tiles(
-    planes: Planes, height: int, width: int, dtype: np.dtype[Any]
+    planes: OutputStack, height: int, width: int, dtype: np.dtype[Any]
 ) -> Iterator[NDArray[Any]]:
     for index in planes.indices():
         for y, x in blocks(planes.plane_shape, height, width * _BAND):
@@ -144,7 +144,7 @@ def _tiles(
                 yield band[:, part]  # the writer pads it to a full tile
 
 
-def _description(planes: Planes, dtype: np.dtype[Any]) -> str:
+def _description(planes: OutputStack, dtype: np.dtype[Any]) -> str:
     """Return the OME-XML; float16 is declared as OME's only short float, "float"."""
     digest = hashlib.sha256(
         repr((planes.name, planes.shape, planes.order, dtype.name)).encode()
@@ -169,7 +169,7 @@ def _printable(text: str) -> str:
     return "".join(letter for letter in text if letter.isprintable())
 
 
-def _sizes(planes: Planes) -> dict[str, Any]:
+def _sizes(planes: OutputStack) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for axis, step in planes.scales.items():
         unit = planes.unit_names[axis]
@@ -183,7 +183,7 @@ def _sizes(planes: Planes) -> dict[str, Any]:
     return found
 
 
-def _resolution(planes: Planes) -> dict[str, Any]:
+def _resolution(planes: OutputStack) -> dict[str, Any]:
     """Return pixels per centimetre, X first, as TIFF tags; nothing without a length."""
     steps = [
         planes.scales[axis] * _CENTIMETERS.get(planes.unit_names[axis], 0)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.io.label_array import LabelArray
-from napari_unet.io.output_stack import Planes
+from napari_unet.io.output_stack import OutputStack
 from napari_unet.tiling import blocks
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _TOP = 512  # the pyramid ends with a level whose plane is no larger
 _COLOURS = ("FFFFFF", "00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
 
 
-def write_omezarr(path: Path, planes: Planes) -> None:
+def write_omezarr(path: Path, planes: OutputStack) -> None:
     """Write `planes` to the new folder `path`, block by block.
 
     Every level keeps each second row and column of the one before. Integers are
@@ -64,7 +64,7 @@ def _create_level(
     group: "zarr.Group",
     level: int,
     shape: tuple[int, ...],
-    planes: Planes,
+    planes: OutputStack,
     dtype: np.dtype[Any],
 ) -> LabelArray:
     from zarr.codecs import BloscCodec
@@ -88,7 +88,7 @@ def _halve(finer: LabelArray, coarser: LabelArray, index: tuple[int, ...]) -> No
         coarser[(*index, *target)] = block
 
 
-def metadata(planes: Planes, levels: int, dtype: np.dtype[Any]) -> dict[str, Any]:
+def metadata(planes: OutputStack, levels: int, dtype: np.dtype[Any]) -> dict[str, Any]:
     """Return what is said under ``"ome"`` about a pyramid of so many levels."""
     datasets = []
     for level in range(levels):

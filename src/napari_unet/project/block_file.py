@@ -20,8 +20,8 @@ from napari_unet.tiling import Box
 __all__ = [
     "SIDE",
     "Block",
+    "BlockKey",
     "Pixels",
-    "Place",
     "find_blocks",
     "pack_block",
     "read_block",
@@ -36,7 +36,7 @@ Pixels = tuple[NDArray[np.uint8], NDArray[np.int32]]  # target and shown, (Y, X)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class BlockKey:
     """Where a block lies: which image, which plane, its first row and column."""
 
     image: str
@@ -93,13 +93,13 @@ class Block:
             raise ValueError(f"{self.about!r:.40} says nothing about it")
 
 
-def find_blocks(folder: Path) -> Iterator[Place]:
+def find_blocks(folder: Path) -> Iterator[BlockKey]:
     """Go through the blocks that lie in a folder."""
     for path in folder.glob("*/*.npz"):
         found = _NAME.fullmatch(path.name)
         if found:
             plane = tuple(int(i) for i in found[1].split("-")[1:])
-            yield Place(path.parent.name, plane, int(found[2]), int(found[3]))
+            yield BlockKey(path.parent.name, plane, int(found[2]), int(found[3]))
 
 
 def read_block(path: Path) -> Block:

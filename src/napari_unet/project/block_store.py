@@ -19,8 +19,8 @@ from napari_unet.errors import CorrectionError, OutputError
 from napari_unet.project.block_file import (
     SIDE,
     Block,
+    BlockKey,
     Pixels,
-    Place,
     find_blocks,
     pack_block,
     read_block,
@@ -29,7 +29,7 @@ from napari_unet.project.corrections import IGNORE
 from napari_unet.project.lazy_corrections import by_turns
 from napari_unet.tiling import Box, cut, shifted
 
-__all__ = ["SIDE", "Block", "Blocks", "Pixels", "Place"]
+__all__ = ["SIDE", "Block", "BlockKey", "Blocks", "Pixels"]
 
 _KEPT = 64  # squares in memory that are on the disk too
 
@@ -52,31 +52,31 @@ class Blocks:
     def __init__(self, folder: Path, notes: list[str]) -> None:
         self.folder, self.notes = folder, notes
         self._stored = set(find_blocks(folder))
-        self._cache: dict[Place, Pixels] = {}  # what was not used for long comes first
-        self._dirty: dict[Place, object] = {}  # another object after every change
-        self._painted: dict[Place, NDArray[np.bool_]] = {}  # which pixels changed
-        self._stamps: dict[Place, _Stamp | None] = {}  # of the files that are in memory
+        self._cache: dict[BlockKey, Pixels] = {}  # the longest unused comes first
+        self._dirty: dict[BlockKey, object] = {}  # another object after every change
+        self._painted: dict[BlockKey, NDArray[np.bool_]] = {}  # which pixels changed
+        self._stamps: dict[BlockKey, _Stamp | None] = {}  # of files in memory
         self._lock = threading.RLock()
         self._saving = threading.Lock()
 
     @property
-    def dirty(self) -> frozenset[Place]:
+    def dirty(self) -> frozenset[BlockKey]:
         """Where something changed since it was written."""
         with self._lock:
             return frozenset(self._dirty)
 
-    def places(self) -> list[Place]:
+    def places(self) -> list[BlockKey]:
         """Return where there are blocks, on the disk or in memory."""
         with self._lock:
             found = self._stored | self._dirty.keys()
         return sorted(found, key=lambda p: (p.image, p.plane, p.y, p.x))
 
-    def newest(self) -> Iterator[Place]:
+    def newest(self) -> Iterator[BlockKey]:
         """Go through all blocks, those written last and others by turns, each once."""
         places = self.places()
         yield from by_turns(sorted(places, key=self._age), places)
 
-    def _age(self, place: Place) -> float:
+    def _age(self, place: BlockKey) -> float:
         stamp = None if place in self._dirty else _stamp(self.folder / place.file)
         return -math.inf if stamp is None else -stamp[1]
 
@@ -112,7 +112,7 @@ class Blocks:
                 found[0][there], found[1][there] = pixels[0][here], pixels[1][here]
                 self._dirty[place] = object()
 
-    def flush(self, describe: Callable[[Place], tuple[NDArray[Any], Any]]) -> None:
+    def flush(self, describe: Callable[[BlockKey], tuple[NDArray[Any], Any]]) -> None:
         """Write what changed, block by block; what fails stays dirty.
 
         Parameters
@@ -133,9 +133,9 @@ class Blocks:
 
     def _flush(
         self,
-        place: Place,
+        place: BlockKey,
         change: object,
-        describe: Callable[[Place], tuple[NDArray[Any], Any]],
+        describe: Callable[[BlockKey], tuple[NDArray[Any], Any]],
     ) -> None:
         about = describe(place)  # reads the image: others need not wait for that
         # Nobody else may write it after it was looked at, and before it is replaced.
@@ -154,11 +154,11 @@ class Blocks:
             if self._dirty.get(place) is change:  # and no newer one
                 del self._dirty[place], self._painted[place]
 
-    def leave_out(self, place: Place) -> None:
+    def leave_out(self, place: BlockKey) -> None:
         """Do as if there were no file of a place; it stays where it is."""
         self._mark(place, stored=False)
 
-    def stored(self, place: Place) -> Block | None:
+    def stored(self, place: BlockKey) -> Block | None:
         """Return what is on the disk; None if nothing is, or it is damaged.
 
         Raises
@@ -178,7 +178,7 @@ class Blocks:
             self._mark(place, stored=False)
         return None
 
-    def _merge(self, place: Place) -> None:
+    def _merge(self, place: BlockKey) -> None:
         """Take over what another program saved where nothing was painted here since."""
         stamp = _stamp(self.folder / place.file)
         if stamp is None or stamp == self._stamps.get(place):
@@ -197,11 +197,11 @@ class Blocks:
             np.copyto(target, theirs.target, where=~kept)
             np.copyto(shown, theirs.shown, where=~kept)
 
-    def _save(self, place: Place, block: Block) -> None:
+    def _save(self, place: BlockKey, block: Block) -> None:
         write_whole(self.folder / place.file, pack_block(block))
         self._mark(place, stored=True)
 
-    def _remove(self, place: Place) -> None:
+    def _remove(self, place: BlockKey) -> None:
         """Remove a file when all of it was undone."""
         path = self.folder / place.file
         try:
@@ -213,11 +213,11 @@ class Blocks:
             ) from error
         self._mark(place, stored=False)
 
-    def _mark(self, place: Place, *, stored: bool) -> None:
+    def _mark(self, place: BlockKey, *, stored: bool) -> None:
         with self._lock:
             (self._stored.add if stored else self._stored.discard)(place)
 
-    def _load(self, place: Place) -> Pixels | None:
+    def _load(self, place: BlockKey) -> Pixels | None:
         found = self._cache.pop(place, None)
         if found is None:
             stamp = self._stamps[place] = _stamp(self.folder / place.file)
@@ -245,12 +245,12 @@ def _nothing(height: int, width: int) -> Pixels:
 
 def _overlaps(
     image: str, plane: tuple[int, ...], box: Box
-) -> Iterator[tuple[Place, Box, Box]]:
+) -> Iterator[tuple[BlockKey, Box, Box]]:
     """Go through the blocks under a box: the common part within each, and within it."""
     rows, columns = (range(s.start // SIDE * SIDE, s.stop, SIDE) for s in box)
     for y in rows:
         for x in columns:
-            place = Place(image, plane, y, x)
+            place = BlockKey(image, plane, y, x)
             common = cut(place.box, box)
             here = shifted(common, -box[0].start, -box[1].start)
             yield place, shifted(common, -y, -x), here

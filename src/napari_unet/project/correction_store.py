@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from napari_unet._files import DAMAGE, pack, read_whole, set_aside, unpack, write_whole
 from napari_unet.errors import CorrectionError, ImageError, UNetError
 from napari_unet.io.image import Image
-from napari_unet.project.block_store import Block, Blocks, Pixels, Place
+from napari_unet.project.block_store import Block, BlockKey, Blocks, Pixels
 from napari_unet.project.corrections import IGNORE, Correction
 from napari_unet.project.image_record import ImageRecord, now, restore, surroundings
 from napari_unet.tiling import Box
@@ -115,7 +115,7 @@ class Reviews:
 
     def corrections(
         self, origin: Mapping[str, Any], room: int
-    ) -> tuple[dict[Place, Correction], bool]:
+    ) -> tuple[dict[BlockKey, Correction], bool]:
         """Return what was said about all images, saved or not, block by block.
 
         Parameters
@@ -138,7 +138,7 @@ class Reviews:
         CorrectionError
             If a file may not be read.
         """
-        found: dict[Place, Correction] = {}
+        found: dict[BlockKey, Correction] = {}
         samples: set[int] = set()
         half, within = room // 2, 0
         for place in self.blocks.newest():
@@ -157,7 +157,9 @@ class Reviews:
         places = [place for place in self.blocks.places() if place in found]
         return {place: found[place] for place in places}, True
 
-    def correction(self, place: Place, origin: Mapping[str, Any]) -> Correction | None:
+    def correction(
+        self, place: BlockKey, origin: Mapping[str, Any]
+    ) -> Correction | None:
         """Return what a block holds; None if it is nothing that can be learned from.
 
         Raises
@@ -175,7 +177,7 @@ class Reviews:
         return self._restore(place, block)
 
     def _describe(
-        self, place: Place, origin: Mapping[str, Any]
+        self, place: BlockKey, origin: Mapping[str, Any]
     ) -> tuple[NDArray[Any], dict[str, Any]]:
         """Return raw pixels and origin of a block that changed."""
         record, image = self._images[place.image]
@@ -188,7 +190,7 @@ class Reviews:
             raw = np.zeros((1, 0, 0), np.uint8) if old is None else old.raw
         return raw, {**about, **origin, "time": now()}
 
-    def _restore(self, place: Place, block: Block) -> Correction | None:
+    def _restore(self, place: BlockKey, block: Block) -> Correction | None:
         """Return the correction of a block; None, and a note, if it cannot be used."""
         try:
             mark = block.about["image"]["fingerprint"]

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from napari_unet.errors import CorrectionError
 from napari_unet.io.image import Image
 from napari_unet.io.sampling import sample_planes
-from napari_unet.project.block_store import SIDE, Block, Place
+from napari_unet.project.block_store import SIDE, Block, BlockKey
 from napari_unet.project.corrections import Correction
 from napari_unet.tiling import Box
 
@@ -206,7 +206,7 @@ def now() -> str:
     return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
 
 
-def surroundings(record: ImageRecord, place: Place) -> tuple[Box, dict[str, Any]]:
+def surroundings(record: ImageRecord, place: BlockKey) -> tuple[Box, dict[str, Any]]:
     """Return a block with context around it as (Y, X) slices, and `Block.about`."""
     height, width = record.plane_shape
     y = slice(max(place.y - _MARGIN, 0), min(place.y + SIDE + _MARGIN, height))

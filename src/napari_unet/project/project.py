@@ -23,7 +23,7 @@ from napari_unet._files import read_whole, set_aside, sweep, write_whole
 from napari_unet._locks import turn
 from napari_unet.errors import CorrectionError, OutputError
 from napari_unet.io.image import Image
-from napari_unet.project.block_store import Pixels, Place
+from napari_unet.project.block_store import BlockKey, Pixels
 from napari_unet.project.correction_store import Reviews
 from napari_unet.project.corrections import FOREGROUND, IGNORE, Correction
 from napari_unet.project.image_record import (
@@ -237,7 +237,7 @@ class Project:
             found = max(found, int(target[target < FOREGROUND].max(initial=0)))
         return found
 
-    def _read_place(self, place: Place) -> Correction | None:
+    def _read_place(self, place: BlockKey) -> Correction | None:
         found = self._reviews.correction(place, self._origin)
         return None if found is None else self._seen(found)
 

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from napari_unet.tiling import Box
 
-__all__ = ["Place", "Places", "best_less_second"]
+__all__ = ["UncertainRegion", "UncertainRegions", "best_less_second"]
 
 _DEPTH = 3  # planes on either side in which one object is seen again
 _LEAST = 0.02  # of a score: below, there is nothing to decide
@@ -22,7 +22,7 @@ _KEPT = 500  # places in memory, of which the best that are far apart are told
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class UncertainRegion:
     """Somewhere that the model is not sure of.
 
     Attributes
@@ -47,7 +47,7 @@ class Place:
     reason: str
 
 
-class Places:
+class UncertainRegions:
     """The places that were found so far.
 
     Parameters
@@ -63,15 +63,19 @@ class Places:
     """
 
     def __init__(
-        self, classes: Sequence[str], radius: int, visited: Sequence[Place], most: int
+        self,
+        classes: Sequence[str],
+        radius: int,
+        visited: Sequence[UncertainRegion],
+        most: int,
     ) -> None:
         self.classes, self.radius = classes, radius
         self.visited, self.most = visited, most
-        self._found: list[Place] = []
+        self._found: list[UncertainRegion] = []
 
-    def best(self) -> list[Place]:
+    def best(self) -> list[UncertainRegion]:
         """Return the best places that are far enough apart."""
-        kept: list[Place] = []
+        kept: list[UncertainRegion] = []
         for place in self._found:
             if len(kept) == self.most:
                 break
@@ -101,7 +105,7 @@ class Places:
                 peaks[self._around(place.y - top, place.x - left)] = 0
         for y, x, best in self._highest(peaks):
             reason = self._reason(p, unsure, y, x)
-            place = Place(plane, top + y, left + x, self.radius, best, reason)
+            place = UncertainRegion(plane, top + y, left + x, self.radius, best, reason)
             self._found.append(place)
         self._found.sort(key=lambda place: -place.score)  # equal ones as they came
         del self._found[_KEPT:]
@@ -133,7 +137,7 @@ class Places:
         )
         return rows, columns
 
-    def _same(self, a: Place, b: Place) -> bool:
+    def _same(self, a: UncertainRegion, b: UncertainRegion) -> bool:
         near = max(abs(a.y - b.y), abs(a.x - b.x)) <= self.radius
         return near and _apart(a.plane, b.plane) <= _DEPTH
 

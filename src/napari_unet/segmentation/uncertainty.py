@@ -19,10 +19,14 @@ from napari_unet.network.model import Model, UNetSpec
 from napari_unet.network.predictor import engine
 from napari_unet.options import SegmentOptions
 from napari_unet.segmentation.predict import TileDone, output_shape, segment
-from napari_unet.segmentation.uncertain_regions import Place, Places, best_less_second
+from napari_unet.segmentation.uncertain_regions import (
+    UncertainRegion,
+    UncertainRegions,
+    best_less_second,
+)
 from napari_unet.tiling import Box, blocks, shifted
 
-__all__ = ["Place", "Scanned", "find_uncertain", "margin"]
+__all__ = ["Scanned", "UncertainRegion", "find_uncertain", "margin"]
 
 _SIDE = 1024  # pixels along the side of what is looked at between two events
 _RADIUS = 16  # pixels, at least: less is a matter of taste at an edge
@@ -46,7 +50,7 @@ class Scanned:
 
     fraction: float
     looked: float
-    places: tuple[Place, ...]
+    places: tuple[UncertainRegion, ...]
 
 
 def margin(
@@ -90,11 +94,11 @@ def find_uncertain(
     *,
     start: tuple[int, ...],
     reviewed: Callable[[tuple[int, ...], Box], NDArray[np.bool_]],
-    found: Sequence[Place] = (),
+    found: Sequence[UncertainRegion] = (),
     most: int = 20,
     seconds: float = 20.0,
     centre: tuple[int, int] | None = None,
-) -> Generator[Scanned, None, list[Place]]:
+) -> Generator[Scanned, None, list[UncertainRegion]]:
     """Look for the places that the model is least sure of; return them, best first.
 
     A generator: closing it cancels. The plane `start` is looked at first, then those
@@ -131,7 +135,7 @@ def find_uncertain(
     y, x = centre or (height // 2, width // 2)
     y, x = min(max(y, 0), height - 1), min(max(x, 0), width - 1)
     radius = _radius(model, options)
-    places = Places(_words(model.spec), radius, tuple(found), most)
+    places = UncertainRegions(_words(model.spec), radius, tuple(found), most)
     total = height * width * math.prod(image.stack_shape)
     looked = 0
     yield Scanned(0.0, 0.0, ())

@@ -23,7 +23,7 @@ from napari_unet.tiling import Box, shifted
 
 __all__ = [
     "Example",
-    "Piece",
+    "Region",
     "View",
     "as_images",
     "class_weights",
@@ -65,7 +65,7 @@ def corrected_input(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Piece:
+class Region:
     """Pixels of one class that hang together, as a rule one stroke.
 
     Attributes
@@ -112,7 +112,7 @@ class Example:
     image: Tensor
     target: Tensor
     weight: Tensor
-    pieces: tuple[Piece, ...]
+    pieces: tuple[Region, ...]
     spot: Spot = ("", (), 0, 0)
 
     @property
@@ -134,7 +134,7 @@ class Example:
             torch.where(mask, self.target, IGNORE),
             self.weight * mask,
             tuple(
-                Piece(piece.value, piece.rows[m], piece.columns[m])
+                Region(piece.value, piece.rows[m], piece.columns[m])
                 for piece, m in kept
                 if m.any()
             ),
@@ -153,7 +153,7 @@ def read_examples(
     Parameters
     ----------
     total
-        The weight of all pieces that are learned from, as `Piece.weight`; None: there
+        The weight of all pieces that are learned from, as `Region.weight`; None: there
         are no others.
 
     Raises
@@ -235,18 +235,18 @@ def _even(length: int) -> Iterator[slice]:
     return (slice(a, b) for a, b in itertools.pairwise(ends))
 
 
-def find_pieces(target: NDArray[np.uint8]) -> Iterator[Piece]:
+def find_pieces(target: NDArray[np.uint8]) -> Iterator[Region]:
     """Yield what a target (Y, X) consists of."""
     numbers, _ = strokes(target)
     for number, box in enumerate(ndimage.find_objects(numbers), 1):
         rows, columns = np.nonzero(numbers[box] == number)
         rows, columns = rows + box[0].start, columns + box[1].start
         value = int(target[rows[0], columns[0]])
-        yield Piece(value, rows.astype(np.int32), columns.astype(np.int32))
+        yield Region(value, rows.astype(np.int32), columns.astype(np.int32))
 
 
 def _weights(
-    shape: tuple[int, ...], pieces: Sequence[Piece], total: float
+    shape: tuple[int, ...], pieces: Sequence[Region], total: float
 ) -> NDArray[np.float32]:
     weights = np.zeros(shape, np.float32)
     for piece in pieces:

@@ -15,7 +15,7 @@ from napari_unet.network.unet import UNet
 from napari_unet.project.corrections import IGNORE
 from napari_unet.tiling import Box
 from napari_unet.training.augment import altered_view
-from napari_unet.training.examples import Example, Piece, View
+from napari_unet.training.examples import Example, Region, View
 
 __all__ = ["Pixels", "plain_windows", "read_at", "read_pixels", "sample_level"]
 
@@ -148,7 +148,7 @@ def plain_windows(
 
 
 def _spread(
-    strokes: Sequence[tuple[Example, Piece]], random: np.random.Generator, most: int
+    strokes: Sequence[tuple[Example, Region]], random: np.random.Generator, most: int
 ) -> Iterator[View]:
     """Yield a window around a stroke of every example, of as many as there is time."""
     left, seen = most, set()

@@ -33,7 +33,7 @@ from napari_unet.training.examples import (
     read_examples,
 )
 from napari_unet.training.head import Fit, fit_head, obey
-from napari_unet.training.holdout import Place, mean_dice, places, set_apart
+from napari_unet.training.holdout import ImagePart, mean_dice, places, set_apart
 from napari_unet.training.selection import (
     Measure,
     ModelSelection,
@@ -198,7 +198,7 @@ class _Lesson:
         self.is_dense = self.reviewed >= _DENSE * pixels
         self.total = sum(piece.weight for piece in pieces)
         self.learn = self.examples
-        self.held, self.judged = list[Place](), list[Place]()
+        self.held, self.judged = list[ImagePart](), list[ImagePart]()
         self.held_spots: list[Spot] = []
         self.unseen, self.rate = 1.0, _DENSE_RATE
         if self.is_dense:

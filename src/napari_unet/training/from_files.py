@@ -28,7 +28,7 @@ from napari_unet.training.fine_tune import Trained, fine_tune, judge
 from napari_unet.training.head import OBEYED
 from napari_unet.training.selection import TrainStep, told
 
-__all__ = ["Lesson", "describe", "train", "train_steps"]
+__all__ = ["TrainingOutcome", "describe", "train", "train_steps"]
 
 _Report = Callable[[str, float | None], None]
 _Folder = str | os.PathLike[str]
@@ -48,7 +48,7 @@ _LESS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class TrainingOutcome:
     """How training ended.
 
     Attributes
@@ -85,7 +85,7 @@ def train(
     options: TrainOptions | None = None,
     overwrite: bool = False,
     report: _Report = lambda doing, fraction: None,
-) -> Lesson:
+) -> TrainingOutcome:
     """Improve a model with what people said; write it to `target`.
 
     Parameters
@@ -127,7 +127,7 @@ def train_steps(
     options: TrainOptions | None = None,
     overwrite: bool = False,
     keep_best: bool = False,
-) -> Generator[TrainStep, None, Lesson]:
+) -> Generator[TrainStep, None, TrainingOutcome]:
     """Improve a model with what people said; yield what is reached.
 
     Closing the generator cancels.
@@ -187,7 +187,7 @@ def train_steps(
             kept.unlink(missing_ok=True)
     if trained.measure == "right" and trained.score_after < OBEYED:
         trained = replace(trained, rule=f"{trained.rule} {_LESS}")
-    return Lesson(trained, (*found.notes, *trained.notes))
+    return TrainingOutcome(trained, (*found.notes, *trained.notes))
 
 
 def _keep_best(

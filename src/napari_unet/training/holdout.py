@@ -20,7 +20,7 @@ from napari_unet.project.corrections import FOREGROUND, IGNORE
 from napari_unet.tiling import Box, region, shifted
 from napari_unet.training.examples import Example
 
-__all__ = ["Place", "mean_dice", "places", "set_apart"]
+__all__ = ["ImagePart", "mean_dice", "places", "set_apart"]
 
 _WHOLE = 5  # images from which on whole ones are held out
 _WANTED, _EACH = 16, 4  # places that images are cut into: in all, and of each
@@ -33,7 +33,7 @@ _WINDOW = 768  # pixels along the side of what a net computes at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Place:
+class ImagePart:
     """Labelled pixels to judge a net by, and all that it must see for them.
 
     Attributes
@@ -59,7 +59,7 @@ class _Part:
 
 def set_apart(
     examples: Sequence[Example], spec: UNetSpec, seed: int
-) -> tuple[list[Example], list[Place]]:
+) -> tuple[list[Example], list[ImagePart]]:
     """Return what to learn from, and what is held out to judge by.
 
     A fifth of the places is held out, about `_MOST` pixels at most. Places are whole
@@ -95,7 +95,7 @@ def set_apart(
     return [e for e in learn if e.pieces], held
 
 
-def places(examples: Sequence[Example], spec: UNetSpec) -> list[Place]:
+def places(examples: Sequence[Example], spec: UNetSpec) -> list[ImagePart]:
     """Return all that is labelled, to judge a net of this kind by."""
     return [
         place
@@ -158,7 +158,7 @@ def _even(side: slice, count: int) -> list[slice]:
     return [slice(a, b) for a, b in itertools.pairwise(ends)]
 
 
-def _windows(example: Example, box: Box, spec: UNetSpec) -> Iterator[Place]:
+def _windows(example: Example, box: Box, spec: UNetSpec) -> Iterator[ImagePart]:
     """Cut a rectangle into what a net can compute at once, with all context."""
     height, width = example.target.shape
     rows, columns = (_even(s, -(-(s.stop - s.start) // _WINDOW)) for s in box)
@@ -170,7 +170,7 @@ def _windows(example: Example, box: Box, spec: UNetSpec) -> Iterator[Place]:
         target[shifted(core, -y.start, -x.start)] = example.target[core].numpy()
         lack = (-(y.stop - y.start) % spec.stride, -(x.stop - x.start) % spec.stride)
         pad = [(0, n) for n in lack]
-        yield Place(  # padded as `inputs.ModelInput.window` does it
+        yield ImagePart(  # padded as `inputs.ModelInput.window` does it
             torch.from_numpy(np.pad(image, [(0, 0), *pad], mode="reflect")),
             torch.from_numpy(np.pad(target, pad, constant_values=IGNORE)),
         )
@@ -225,7 +225,7 @@ def _kinds(there: NDArray[np.bool_], values: NDArray[np.intp]) -> NDArray[np.int
 
 
 @torch.no_grad()
-def mean_dice(net: UNet, judged: Sequence[Place]) -> float:
+def mean_dice(net: UNet, judged: Sequence[ImagePart]) -> float:
     """Return the Dice of a net's classes at these places, mean over classes, 0 to 1.
 
     It is computed over the pixels of all places together. Each class that is labelled

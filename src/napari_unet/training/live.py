@@ -32,7 +32,7 @@ from napari_unet.segmentation.tile_plan import PlaneTiles, plan_plane
 from napari_unet.tiling import Box, Tile, cut, round_up
 from napari_unet.training.examples import (
     Example,
-    Piece,
+    Region,
     find_pieces,
     read_examples,
     said_in,
@@ -433,7 +433,7 @@ def _tile(core: Box, part: Box, read: Box) -> Tile:
     return Tile(core, (y, x), (0, 0))
 
 
-def _chosen(pieces: Sequence[Piece], most: int) -> _Chosen:
+def _chosen(pieces: Sequence[Region], most: int) -> _Chosen:
     """Return the pixels of strokes, or some of them, which count for all."""
     lengths = [len(piece.rows) for piece in pieces]
     rows, columns = (

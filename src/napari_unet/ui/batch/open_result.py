@@ -92,9 +92,9 @@ def editing(
 def _objects(target: Path, request: BatchRequest, models: dict[Any, Any]) -> int:
     """Return how many objects a result has; it must be the model's own."""
     from napari_unet.batch.ledger import read_ledger
-    from napari_unet.batch.record import Places
+    from napari_unet.batch.record import ResultPaths
 
-    entries = read_ledger(Places(target).ledger)
+    entries = read_ledger(ResultPaths(target).ledger)
     if not entries or "done" not in entries[-1]:
         raise OutputError(
             f"{target.name} is not complete, or another program made it. Click Start "

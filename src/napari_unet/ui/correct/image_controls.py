@@ -6,7 +6,7 @@ from typing import Any
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
 from napari_unet.project.project import Project
-from napari_unet.segmentation.uncertain_regions import Place
+from napari_unet.segmentation.uncertain_regions import UncertainRegion
 from napari_unet.ui.correct.form import CorrectForm
 from napari_unet.ui.correct.messages import closed_line
 from napari_unet.ui.correct.overlay_controls import OverlayControls
@@ -122,7 +122,7 @@ class ImageControls(QObject):
         show_all_of(self._viewer, layer)
         self._viewer.layers.selection.active = layer if result is None else result.layer
 
-    def _on_left(self, layer: Any, place: Place) -> None:
+    def _on_left(self, layer: Any, place: UncertainRegion) -> None:
         """Go to an uncertain place of another image, and show the model's labels."""
         self._show_image(layer)
         go_to(self._viewer, layer, place)

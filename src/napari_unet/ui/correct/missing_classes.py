@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from napari_unet.segmentation.uncertain_regions import Place
+from napari_unet.segmentation.uncertain_regions import UncertainRegion
 from napari_unet.tiling import whole
 from napari_unet.ui.correct.class_names import OBJECTS
 from napari_unet.ui.correct.class_table import ClassRow
@@ -31,7 +31,7 @@ def can_learn(desk: CorrectionState) -> bool:
     return desk.collection is not None and len(desk.collection.counts()) > 1
 
 
-def place_of(viewer: Any, desk: CorrectionState, value: int) -> Place | None:
+def place_of(viewer: Any, desk: CorrectionState, value: int) -> UncertainRegion | None:
     """Return a good place for a stroke of a class; None if the labels have none.
 
     What is in view comes first: elsewhere nothing may have been segmented yet.

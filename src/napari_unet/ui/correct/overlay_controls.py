@@ -6,7 +6,7 @@ from weakref import WeakKeyDictionary
 
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
-from napari_unet.segmentation.uncertain_regions import Place
+from napari_unet.segmentation.uncertain_regions import UncertainRegion
 from napari_unet.tiling import whole
 from napari_unet.ui.correct.form import CorrectForm
 from napari_unet.ui.correct.improve import ImproveController
@@ -121,11 +121,11 @@ class OverlayControls(QObject):
     def _tour(self, layer: Any) -> Tour:
         return self._tours.setdefault(layer, Tour())
 
-    def _visited(self, stop: Stop) -> tuple[Place, ...]:
+    def _visited(self, stop: Stop) -> tuple[UncertainRegion, ...]:
         tour = self._tour(stop.layer)
         return tuple(tour.visited) if tour.model == stop.view.model else ()
 
-    def _on_places(self, found: tuple[Stop, list[Place]]) -> None:
+    def _on_places(self, found: tuple[Stop, list[UncertainRegion]]) -> None:
         stop, places = found
         tour = self._tour(stop.layer)
         tour.begin(stop.view.model, places)
@@ -137,13 +137,13 @@ class OverlayControls(QObject):
         elif stop.layer in self._viewer.layers:
             self.left.emit(stop.layer, place)
 
-    def _go(self, place: Place) -> None:
+    def _go(self, place: UncertainRegion) -> None:
         result = self._desk.result
         if result is not None and result.layer is not None:
             go_to(self._viewer, result.layer, place)
             self.tell(place)
 
-    def tell(self, place: Place) -> None:
+    def tell(self, place: UncertainRegion) -> None:
         """Say what is uncertain about a place, and mark it."""
         self._overlays.show_place(self._desk.image_layer, place)
         left = len(self._tour(self._desk.image_layer).waiting)

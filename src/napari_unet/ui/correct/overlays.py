@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_unet.annotation.reviews import ImageReviews
 from napari_unet.project.corrections import IGNORE
-from napari_unet.segmentation.uncertain_regions import Place
+from napari_unet.segmentation.uncertain_regions import UncertainRegion
 from napari_unet.ui.layers import OVERLAY, geometry
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Overlays:
         )
         self._put("uncertain", layer)
 
-    def show_place(self, layer: Any, place: Place) -> None:
+    def show_place(self, layer: Any, place: UncertainRegion) -> None:
         """Draw a ring around a place of an image or labels layer."""
         points = Points(
             [(*place.plane, place.y, place.x)],

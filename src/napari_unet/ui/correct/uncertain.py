@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from napari_unet.annotation.resegment import Request, load_model
 from napari_unet.annotation.reviews import ImageReviews
 from napari_unet.labels.middles import middle_of
-from napari_unet.segmentation.uncertain_regions import Place
+from napari_unet.segmentation.uncertain_regions import UncertainRegion
 from napari_unet.tiling import Box
 
 if TYPE_CHECKING:
@@ -35,16 +35,16 @@ class Tour:
     """
 
     model: str = ""
-    waiting: list[Place] = field(default_factory=list)
-    visited: list[Place] = field(default_factory=list)
+    waiting: list[UncertainRegion] = field(default_factory=list)
+    visited: list[UncertainRegion] = field(default_factory=list)
 
-    def begin(self, model: str, places: list[Place]) -> None:
+    def begin(self, model: str, places: list[UncertainRegion]) -> None:
         """Take the places that were found."""
         if model != self.model:
             self.visited = []
         self.model, self.waiting = model, list(places)
 
-    def next(self, model: str, reviews: ImageReviews) -> Place | None:
+    def next(self, model: str, reviews: ImageReviews) -> UncertainRegion | None:
         """Return the next place that nobody reviewed since; None if there is none."""
         while model == self.model and self.waiting:
             place = self.waiting.pop(0)
@@ -70,12 +70,12 @@ class Stop:
     layer: Any
     view: Request
     reviews: ImageReviews
-    visited: tuple[Place, ...] = ()
+    visited: tuple[UncertainRegion, ...] = ()
 
 
 def looking(
     stops: Sequence[Stop],
-) -> Generator["Scanned", None, tuple[Stop, list[Place]]]:
+) -> Generator["Scanned", None, tuple[Stop, list[UncertainRegion]]]:
     """Look for uncertain places in the thread, in one image after the other.
 
     Returns
@@ -86,7 +86,7 @@ def looking(
     from napari_unet.network.threads import spare_cores
 
     spare_cores()
-    places: list[Place] = []
+    places: list[UncertainRegion] = []
     for stop in stops:
         places = yield from _scanning(stop)
         if places:
@@ -94,7 +94,7 @@ def looking(
     return stops[-1], []
 
 
-def _scanning(stop: Stop) -> Generator["Scanned", None, list[Place]]:
+def _scanning(stop: Stop) -> Generator["Scanned", None, list[UncertainRegion]]:
     """Look for uncertain places in an image, those near the view first."""
     from napari_unet.segmentation.uncertainty import find_uncertain
 
@@ -135,7 +135,7 @@ def typical(
     value: int,
     *,
     objects: bool,
-) -> Place | None:
+) -> UncertainRegion | None:
     """Return where labels show most of a class, in the first box that has any.
 
     Parameters
@@ -149,11 +149,13 @@ def typical(
         if found is not None:
             row, column, radius = found
             near = min(max(radius // 3, _NEAR), _FAR)
-            return Place(plane, y.start + row, x.start + column, near, 0.0, "")
+            return UncertainRegion(
+                plane, y.start + row, x.start + column, near, 0.0, ""
+            )
     return None
 
 
-def go_to(viewer: Any, layer: Any, place: Place) -> None:
+def go_to(viewer: Any, layer: Any, place: UncertainRegion) -> None:
     """Bring a place of an image or labels layer into the middle of the canvas."""
     at = (*place.plane, place.y, place.x)
     lead = (0,) * (layer.ndim - len(at))  # the channels of an image
