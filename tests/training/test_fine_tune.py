@@ -486,13 +486,22 @@ def test_share_that_nobody_looked_at_counts_no_pixel_twice() -> None:
     truth = np.zeros((2100, 60), np.uint8)  # cut in three, with context
     truth[::50] = 1
     image = Image("large", np.zeros((2100, 60), np.uint8), "YX")
-    for rows, unseen in ((2100, 0.0), (700, 2 / 3)):
+    for rows, unseen in ((2100, 0.0), (1400, 1 / 3)):
         target = np.full_like(truth, IGNORE)
         target[:rows] = truth[:rows]
         corrections = [Correction(image, target)]
         lesson = training._Lesson(model, corrections, TrainOptions(), None)
         assert lesson.is_dense
         assert lesson.unseen == pytest.approx(unseen)
+
+
+def test_strokes_on_a_third_of_small_images_are_not_taken_for_whole_masks() -> None:
+    corrections = labelled(2)
+    for correction in corrections:
+        correction.target[22:] = IGNORE
+    lesson = training._Lesson(small_model(), corrections, TrainOptions(), None)
+    assert lesson.reviewed / sum(c.target.size for c in corrections) > 0.3
+    assert not lesson.is_dense
 
 
 def statistics(net: UNet) -> torch.Tensor:
