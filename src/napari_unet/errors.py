@@ -1,4 +1,10 @@
-"""Error classes: one family under UNetError, whose messages are sentences for users."""
+"""Error classes: one family under UNetError, whose messages are sentences for users.
+
+They name no flag, no dock and no button. What would help is an option, by its name in
+the code; each front end has a table of what it calls that, and says so by `hinted`.
+"""
+
+from collections.abc import Iterable, Mapping
 
 __all__ = [
     "CorrectionError",
@@ -9,12 +15,31 @@ __all__ = [
     "OutputError",
     "StoppedError",
     "UNetError",
+    "hinted",
     "sentence",
 ]
 
 
 class UNetError(Exception):
-    """Base of every error that napari-unet raises on purpose; its text is for users."""
+    """Base of every error that napari-unet raises on purpose; its text is for users.
+
+    Parameters
+    ----------
+    message
+        Whole sentences, true for every front end.
+    option
+        What would help, such as ``"memory"``, or several: keywords of the Python API,
+        or what only a viewer has, such as ``"save"``.
+
+    Attributes
+    ----------
+    options
+        The same, as a tuple.
+    """
+
+    def __init__(self, message: str, *, option: str | tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.options = (option,) if isinstance(option, str) else option
 
 
 class ImageError(UNetError):
@@ -43,6 +68,18 @@ class MemoryBudgetError(OptionsError):
 
 class StoppedError(UNetError):
     """Somebody pressed Ctrl-C; what is finished is kept."""
+
+
+def hinted(text: str, options: Iterable[str], names: Mapping[str, str]) -> str:
+    """Return a text that says in parentheses what the options are called here.
+
+    >>> hinted("Allow more memory.", ["memory"], {"memory": "--memory"})
+    'Allow more memory (--memory).'
+    >>> hinted("Allow more memory.", ["memory"], {})
+    'Allow more memory.'
+    """
+    found = [names[option] for option in options if option in names]
+    return f"{text.removesuffix('.')} ({', '.join(found)})." if found else text
 
 
 def sentence(error: Exception) -> str:

@@ -159,6 +159,8 @@ class StackReport:
         ``"done"``; ``"skipped"`` if it was complete before; ``"failed"``.
     reason
         A sentence about a state that is not done, else empty.
+    options
+        What would help then; see `UNetError`.
     objects
         How many objects there are; None for other outputs.
     tiles_done, tiles_resumed
@@ -184,6 +186,7 @@ class StackReport:
     seconds: float = 0.0
     tables: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

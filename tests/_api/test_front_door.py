@@ -10,7 +10,7 @@ import tifffile
 
 import napari_unet as nu
 from napari_unet._api.settings import BatchSettings, SegmentSettings, TrainSettings
-from napari_unet.errors import CorrectionError, ImageError, OptionsError
+from napari_unet.errors import CorrectionError, ImageError, OptionsError, OutputError
 from napari_unet.io.image import open_image
 from napari_unet.network.model import load
 from napari_unet.options import BatchOptions, SegmentOptions, TrainOptions
@@ -246,6 +246,41 @@ def test_strokes_of_a_plane_leave_the_others_alone(blobs, tmp_path):
     (correction,) = project.corrections()
     assert correction.place[0] == (0,)
     assert set(np.unique(correction.target)) >= {0, 1, 2}
+
+
+def test_errors_note_the_keywords_that_would_help(blobs, bright_model, tmp_path):
+    """Those that the function has, once."""
+
+    def notes(error):
+        return getattr(error.value, "__notes__", [])
+
+    two = np.stack([blobs, blobs])
+    for segment in nu.segment, nu.segment_iter:
+        with pytest.raises(ImageError, match=r"Choose a channel\.\n") as caught:
+            list(segment(bright_model, two, axes="CYX"))
+        assert notes(caught) == ["Keywords that would help: channel="]
+    odd = tmp_path / "odd.tif"
+    tifffile.imwrite(odd, np.zeros((2, 3, 8, 8), "u1"), metadata={"axes": "HRYX"})
+    for openers in (nu.open_image, lambda path: nu.segment(bright_model, path)):
+        with pytest.raises(ImageError, match=r"as in TZYX\.") as caught:
+            openers(odd)
+        assert notes(caught) == ["Keywords that would help: axes="]
+    result = nu.segment(bright_model, blobs)
+    result.save(tmp_path / "labels.tif")
+    with pytest.raises(OutputError) as caught:
+        result.save(tmp_path / "labels.tif")
+    assert notes(caught) == ["Keywords that would help: overwrite="]
+    folders = tmp_path / "images", tmp_path / "labels"
+    for folder in folders:
+        folder.mkdir()
+        tifffile.imwrite(folder / "odd.tif", np.zeros((8, 8), "u1"))
+    odd.replace(folders[0] / "odd.tif")
+    with pytest.raises(ImageError, match=r"as in TZYX\.") as caught:
+        nu.train(tmp_path / "m.safetensors", images=folders[0], labels=folders[1])
+    assert notes(caught) == []  # it takes no axes
+    with pytest.raises(OptionsError, match=r"images and their labels\.") as caught:
+        nu.train(tmp_path / "m.safetensors")
+    assert notes(caught) == ["Keywords that would help: project=, images=, labels="]
 
 
 def test_strokes_that_do_not_fit_are_refused(blobs, tmp_path):

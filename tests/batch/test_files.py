@@ -326,6 +326,21 @@ def test_dry_run_says_the_memory_and_writes_nothing(
     assert not out.exists()
 
 
+def test_reasons_name_the_flags_that_would_help(
+    tmp_path: Path, folder: Path, bright_model: Path, capsys
+) -> None:
+    """Those of plan and run, as text and as JSON; the report knows no command line."""
+    (folder / "b.tif").unlink()
+    words = ["batch", folder, "-o", tmp_path / "out", "--model", bright_model]
+    words = [*map(str, words), "--memory", "1MB"]
+    for more in ([], ["--json"], ["--dry-run"], ["--dry-run", "--json"]):
+        assert commands.main([*words, *more]) == 1
+        said = capsys.readouterr().out
+        assert said.count("raise the memory that may be used (--memory).") == 2
+    reasons = {row["reason"] for row in table(tmp_path / "out")}
+    assert all("may be used." in reason for reason in reasons)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
 def test_ctrl_c_finishes_the_tile_and_says_how_to_go_on(
     tmp_path: Path, bright_model: Path

@@ -195,7 +195,9 @@ def test_a_stack_is_joined_through_z(tmp_path, image, model, capsys):
     assert labels.max() == DISCS
     assert (labels == labels[0]).all()
     assert run(*words, "--link-z", "--output", "classes", "--overwrite") == 2
-    assert "--link-z is about objects" in capsys.readouterr().err
+    assert (
+        "choose objects as the output (--link-z, --output)." in capsys.readouterr().err
+    )
 
 
 def test_a_channel_is_chosen_by_index_or_name(tmp_path, model, capsys):
@@ -356,9 +358,12 @@ BAD = {
     "zero-size axis": (zero_axis, ["none", "length 0"]),
     "no zarr": (no_zarr, ["photos"]),
     "permission": (unreadable, ["secret.tif"]),
-    "unknown axes": (unknown_axes, ["odd.tif", "--axes"]),
+    "unknown axes": (unknown_axes, ["odd.tif", "as in TZYX (--axes)."]),
     "axes do not fit": (with_words("--axes", "TZYX"), ["cells.tif", "TZYX"]),
-    "which channel": (lambda f, m: [two_channels(f, m)], ["two", "--channel"]),
+    "which channel": (
+        lambda f, m: [two_channels(f, m)],
+        ["two", "channel (--channel)."],
+    ),
     "no such channel": (
         lambda f, m: [two_channels(f, m), "--channel", "7"],
         ["two", "channel 7"],
@@ -373,13 +378,13 @@ BAD = {
     "pickle": (with_model("pickle.pt"), ["pickle.pt", "run code"]),
     "no such device": (with_words("--device", "cuda:99"), ["'cuda:99'"]),
     "no such device kind": (with_words("--device", "toaster"), ["'toaster'"]),
-    "memory too small": (with_words("--memory", "1KB"), ["MB"]),
+    "memory too small": (with_words("--memory", "1KB"), ["MB", "(--memory)."]),
     "no memory": (with_words("--memory", "lots"), ["'lots'", "2GB"]),
     "two scales": (with_words("--diameter", "9", "--scale", "2"), ["diameter"]),
     "threshold": (with_words("--threshold", "2"), ["threshold", "2"]),
     "no output folder": (with_words("-o", "gone/x.tif"), ["x.tif", "gone"]),
     "output kind": (with_words("-o", "labels.docx"), ["labels.docx", ".tif"]),
-    "output exists": (existing, ["there.tif", "--overwrite"]),
+    "output exists": (existing, ["there.tif", "replaced (--overwrite)."]),
     "output not writable": (unwritable, ["x.tif"]),
     "output is the image": (onto_itself, ["cells.tif", "itself"]),
     "output holds the image": (around_itself, ["all.ome.zarr", "itself"]),

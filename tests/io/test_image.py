@@ -132,7 +132,7 @@ def test_axes_are_settled(
 
 
 BAD_AXES = {
-    "two_unknown": (None, (3, 4, 8, 9), r"'QQYX'.*--axes, as in --axes TZYX"),
+    "two_unknown": (None, (3, 4, 8, 9), r"'QQYX'.*Name every axis, as in TZYX\."),
     "one_axis": (None, (8,), "no plane of pixels"),
     "too_few": ("YX", (4, 8, 9), r"has 3 axes \(shape \(4, 8, 9\)\), but 'YX' names 2"),
     "too_many": ("TCZYX", (4, 8, 9), "names 5"),
@@ -158,7 +158,7 @@ def test_two_unknown_axes_of_a_tiff_are_asked_for(tmp_path: Path) -> None:
     data = pixels(2, 5, 8, 9)
     path = tmp_path / "stack.tif"
     tifffile.imwrite(path, data, photometric="minisblack")
-    with pytest.raises(ImageError, match=r"stack\.tif has axes 'QQYX' .*--axes TZYX"):
+    with pytest.raises(ImageError, match=r"stack\.tif has axes 'QQYX' .*as in TZYX"):
         open_image(path)
     image = open_image(path, "czyx")
     assert image.axes == "CZYX"

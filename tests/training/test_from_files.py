@@ -483,7 +483,7 @@ def test_memory_that_is_too_little_is_refused(folder, small, project, capsys) ->
         code, _, error = run(capsys, *said, "-o", out, "--memory", "100MB")
         assert code == 2
         assert "100 MB of memory is too little to learn" in error
-        assert "--memory" in error
+        assert "(--memory)." in error
     code, _, error = run(capsys, *words(folder), "-o", out, "--memory", "much")
     assert code == 2
     assert "not an amount of memory" in error
@@ -553,7 +553,7 @@ def test_classes_of_project_and_model_must_be_the_same(project, capsys) -> None:
     code, _, error = run(capsys, *said, "--model", "nuclei")
     assert code == 2
     assert "has the classes background, cell; the model nuclei has" in error
-    assert "--new background,cell" in error
+    assert "or begin a new one: background,cell (--model, --new)." in error
     assert not out.exists()
     code, _, _ = run(
         capsys, *said, "--model", "nuclei", "--new", "background,cell", "--json"
@@ -569,7 +569,7 @@ def test_new_names_for_the_classes_of_a_project(project, capsys) -> None:
     said = ["train", "--project", project, "--seconds", 0, "-o", out, "--new"]
     code, _, error = run(capsys, *said, "background,debris,cell")
     assert code == 2
-    assert "Keep the project's order: background,cell,debris" in error
+    assert "Keep the project's order: background,cell,debris (--new)." in error
     assert run(capsys, *said, "background,cell")[0] == 0  # debris was never painted
     assert run(capsys, *said, "background,worm,debris", "--overwrite")[0] == 0
     assert load(out).spec.classes == ("background", "worm", "debris")
@@ -586,6 +586,7 @@ def test_class_that_was_painted_must_have_a_name(project, folder, capsys) -> Non
     code, _, error = run(capsys, *said)
     assert code == 2
     assert "Pixels of class 2 (debris) were painted" in error
+    assert error.endswith("(--new).\n")
 
 
 def test_objects_that_were_painted_are_foreground(project, folder) -> None:
@@ -662,7 +663,8 @@ def test_exactly_one_source_is_given(folder, project, capsys) -> None:
     for source in ((), i, n, (*p, *i), (*p, *n), (*p, *i, *n)):
         code, shown, error = run(capsys, "train", *source, *out)
         assert (code, shown) == (2, "")
-        assert "Give either a project (--project), or images and their" in error
+        assert "Give either a project, or images and their labels" in error
+        assert error.endswith("(--project, --images, --labels).\n")
         assert error.count("\n") == 1
     with pytest.raises(OptionsError, match="not clear"):
         train(folder / "x.safetensors")

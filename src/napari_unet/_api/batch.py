@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from napari_unet._api.images import model_name
 from napari_unet._api.results import Progress, ProgressCall, drive
-from napari_unet._api.settings import BatchSettings, batch_options
+from napari_unet._api.settings import BatchSettings, batch_options, named
 from napari_unet._steps import Verb
 from napari_unet.events import BatchReport, StackReport
 from napari_unet.options import BatchOptions
@@ -77,7 +77,7 @@ def batch(
     [('nuclei.ome.zarr', 'done')]
     """
     how = batch_options(options, settings)
-    return drive(_batching(inputs, out_folder, how, model), progress)
+    return drive(named(batch, _batching(inputs, out_folder, how, model)), progress)
 
 
 def batch_iter(
@@ -94,7 +94,7 @@ def batch_iter(
     ``event`` of a step is a `StackReport` when a file ends.
     """
     how = batch_options(options, settings)
-    return Verb(_batching(inputs, out_folder, how, model))
+    return Verb(named(batch_iter, _batching(inputs, out_folder, how, model)))
 
 
 def _batching(

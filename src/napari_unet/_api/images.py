@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet._api.settings import naming
 from napari_unet.errors import ImageError, OptionsError
 from napari_unet.io.axes import ArrayLike, arrange, check_axes, order_axes, unit_word
 from napari_unet.io.image import Image
@@ -67,7 +68,8 @@ def open_image(
     >>> stack.axes, stack.scale
     ('ZYX', (1.0, 0.2, 0.2))
     """
-    image = _opened(source, axes)
+    with naming(open_image):
+        image = _opened(source, axes)
     named = image.label_axes if axes is None else _lettered(axes)
     if scale is not None:
         steps = dict(zip(named, _each(scale, named, image, "scale"), strict=True))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from napari_unet._api.settings import naming
 from napari_unet._steps import Verb
 from napari_unet.io.label_array import LabelArray
 from napari_unet.options import Output
@@ -116,7 +117,8 @@ class Segmentation:
         """
         from napari_unet.io.save import check_different, check_output, save_labels
 
-        target = check_output(path, overwrite=overwrite)
+        with naming(self.save):
+            target = check_output(path, overwrite=overwrite)
         if self.source is not None:
             check_different(self.source, target)
         save_labels(

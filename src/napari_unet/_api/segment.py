@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_unet._api.images import ImageSource, load_model, open_image
 from napari_unet._api.results import Progress, ProgressCall, Segmentation, drive
-from napari_unet._api.settings import SegmentSettings, settle
+from napari_unet._api.settings import SegmentSettings, named, settle
 from napari_unet._steps import Verb
 from napari_unet.errors import ImageError, OptionsError
 from napari_unet.events import Joining
@@ -70,7 +70,8 @@ def segment(
     ((128, 128), 'int32', True)
     """
     how = settle(SegmentOptions, options, settings)
-    return drive(_segmenting(model, image, how, axes, out), progress)
+    job = _segmenting(model, image, how, axes, out)
+    return drive(named(segment, job), progress)
 
 
 def segment_iter(
@@ -97,7 +98,7 @@ def segment_iter(
     (1.0, 'YX')
     """
     how = settle(SegmentOptions, options, settings)
-    return Verb(_segmenting(model, image, how, axes, out))
+    return Verb(named(segment_iter, _segmenting(model, image, how, axes, out)))
 
 
 def _segmenting(

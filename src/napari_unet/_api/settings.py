@@ -1,11 +1,12 @@
-"""Keyword settings of the public functions, turned into options."""
+"""Keyword settings of the public functions, turned into options; errors name them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
-from typing import Any, TypedDict, TypeVar
+from inspect import signature
+from typing import Any, TypedDict, TypeVar, get_args
 
-from napari_unet.errors import OptionsError
+from napari_unet.errors import OptionsError, UNetError
 from napari_unet.options import (
     BatchOptions,
     Output,
@@ -20,9 +21,13 @@ __all__ = [
     "SegmentSettings",
     "TrainSettings",
     "batch_options",
+    "named",
+    "naming",
     "settle",
 ]
 
+_Event = TypeVar("_Event")
+_Result = TypeVar("_Result")
 _Options = TypeVar("_Options", SegmentOptions, TrainOptions, BatchOptions)
 
 
@@ -62,6 +67,36 @@ class BatchSettings(SegmentSettings, total=False):
     scheduler: str | None
     axes: str | None
     overwrite: bool
+
+
+@contextmanager
+def naming(verb: Callable[..., Any]) -> Iterator[None]:
+    """Note on an error which keywords of `verb`, a public function, would help."""
+    try:
+        yield
+    except UNetError as error:
+        known = _keywords(verb)
+        found = [f"{name}=" for name in error.options if name in known]
+        note = f"Keywords that would help: {', '.join(found)}"
+        if found and note not in getattr(error, "__notes__", ()):
+            error.add_note(note)
+        raise
+
+
+def named(
+    verb: Callable[..., Any], job: Generator[_Event, None, _Result]
+) -> Generator[_Event, None, _Result]:
+    """Do what `job` does, under `naming`."""
+    with naming(verb):
+        return (yield from job)
+
+
+def _keywords(verb: Callable[..., Any]) -> set[str]:
+    """Return all keywords of a public function, those of its settings among them."""
+    parameters = signature(verb).parameters
+    settings = parameters.get("settings")
+    more = () if settings is None else get_args(settings.annotation)[0].__annotations__
+    return {*parameters, *more}
 
 
 def settle(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from napari_unet._api.images import load_model, model_name
 from napari_unet._api.results import Progress, ProgressCall, drive
-from napari_unet._api.settings import TrainSettings, settle
+from napari_unet._api.settings import TrainSettings, named, settle
 from napari_unet._steps import Verb
 from napari_unet.options import TrainOptions
 from napari_unet.project.project import Project
@@ -95,7 +95,7 @@ def train(
     """
     how = settle(TrainOptions, options, settings)
     job = _learning(out, how, project, images, labels, model, new, overwrite)
-    return drive(job, progress)
+    return drive(named(train, job), progress)
 
 
 def train_iter(
@@ -117,7 +117,8 @@ def train_iter(
     is a better one.
     """
     how = settle(TrainOptions, options, settings)
-    return Verb(_learning(out, how, project, images, labels, model, new, overwrite))
+    job = _learning(out, how, project, images, labels, model, new, overwrite)
+    return Verb(named(train_iter, job))
 
 
 def _learning(

@@ -163,7 +163,8 @@ def _corrections(project: Project) -> Sequence[Correction]:
         name = names[value] if value < len(names) else "object"
         raise CorrectionError(
             f"All that was painted so far is {name!r}: that says nothing about what is "
-            "not. Paint a stroke of another class too, or click 'This view is right'."
+            "not. Paint a stroke of another class too, or mark a view as right.",
+            option="approve",
         )
     return corrections
 

@@ -107,7 +107,7 @@ def refitting(request: LiveRequest) -> Generator[str, None, Followed]:
     try:
         sight = yield from _seen(request)
     except TooLargeError as error:
-        return Followed(None, None, f"Live: {error}")
+        return Followed(None, None, str(error))
     if not request.show:
         return Followed(sight)
     live = sight.view
@@ -215,12 +215,12 @@ def _lone(sight: Sight, target: NDArray[np.uint8]) -> str:
     if len(said) > 1:
         return ""
     if not said:
-        return "Live: paint a stroke of each class, and the labels in view follow."
+        return "Paint a stroke of each class, and the labels in view follow."
     value, names = said.pop(), sight.view.head.model.spec.classes
     name = names[value] if value < len(names) else "object"
     return (
-        f"Live: all that was painted so far is {name!r}. Paint a stroke of another "
-        "class, and the labels in view follow."
+        f"All that was painted so far is {name!r}. Paint a stroke of another class, "
+        "and the labels in view follow."
     )
 
 

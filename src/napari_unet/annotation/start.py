@@ -275,7 +275,8 @@ def _only_this(project: Project, view: Request) -> None:
             raise CorrectionError(
                 f"{project.folder.name} holds corrected objects of {record.name}, too, "
                 "and their classes are not known. Choose another project for the new "
-                "classes with 'Open...'."
+                "classes.",
+                option="project",
             )
 
 
@@ -287,8 +288,9 @@ def _check_painted(project: Project, classes: Sequence[str]) -> None:
     if most >= len(classes):
         raise CorrectionError(
             f"Pixels of {known[most]!r} were painted in {project.folder.name}; the new "
-            f"model would have only {', '.join(classes)}. Name that class in the table "
-            "too, or choose another project with 'Open...'."
+            f"model would have only {', '.join(classes)}. Name that class too, or "
+            "choose another project.",
+            option="project",
         )
 
 
@@ -307,8 +309,9 @@ def _check(numbers: NDArray[Any], rules: LabelSchema) -> None:
     if rules.kind == "classes" and most >= len(rules.classes):
         raise CorrectionError(
             f"The labels have a class {most}; the model has {len(rules.classes)} "
-            f"({', '.join(rules.classes)}). Add classes to the table, click 'New model "
-            "for my classes', and start from the labels again."
+            f"({', '.join(rules.classes)}). Start from the labels again once there is "
+            "a new model with a class for each number.",
+            option="new",
         )
 
 

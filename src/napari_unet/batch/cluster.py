@@ -45,8 +45,9 @@ def connected(options: BatchOptions) -> Iterator[Any]:
         from distributed import Client, LocalCluster
     except ImportError as error:
         raise OptionsError(
-            "--workers and --scheduler need dask, which is not installed. Install it: "
-            'pip install "napari-unet-annotator[dask]".'
+            "Workers need dask, which is not installed. Install it (pip install "
+            '"napari-unet-annotator[dask]"), or do without workers.',
+            option=("workers", "scheduler"),
         ) from error
     if options.scheduler is not None:
         try:
@@ -158,8 +159,9 @@ def _result(future: Any, timeout: float | None = None) -> bool:
     except KilledWorker as error:
         raise OutputError(
             "Workers died again and again on one tile, perhaps for want of memory. "
-            "Give them less at once (--memory), or look at their log; the same command "
-            "goes on from what is finished."
+            "Started again, the batch goes on from what is finished. Look at their "
+            "log, or let them use less memory.",
+            option="memory",
         ) from error
 
 

@@ -50,6 +50,8 @@ class FilePlan:
         Bytes: of the process at most, and of result and work files together.
     reason
         Why it cannot be done, else empty.
+    options
+        What would help; see `UNetError`.
     """
 
     source: Path
@@ -58,6 +60,7 @@ class FilePlan:
     memory: int = 0
     disk: int = 0
     reason: str = ""
+    options: tuple[str, ...] = ()
 
 
 def plan_files(
@@ -84,7 +87,8 @@ def plan_files(
             plan = plan_stack_file(source, ResultPaths(place), how, net)
             yield FilePlan(source, place, plan.tiles, plan.memory, plan.disk)
         except Exception as error:  # noqa: BLE001 - the border: a file that is bad
-            yield FilePlan(source, target, reason=_sentence(error))
+            reason, helpful = _reason(error)
+            yield FilePlan(source, target, reason=reason, options=helpful)
 
 
 def segment_files(
@@ -142,8 +146,10 @@ def _one(
         return (yield from run_stack(source, ResultPaths(target), options, net, client))
     except Exception as error:  # noqa: BLE001 - the border: a file that is bad
         seconds = time.perf_counter() - began
-        reason = _sentence(error)
-        return StackReport(source, target, "failed", reason, seconds=seconds)
+        reason, helpful = _reason(error)
+        return StackReport(
+            source, target, "failed", reason, seconds=seconds, options=helpful
+        )
 
 
 def _join_tables(folder: Path, files: Sequence[StackReport]) -> None:
@@ -181,9 +187,11 @@ def _settled(
     return target, replace(options, format="ome-tiff")
 
 
-def _sentence(error: Exception) -> str:
+def _reason(error: Exception) -> tuple[str, tuple[str, ...]]:
+    """Return why a file failed, and the options that would help."""
     told = isinstance(error, UNetError | OSError)
-    return plain(sentence(error) + ("" if told else " Please report it."))
+    text = plain(sentence(error) + ("" if told else " Please report it."))
+    return text, error.options if isinstance(error, UNetError) else ()
 
 
 class _Report:

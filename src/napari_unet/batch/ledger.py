@@ -146,8 +146,8 @@ def _read(path: Path) -> tuple[list[Entry], int]:
 def _refusal(path: Path, error: OSError) -> OutputError:
     return OutputError(
         f"Progress cannot be noted in '{path}' ({error.strerror or error}). Make room "
-        "there, or choose an output folder that you may write to; the same command "
-        "goes on from what is finished."
+        "there, or choose an output folder that you may write to; started again, the "
+        "batch goes on from what is finished."
     )
 
 

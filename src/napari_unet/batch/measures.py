@@ -215,5 +215,5 @@ def write_parquet(path: Path, parts: Sequence[Path]) -> bool:
 def _refusal(path: Path, error: OSError) -> OutputError:
     return OutputError(
         f"The table '{path.name}' could not be written ({error.strerror or error}). "
-        "Make room; the same command goes on from what is finished."
+        "Make room; started again, the batch goes on from what is finished."
     )

@@ -106,5 +106,5 @@ def move(part: Path, target: Path, *, overwrite: bool = True) -> None:
 def _refusal(path: Path, error: OSError) -> OutputError:
     return OutputError(
         f"'{path.name}' could not be written ({error.strerror or error}). Make room, "
-        "and check the disk; the same command goes on from what is finished."
+        "and check the disk; started again, the batch goes on from what is finished."
     )

@@ -117,11 +117,12 @@ def prepare(
         segment = replace(segment, device=begun["engine"][0])
     source = model_input(model, image, segment)
     kind = output_kind(model, segment)
-    for name in ("measure", "link_z"):
+    for name, what in (("measure", "Measuring"), ("link_z", "Joining through Z")):
         if getattr(options, name) and kind != "objects":
             raise OptionsError(
-                f"{name} is about objects; the model {model.name} gives {kind}. Leave "
-                "it out, or choose --output objects."
+                f"{what} is about objects; the model {model.name} gives {kind}. Leave "
+                "it out, or choose objects as the output.",
+                option=(name, "output"),
             )
     intensities = None if segment.per_plane else source.intensities()
     image = keeping(image, 0)  # what that has read is not held while memory is planned

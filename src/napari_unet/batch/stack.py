@@ -151,7 +151,8 @@ def _refuse(places: ResultPaths, changed: list[str]) -> None:
     if changed:
         raise OutputError(
             f"'{places.target}' was begun or made otherwise: {'; '.join(changed)}. Use "
-            "what was used then, or let it begin anew (--overwrite)."
+            "what was used then, or have it replaced.",
+            option="overwrite",
         )
 
 
@@ -162,8 +163,9 @@ def _begin(setup: StackSetup, places: ResultPaths) -> None:
     if setup.options.measure and not overwrite:
         for table in places.found_tables():
             raise OutputError(
-                f"'{table}' exists already. Choose another output folder, or allow "
-                "overwriting (--overwrite)."
+                f"'{table}' exists already. Choose another output folder, or have it "
+                "replaced.",
+                option="overwrite",
             )
     places.clear()
     try:

@@ -159,8 +159,9 @@ class Stack:
         then = self.setup.header["image"]
         if any(then[key] != now for key, now in fingerprint(path).items()):
             raise ImageError(
-                f"{path.name} was changed while it was segmented. Start again with "
-                "--overwrite when nothing writes to it any more."
+                f"{path.name} was changed while it was segmented. When nothing writes "
+                "to it any more, start again and have the result replaced.",
+                option="overwrite",
             )
 
     def _finish(self, plane: int) -> Generator[StackProgress, None, Callable[[], None]]:

@@ -5,8 +5,9 @@ The first Ctrl-C lets the running tiles end; only the second one does not wait.
 
 import json
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from napari_unet._steps import Verb
 from napari_unet.batch.files import FilePlan, plan_files, segment_files
 from napari_unet.batch.inputs import find_inputs
 from napari_unet.cli import console
-from napari_unet.errors import StoppedError
+from napari_unet.errors import StoppedError, hinted
 from napari_unet.events import BatchReport, StackProgress, StackReport
 from napari_unet.options import BatchOptions
 
@@ -30,11 +31,15 @@ def plan(
     out: Path,
     options: BatchOptions,
     model: str,
+    flags: Mapping[str, str],
     *,
     as_json: bool,
 ) -> int:
     """Say what would be done and what that takes; return the exit code."""
-    plans = list(plan_files(inputs, out, options, model=model))
+    plans = [
+        replace(plan, reason=hinted(plan.reason, plan.options, flags))
+        for plan in plan_files(inputs, out, options, model=model)
+    ]
     bad = sum(bool(file.reason) for file in plans)
     if as_json:
         console.say(json.dumps(_plan_json(plans)))
@@ -95,10 +100,16 @@ def run(
     out: Path,
     options: BatchOptions,
     model: str,
+    flags: Mapping[str, str],
     *,
     as_json: bool,
 ) -> int:
     """Do it, say how it ended, and return the exit code.
+
+    Parameters
+    ----------
+    flags
+        What options are called here; see `errors.hinted`.
 
     Raises
     ------
@@ -117,11 +128,19 @@ def run(
                 show(_doing(event, len(ended) + 1, total), event.fraction)
             if stopped():
                 raise StoppedError(_stopped(event, len(ended), total))
-    report = verb.result
+    report = _with_flags(verb.result, flags)
     console.say(
         json.dumps(_result_json(report, out)) if as_json else _result_text(report, out)
     )
     return _FAILED if report.count("failed") or report.notes else 0
+
+
+def _with_flags(report: BatchReport, flags: Mapping[str, str]) -> BatchReport:
+    files = (
+        replace(file, reason=hinted(file.reason, file.options, flags))
+        for file in report.files
+    )
+    return replace(report, files=tuple(files))
 
 
 @contextmanager

@@ -20,7 +20,13 @@ import typer
 from napari_unet import __version__
 from napari_unet.cli import console
 from napari_unet.cli import options as flags
-from napari_unet.errors import OptionsError, StoppedError, UNetError, sentence
+from napari_unet.errors import (
+    OptionsError,
+    StoppedError,
+    UNetError,
+    hinted,
+    sentence,
+)
 from napari_unet.options import BatchOptions, SegmentOptions, TrainOptions, parse_memory
 
 __all__ = ["app", "main"]
@@ -59,7 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.say(str(stop), err=True)
         return _CANCELLED
     except UNetError as error:
-        return _failed(sentence(error))
+        command, *_ = sys.argv[1:] if argv is None else argv
+        names = flags.flags_of(app, command)
+        return _failed(hinted(sentence(error), error.options, names))
     except Exception as error:  # noqa: BLE001 - the border: anything foreign
         if os.environ.get(_TRACEBACK) == "1":
             traceback.print_exc()
@@ -215,7 +223,8 @@ def batch(
     from napari_unet.cli import batch as batchconsole
 
     show = batchconsole.plan if dry_run else batchconsole.run
-    code = show(inputs, out, options, model, as_json=as_json)
+    names = flags.flags_of(app, "batch")
+    code = show(inputs, out, options, model, names, as_json=as_json)
     if code:
         raise typer.Exit(code)
 

@@ -1,9 +1,13 @@
-"""Command line options: names, types and ``--help`` texts, shared by the commands."""
+"""Command line options: names, types and ``--help`` texts, shared by the commands.
+
+An argument of a command has the name that the option has in `UNetError.options`.
+"""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.main import get_group
 
 from napari_unet.options import Output, Precision, StackFormat
 
@@ -134,3 +138,13 @@ Threshold = Annotated[
 Tile = Annotated[
     int | None, typer.Option(help="Side of a tile in pixels; else from the memory.")
 ]
+
+
+def flags_of(app: typer.Typer, command: str) -> dict[str, str]:
+    """Return the flag of each option of a command, by its name in the code.
+
+    Of what is no command, nothing.
+    """
+    found = get_group(app).commands.get(command)
+    options = [] if found is None else found.params
+    return {p.name: p.opts[-1] for p in options if p.name and p.opts[-1][:2] == "--"}

@@ -101,13 +101,15 @@ def settle_axes(found: str, shape: Sequence[int], name: str) -> str:
     if not {"Y", "X"} <= set(letters):
         raise ImageError(
             f"{name} has shape {tuple(shape)}, which is no plane of pixels. Open an "
-            "image of two axes or more, or name them with --axes."
+            "image of two axes or more, or name them.",
+            option="axes",
         )
     if both or len(unknown) > 1 or (unknown and not free):
         why = "channels and colour samples" if both else "axes of unknown meaning"
         raise ImageError(
             f"{name} has axes {found!r} of lengths {tuple(shape)}: {why}. Name every "
-            f"axis with --axes, as in --axes {_example(letters)}."
+            f"axis, as in {_example(letters)}.",
+            option="axes",
         )
     for i in unknown:
         letters[i] = free[0]

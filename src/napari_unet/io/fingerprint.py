@@ -31,5 +31,5 @@ def fingerprint(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ImageError(
             f"{path.name} is not there any more ({error.strerror or error}). Put it "
-            "back; the same command goes on from what is finished."
+            "back; started again, a batch goes on from what is finished."
         ) from error

@@ -113,7 +113,8 @@ class Image:
             if count > most:
                 raise ImageError(
                     f"{self.title} is said to have {count} {what}; {most} can be "
-                    "opened. It is damaged, or its axes are others: name them (--axes)."
+                    "opened. It is damaged, or its axes are others: name them.",
+                    option="axes",
                 )
         if self.dtype.kind not in "buif":
             raise ImageError(

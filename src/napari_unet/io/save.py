@@ -190,8 +190,8 @@ def _check_folder(target: Path) -> None:
 def _check_existing(target: Path, overwrite: bool) -> None:
     if not overwrite:
         raise OutputError(
-            f"'{target}' exists already. Choose another name, or allow overwriting "
-            "(--overwrite)."
+            f"'{target}' exists already. Choose another name, or have it replaced.",
+            option="overwrite",
         )
     if target.name.lower().endswith(".zarr"):
         if not _is_zarr(target):
@@ -299,7 +299,8 @@ def _place(part: Path, target: Path) -> None:
         if os.path.lexists(target):
             raise OutputError(
                 f"'{target}' came into being while it was computed, perhaps by another "
-                "run; it was left alone. Choose another name, or say --overwrite."
+                "run; it was left alone. Choose another name, or have it replaced.",
+                option="overwrite",
             ) from error
         part.replace(target)  # a disk without links
 

@@ -154,8 +154,9 @@ class TiffLabels:
         if self._foreign:
             raise OutputError(
                 f"{self.path.name} was changed or removed by another program and is "
-                "not written over. Save the layer under another name (File > Save "
-                "Selected Layers), close it, and click Edit again."
+                "not written over. Save the labels under another name, close them, and "
+                "begin to edit again.",
+                option=("save", "edit"),
             )
         first, *others = self._planes()
         try:
@@ -165,9 +166,10 @@ class TiffLabels:
         except OSError as error:
             raise OutputError(
                 f"What was painted cannot be written to '{self.path}' "
-                f"({error.strerror or error}). It is in the layer still: make room "
-                "there, check that you may write to it, and paint on; or save the "
-                "layer elsewhere (File > Save Selected Layers)."
+                f"({error.strerror or error}). It is in memory still: make room there, "
+                "check that you may write to it, and paint on; or save the labels "
+                "elsewhere.",
+                option="save",
             ) from error
         self._mark = fingerprint(self.path)
 
@@ -189,8 +191,9 @@ def _read(image: Image) -> NDArray[Any]:
     if nbytes > _MOST:
         raise OutputError(
             f"{image.title} holds {nbytes / 1e6:.0f} MB of labels. A TIFF is painted "
-            f"on in memory, up to {_MOST / 1e6:.0f} MB. To edit a larger one, choose "
-            "OME-Zarr in 'Save as', and start again."
+            f"on in memory, up to {_MOST / 1e6:.0f} MB. To edit a larger one, start "
+            "again with the format OME-Zarr.",
+            option="format",
         )
     array = np.empty(image.shape, dtype)
     rows, columns = (slice(0, length) for length in image.shape[-2:])

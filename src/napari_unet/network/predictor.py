@@ -255,8 +255,9 @@ def memory_pixels(
         need = (resident + least * each) / 1e6
         raise MemoryBudgetError(
             f"{(resident + free) / 1e6:.0f} MB of memory is too little for one tile; "
-            f"this model needs {need:.0f} MB or more here. Raise the memory (--memory, "
-            "or 'Memory' in the dock), or close other programs."
+            f"this model needs {need:.0f} MB or more here. Close other programs, or "
+            "raise the memory that may be used.",
+            option="memory",
         )
     return int(pixels)
 

@@ -236,9 +236,10 @@ def targets_from_labels(
     if most >= len(classes):
         raise CorrectionError(
             f"{name} has a pixel of class {most}; the model has {len(classes)} classes "
-            f"({', '.join(classes)}), counted from 0. Name one class for each with "
-            "--new, use 255 for pixels that nobody looked at, and save objects that "
-            "have numbers of their own with 16 bits."
+            f"({', '.join(classes)}), counted from 0. Use 255 for pixels that nobody "
+            "looked at, save objects that have numbers of their own with 16 bits, or "
+            "begin a new model and name a class for each.",
+            option="new",
         )
     return target
 

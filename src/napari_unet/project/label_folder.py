@@ -102,7 +102,8 @@ class LabelFolder:
             raise no_labels(*self.folders)
         self.notes.append(
             f"{self.folders[0].name} cannot be held at once: it is learned from piece "
-            f"by piece, {len(first)} at first. What is held is bounded by --memory."
+            f"by piece, {len(first)} at first. The memory that may be used bounds what "
+            "is held."
         )
         return first, More(map(self.read, draws), room - least)
 

@@ -112,7 +112,8 @@ def room_for(memory: int | None, width: int) -> int:
         need = (resident + learning + _LEAST) / 1e6
         raise MemoryBudgetError(
             f"{memory / 1e6:.0f} MB of memory is too little to learn; it takes "
-            f"{need:.0f} MB or more here. Raise the memory (--memory)."
+            f"{need:.0f} MB or more here. Raise the memory that may be used.",
+            option="memory",
         )
     return min(free, ROOM)
 

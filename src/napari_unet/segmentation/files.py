@@ -79,8 +79,9 @@ def segment_file(
     net = load(model)
     if link_z and (kind := output_kind(net, options)) != "objects":
         raise OptionsError(
-            f"--link-z is about objects; the model {net.name} gives {kind}. Leave it "
-            "out, or choose --output objects."
+            f"Joining through Z is about objects; the model {net.name} gives {kind}. "
+            "Leave it out, or choose objects as the output.",
+            option=("link_z", "output"),
         )
     shape, dtype, axes = output_shape(net, image, options)
     nbytes = math.prod(shape) * dtype.itemsize * _ON_DISK[dtype.kind]

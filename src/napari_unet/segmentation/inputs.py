@@ -205,8 +205,9 @@ def _channels(
     seen = f"{image.title} has axes {image.axes!r} with {available} channels"
     if wanted == 1:
         raise ImageError(
-            f"{seen}; the model {model.name} takes 1. Choose a channel (--channel, or "
-            f"'Channel' in the dock): {image.channel_list}."
+            f"{seen} ({image.channel_list}); the model {model.name} takes 1. Choose a "
+            "channel.",
+            option="channel",
         )
     raise ImageError(
         f"{seen}; the model {model.name} takes {wanted}. Choose another model."

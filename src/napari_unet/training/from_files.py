@@ -165,8 +165,9 @@ def train_steps(
         found = _read_labels(images, labels, model, classes, options)
     else:
         raise OptionsError(
-            "What to learn from is not clear. Give either a project (--project), or "
-            "images and their labels (--images and --labels)."
+            "What to learn from is not clear. Give either a project, or images and "
+            "their labels.",
+            option=("project", "images", "labels"),
         )
     start = _start(found, classes, options, out.stem)
     kept = out.with_name(f"{out.name}.training")
@@ -250,7 +251,8 @@ def _check_target(out: Path, *, overwrite: bool) -> None:
         raise OutputError(f"'{out}' must end in .safetensors. Choose another name.")
     if out.exists() and not overwrite:
         raise OutputError(
-            f"'{out}' exists already. Choose another name, or say --overwrite."
+            f"'{out}' exists already. Choose another name, or have it replaced.",
+            option="overwrite",
         )
     if not out.resolve().parent.is_dir():
         raise OutputError(f"There is no folder {out.parent}. Make it first.")
@@ -301,8 +303,8 @@ def _read_project(
 ) -> _Material:
     if not is_project(folder):
         raise CorrectionError(
-            f"'{folder}' is no project of napari-unet. Choose the folder that the dock "
-            "U-Net: Correct names (it ends in .unet as a rule)."
+            f"'{folder}' is no project of napari-unet. Choose the folder in which what "
+            "was painted is kept; as a rule its name ends in .unet."
         )
     project = Project.open(folder)
     if isinstance(model, Model):
@@ -329,11 +331,12 @@ def _check_model(project: Project, model: Model) -> None:
     """Ask whether the project's classes are the model's."""
     known, own = project.index.classes, model.spec.classes
     if known and known != own:
-        begin = f"begin a new one with --new {','.join(known)}, or "
+        new = "" if BOUNDARY in known else f", or begin a new one: {','.join(known)}"
         raise CorrectionError(
             f"The project '{project.folder}' has the classes {', '.join(known)}; the "
-            f"model {model.name} has {', '.join(own)}. For the project's classes, "
-            f"{'' if BOUNDARY in known else begin}choose a --model that has them."
+            f"model {model.name} has {', '.join(own)}. Choose a model with the "
+            f"project's classes{new}.",
+            option=("model", "new") if new else "model",
         )
 
 
@@ -345,15 +348,17 @@ def _check_classes(project: Project, classes: Sequence[str]) -> None:
         if was != now:
             raise CorrectionError(
                 f"{name!r} is class {was} of the project '{project.folder}', and class "
-                f"{now} of --new. Keep the project's order: {','.join(known)}."
+                f"{now} of the new model. Keep the project's order: {','.join(known)}.",
+                option="new",
             )
     most = project.greatest()
     if most >= len(classes):
         called = f" ({known[most]})" if most < len(known) else ""
         raise CorrectionError(
             f"Pixels of class {most}{called} were painted in '{project.folder}'; there "
-            f"are only {', '.join(classes)}, counted from 0. Name all classes with "
-            "--new."
+            f"are only {', '.join(classes)}, counted from 0. Name all classes of a new "
+            "model.",
+            option="new",
         )
 
 
@@ -371,7 +376,8 @@ def _channels(corrections: Sequence[Correction], options: TrainOptions) -> int:
         listed = ", ".join(f"{name}: {n}" for name, n in found[:5])
         raise CorrectionError(
             f"The images have different numbers of channels ({listed}). A new model "
-            "needs one number: take images of one kind, or choose a --channel."
+            "needs one number: take images of one kind, or choose a channel.",
+            option="channel",
         )
     return found[0][1]
 

@@ -16,6 +16,7 @@ from typing import Any
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
 from napari_unet.errors import UNetError
+from napari_unet.ui.hints import Names, told
 
 __all__ = ["Job", "Verb"]
 
@@ -60,10 +61,15 @@ class Job(QObject):
     cancelled = Signal()
     ended = Signal()
 
-    def __init__(self, verb: Verb, parent: QObject | None = None) -> None:
-        """Prepare to run what `verb` returns; it is called in the thread."""
+    def __init__(
+        self, verb: Verb, parent: QObject | None = None, names: Names | None = None
+    ) -> None:
+        """Prepare to run what `verb` returns; it is called in the thread.
+
+        `names` are those that a failure uses for what would help.
+        """
         super().__init__(parent)
-        self._worker = _Worker(verb)
+        self._worker = _Worker(verb, names or {})
         self.destroyed.connect(self._worker.stop.set)  # with its dock, or the viewer
         self._timer = QTimer(self)
         self._timer.setInterval(_TICK)
@@ -156,8 +162,8 @@ def _nothing() -> Generator[Any, None, Any]:
 class _Worker:
     """The thread's side of a job; knows nothing of Qt."""
 
-    def __init__(self, verb: Verb) -> None:
-        self.verb = verb
+    def __init__(self, verb: Verb, names: Names) -> None:
+        self.verb, self.names = verb, names
         self.events: queue.Queue[Any] = queue.Queue(_AHEAD)
         self.stop, self.awake = threading.Event(), threading.Event()
         self.awake.set()
@@ -176,7 +182,7 @@ class _Worker:
             with contextlib.closing(self.verb()) as steps:
                 self._drive(steps)
         except UNetError as error:
-            self.failure = str(error)
+            self.failure = told(error, self.names)
         except MemoryError:
             self.failure = (
                 "There is too little memory for this. Close other programs, or allow "

@@ -85,7 +85,7 @@ def test_memory_is_predicted_and_refused_where_it_is_too_little(hand, images):
     form.memory.setText("1 MB")
     hand.window.until(lambda: hand.cell(0, STATE) == "not possible")
     hand.looked()
-    assert "memory" in hand.hover(0)
+    assert hand.hover(0).endswith("the memory that may be used ('Memory').")
     assert hand.line == hand.dock.rows.rows[0].reason
     form.memory.setText("plenty")
     assert not form.start.isEnabled()

@@ -88,4 +88,4 @@ def test_labels_that_are_too_large_for_memory_are_told(hand, tmp_path, monkeypat
     hand.run()
     line = hand.edit(0)
     assert "cells.ome.tif holds 2 MB of labels" in line
-    assert "choose OME-Zarr in 'Save as'" in line
+    assert line.endswith("with the format OME-Zarr ('Save as' in Advanced).")

@@ -23,6 +23,7 @@ from napari_unet.ui.batch.results import BatchResults
 from napari_unet.ui.batch.rows import BatchRow, BatchRows
 from napari_unet.ui.batch.worker import BatchRequest, batching
 from napari_unet.ui.dock import Dock
+from napari_unet.ui.hints import BATCH, told
 from napari_unet.ui.job import Job
 from napari_unet.ui.layers import files_of, folder_of
 from napari_unet.ui.recording.recording import recording_of
@@ -111,7 +112,7 @@ class BatchDock(Dock):
         try:
             new = self.rows.add(words)
         except UNetError as error:
-            self._fail(str(error))
+            self._fail(told(error, BATCH))
             return
         if new:
             self.form.suggest_folder(self.rows.rows[0].source)
@@ -188,10 +189,10 @@ class BatchDock(Dock):
             self._check_edits(request)
             self.rows.begin(find_inputs(request.inputs), request)
         except UNetError as error:
-            self._fail(str(error))
+            self._fail(told(error, BATCH))
             return
         run = self.results.settled(request.folder, lambda: batching(request))
-        job = self._job = Job(run, self)
+        job = self._job = Job(run, self, BATCH)
         job.yielded.connect(self._on_event)
         job.caught_up.connect(self._on_caught_up)
         job.finished.connect(self._on_finished)
@@ -282,7 +283,7 @@ class BatchDock(Dock):
         try:
             show(row, row.run or self._request())
         except UNetError as error:
-            self._fail(str(error))
+            self._fail(told(error, BATCH))
 
     def _show_state(self) -> None:
         """Let the buttons follow jobs, rows and form; nobody else does."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
 from napari_unet.ui.batch.worker import BatchRequest, looking
+from napari_unet.ui.hints import BATCH
 from napari_unet.ui.job import Job
 
 __all__ = ["Outlook"]
@@ -66,7 +67,7 @@ class Outlook(QObject):
         request = self._request()
         if request is None:
             return
-        job = self._job = Job(lambda: looking(request), self)
+        job = self._job = Job(lambda: looking(request), self, BATCH)
         job.yielded.connect(self.planned)
         job.caught_up.connect(self.caught_up)
         job.finished.connect(lambda _: self.complete.emit())

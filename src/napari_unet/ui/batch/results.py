@@ -15,6 +15,7 @@ from napari_unet.io.tiff_labels import TiffLabels
 from napari_unet.ui.batch.open_result import Editable, editing
 from napari_unet.ui.batch.rows import BatchRow
 from napari_unet.ui.batch.worker import BatchRequest
+from napari_unet.ui.hints import BATCH, told
 from napari_unet.ui.job import Job, Verb
 from napari_unet.ui.layers import OVERLAY, add_layers, layers_from
 from napari_unet.ui.open_image import opening
@@ -185,7 +186,7 @@ class BatchResults(QObject):
     def _start(self, verb: Verb, done: Any) -> None:
         if self.job is not None:
             return  # a second double click
-        job = self.job = Job(verb, self)
+        job = self.job = Job(verb, self, BATCH)
         job.finished.connect(done)
         job.failed.connect(self.failed)
         job.ended.connect(self._on_ended)
@@ -199,7 +200,7 @@ class BatchResults(QObject):
 
 def _tell(error: UNetError) -> None:
     """Say in a thread, with the dock or without, that a file was not written."""
-    show_error(str(error))
+    show_error(told(error, BATCH))
 
 
 def _target_of(row: BatchRow, request: BatchRequest) -> Path | None:

@@ -1,36 +1,24 @@
 """Planning and running a batch for the dock, in the thread.
 
-No Qt, no layers: a `BatchRequest` goes in, plans, progress and reports come out. What
-they say in words of the command line is said in those of the dock.
+No Qt, no layers: a `BatchRequest` goes in, plans, progress and reports come out, whose
+reasons say what would help as the dock calls it.
 """
 
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unet._steps import Verb
-from napari_unet.errors import UNetError
+from napari_unet.errors import hinted
 from napari_unet.events import BatchReport, StackProgress, StackReport
 from napari_unet.options import BatchOptions
+from napari_unet.ui.hints import BATCH
 
 if TYPE_CHECKING:
     from napari_unet.batch.files import FilePlan
 
 __all__ = ["BatchRequest", "batching", "looking"]
-
-_FIELDS = {  # longer words before those that are a part of them
-    "--memory, or 'Memory' in the dock": "'Memory'",
-    "--channel, or 'Channel' in the dock": "'Channel' in Advanced",
-    "--memory": "'Memory'",
-    "--overwrite": "'replace results that are there' in Advanced",
-    "--output objects": "objects in 'Labels'",
-    "--channel": "'Channel' in Advanced",
-    "--axes": "'Axes' in Advanced",
-    "--workers and --scheduler need": "'Workers' needs",
-    "the same command goes": "Start goes",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +43,10 @@ def looking(request: BatchRequest) -> Generator["FilePlan", None, None]:
     """Find out what every file will take; nothing is written."""
     from napari_unet.batch.files import plan_files
 
-    with _translated():
-        for plan in plan_files(
-            request.inputs, request.folder, request.options, model=request.model
-        ):
-            yield replace(plan, reason=_here(plan.reason))
+    for plan in plan_files(
+        request.inputs, request.folder, request.options, model=request.model
+    ):
+        yield replace(plan, reason=hinted(plan.reason, plan.options, BATCH))
 
 
 def batching(
@@ -73,24 +60,9 @@ def batching(
     job = segment_files(
         request.inputs, request.folder, request.options, model=request.model
     )
-    with _translated():
-        for event in (verb := Verb(job)):
-            if isinstance(event, StackReport):
-                event = replace(event, reason=_here(event.reason))
-            yield event
+    for event in (verb := Verb(job)):
+        if isinstance(event, StackReport):
+            reason = hinted(event.reason, event.options, BATCH)
+            event = replace(event, reason=reason)
+        yield event
     return verb.result
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except UNetError as error:
-        raise type(error)(_here(str(error))) from error
-
-
-def _here(sentence: str) -> str:
-    """Return a sentence with the dock's fields in the place of options."""
-    for option, name in _FIELDS.items():
-        sentence = sentence.replace(option, name)
-    return sentence

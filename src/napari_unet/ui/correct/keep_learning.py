@@ -21,6 +21,7 @@ from napari_unet.ui.correct.model_renewal import Renewal
 from napari_unet.ui.correct.state import CorrectionState
 from napari_unet.ui.correct.stillness import Stillness
 from napari_unet.ui.correct.task import Task
+from napari_unet.ui.hints import CORRECT
 from napari_unet.ui.job import Job
 from napari_unet.ui.result_layer import Result
 from napari_unet.ui.session import Session
@@ -128,7 +129,7 @@ class KeepLearning(QObject):
             return
         if sequel is None or not (improved.published or sequel.lacking):
             return
-        job = Job(lambda: continuing(sequel), self)
+        job = Job(lambda: continuing(sequel), self, CORRECT)
         name = improved.name if improved.published else ""
         parent = improved.path if not name else _parent(project, name)
         self._round = round_ = _Round(

@@ -13,6 +13,7 @@ from napari_unet.tiling import Box, cut
 from napari_unet.ui.correct.form import CorrectForm
 from napari_unet.ui.correct.state import CorrectionState
 from napari_unet.ui.correct.task import Task
+from napari_unet.ui.hints import CORRECT, told
 from napari_unet.ui.job import Job
 from napari_unet.ui.layers import looked_at
 from napari_unet.ui.outcome import about
@@ -159,7 +160,7 @@ class Live(QObject):
         try:
             view = self._desk.view(place.model, correcting.result)
         except UNetError as error:
-            self._fail(str(error))
+            self._fail(told(error, CORRECT))
             return
         request = LiveRequest(
             correcting.project,
@@ -171,7 +172,7 @@ class Live(QObject):
         )
         self._due = self._due and not show
         self._reading = None if show else place
-        job = self._job = Job(lambda: refitting(request), self)
+        job = self._job = Job(lambda: refitting(request), self, CORRECT)
         job.yielded.connect(self._on_event)
         job.finished.connect(lambda found: self._on_followed(found, place, since))
         job.finished.connect(lambda found: self._note(found, place, show))
@@ -192,7 +193,8 @@ class Live(QObject):
         if not self._form.live.isChecked() or self._task.doing:
             return
         if found.waits or found.outcome is not None:
-            self._say(found.waits or self._shown_line(time.monotonic() - since))
+            why = f"Live: {found.waits}" if found.waits else ""
+            self._say(why or self._shown_line(time.monotonic() - since))
         elif self._form.progress.line.text() == _READING:
             self._say(_ON)
 

@@ -27,6 +27,7 @@ from napari_unet.ui.correct.tables import class_rows
 from napari_unet.ui.correct.targets import Subject
 from napari_unet.ui.correct.uncertain import Stop
 from napari_unet.ui.correct.view_request import view_request
+from napari_unet.ui.hints import CORRECT, told
 from napari_unet.ui.layers import file_of, looked_at
 from napari_unet.ui.recording.project_choice import ProjectChoice
 from napari_unet.ui.recording.recorder import Recorder
@@ -131,7 +132,7 @@ class CorrectionState(QObject):
             self._open(subject, before)
             self.bind()
         except UNetError as error:
-            self.refused.emit(str(error))
+            self.refused.emit(told(error, CORRECT))
         self.tell()
 
     def tell(self) -> None:
@@ -152,7 +153,7 @@ class CorrectionState(QObject):
         try:
             self._recording.part()  # other results of this image move, too
         except UNetError as error:
-            self.said.emit(str(error))
+            self.said.emit(told(error, CORRECT))
             return
         before = self._session.folders.get(subject.image)
         self._homes.settle(subject.image, folder)
@@ -199,7 +200,7 @@ class CorrectionState(QObject):
         try:
             self._recording.give_back(correcting)
         except UNetError as error:
-            self.said.emit(str(error))
+            self.said.emit(told(error, CORRECT))
 
     def bind(self) -> None:
         """Listen to strokes from now on, if the labels can be painted.

@@ -8,6 +8,7 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from napari_unet.annotation.resegment import Outcome, Step
 from napari_unet.errors import UNetError
+from napari_unet.ui.hints import CORRECT, told
 from napari_unet.ui.job import Job, Verb
 from napari_unet.ui.result_filler import Filler
 from napari_unet.ui.session import Session
@@ -65,7 +66,7 @@ class Task(QObject):
         stop
             How the verb is asked to end early, with what it has; None: it is cancelled.
         """
-        job = self._job = Job(verb, self)
+        job = self._job = Job(verb, self, CORRECT)
         self._filler, self._stop = filler, stop
         self.doing, self.stopping = doing, False
         if filler is not None and stop is None and filler.result.layer is not None:
@@ -101,7 +102,7 @@ class Task(QObject):
         try:
             return prepare()
         except UNetError as error:
-            self.fail(str(error))
+            self.fail(told(error, CORRECT))
             return None
 
     def fail(self, sentence: str) -> None:

@@ -17,6 +17,7 @@ from napari_unet.project.corrections import IGNORE
 from napari_unet.project.index import SEEN
 from napari_unet.project.project import Project
 from napari_unet.tiling import Box, cut
+from napari_unet.ui.hints import CORRECT
 from napari_unet.ui.job import Job
 from napari_unet.ui.recording.strokes import Passed, Strokes
 from napari_unet.ui.result_layer import Result
@@ -250,7 +251,7 @@ class Recorder(QObject):
         if self._job is not None:  # a stroke during saving: once more afterwards
             self._timer.start(_SAVE)
             return
-        job = self._job = Job(self._saving, self)
+        job = self._job = Job(self._saving, self, CORRECT)
         job.finished.connect(self._on_saved)
         job.failed.connect(self._on_failed)
         job.ended.connect(self._on_ended)

@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject
 
 from napari_unet.errors import UNetError
 from napari_unet.io.image import Image
+from napari_unet.ui.hints import CORRECT, told
 from napari_unet.ui.layers import as_image, file_of
 from napari_unet.ui.recording.project_choice import ProjectChoice
 from napari_unet.ui.recording.recorder import Recorder
@@ -122,7 +123,7 @@ class Recording(QObject):
             self.part()
             self._own = self._begin(result)
         except UNetError as error:
-            self._tell(result, str(error))
+            self._tell(result, told(error, CORRECT))
 
     def _begin(self, result: Result) -> Recorder | None:
         layer = result.source()
@@ -155,7 +156,7 @@ class Recording(QObject):
         try:
             self._listen(result)
         except UNetError as error:  # a napari that is not known
-            self._tell(result, str(error))
+            self._tell(result, told(error, CORRECT))
 
     def _on_inserted(self, event: Any) -> None:
         for result in self._session.results:
@@ -172,7 +173,7 @@ class Recording(QObject):
             try:
                 self.part()
             except UNetError as error:
-                show_error(str(error))
+                show_error(told(error, CORRECT))
 
     def _leaving(self) -> Callable[[], None]:
         """Return what saves when the window is closed."""

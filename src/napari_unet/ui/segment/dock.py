@@ -11,6 +11,7 @@ from napari_unet.annotation.resegment import Outcome, Request, Step, segmenting
 from napari_unet.errors import UNetError
 from napari_unet.segmentation.measure import measuring
 from napari_unet.ui.dock import Dock
+from napari_unet.ui.hints import SEGMENT, told
 from napari_unet.ui.job import Job
 from napari_unet.ui.layers import as_image, folder_of, looked_at, read_from
 from napari_unet.ui.outcome import cancelled_line, result_line
@@ -98,10 +99,10 @@ class SegmentDock(Dock):
         try:
             request = self._request(only)
         except UNetError as error:
-            self._fail(str(error))
+            self._fail(told(error, SEGMENT))
             return
         self._pace = Pace()
-        job = self._job = Job(lambda: segmenting(request), self)
+        job = self._job = Job(lambda: segmenting(request), self, SEGMENT)
         if self._filler is not None:
             self._filler.on_gone = self._on_gone
         job.yielded.connect(self._on_step)
@@ -269,7 +270,7 @@ class SegmentDock(Dock):
             self._fail(f"The image of {result.name} was closed: open it again.")
             return
         image, channel = as_image(source), options.channel
-        job = self._job = Job(lambda: measuring(image, array, channel), self)
+        job = self._job = Job(lambda: measuring(image, array, channel), self, SEGMENT)
         job.finished.connect(result.take_table)
         job.finished.connect(lambda _: self._save(result, path))
         job.failed.connect(self._fail)
@@ -284,7 +285,7 @@ class SegmentDock(Dock):
             path = whole_name(path, ".csv")
             result.save_table(path)
         except UNetError as error:
-            self._fail(str(error))
+            self._fail(told(error, SEGMENT))
         else:
             self.progress.say(f"The table is saved to {path}.")
 
