@@ -70,7 +70,7 @@ def strokes(window):
 def test_labels_elsewhere_follow_a_stroke_without_improve(classes):
     window = classes
     tick(window)
-    assert "paint a stroke of each class" in rest(window)
+    assert "Paint a stroke of each class" in rest(window)
     assert not window.labels[BAR].any()
     window.paint(0, (52, 10), (52, 80))
     assert "'background'" in rest(window)
