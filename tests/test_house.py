@@ -28,7 +28,6 @@ LONG = {
     "labels/objects.py": "one algorithm: seeds, growth, joining, and the way back",
     "network/blockwise.py": "one algorithm: the forward pass, and what it keeps",
     "project/corrections.py": "Correction, and the label files it is made of",
-    "project/index.py": "project.json alone: records, reading, merging, repair",
     "project/project.py": "one class, a third of it docs: the folder's public face",
     "segmentation/predict.py": "segment and its run: the loop over planes and tiles",
     "training/fine_tune.py": "the sparse and the dense loop, in one class",

@@ -1,5 +1,6 @@
 """What an import loads, and what a wheel holds once the tree is gone."""
 
+import ast
 import os
 import re
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import tarfile
 import tomllib
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src"
 QT = ("qtpy", "PyQt5", "PyQt6", "PySide2", "PySide6")
+# Imported by zarr alone; the bound keeps out what unpickles files.
+BOUND = {"numcodecs"}
 
 
 def run(code: str, cwd: Path = ROOT, first: Path = SOURCE) -> str:
@@ -144,6 +148,31 @@ def test_every_direct_dependency_is_pinned() -> None:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pinned = {canonical(line) for line in lines if "==" in line and line[0] != "#"}
     assert needed - pinned == {"napari-unet-annotator"}
+
+
+def test_every_dependency_is_imported_and_every_import_is_declared() -> None:
+    table = project()
+    extras = table["optional-dependencies"]
+    needed = {canonical(requirement) for requirement in table["dependencies"]}
+    chosen = {canonical(r) for name in ("all", "dask") for r in extras[name]}
+    found = imported()
+    assert needed - found == BOUND
+    assert found - needed <= chosen
+
+
+def imported() -> set[str]:
+    """Return the distributions that our modules import, at their top or later."""
+    known, names = packages_distributions(), set()
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names.add(str(node.module))
+            elif isinstance(node, ast.Call) and "import_module" in ast.dump(node.func):
+                names |= {a.value for a in node.args if isinstance(a, ast.Constant)}
+    tops = {name.partition(".")[0] for name in names} - sys.stdlib_module_names
+    return {canonical(known[top][0]) for top in tops - {"napari_unet"}}
 
 
 def project() -> dict[str, Any]:

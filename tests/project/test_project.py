@@ -24,7 +24,8 @@ from napari_unet.io.image import Image, open_image
 from napari_unet.options import SegmentOptions
 from napari_unet.project.block_store import SIDE
 from napari_unet.project.corrections import FOREGROUND, IGNORE, Correction
-from napari_unet.project.index import SEEN, holds_work, lists, projects_beside
+from napari_unet.project.index import SEEN
+from napari_unet.project.location import holds_work, lists, projects_beside
 from napari_unet.project.project import Project, project_place
 
 BOX = slice(250, 262), slice(10, 20)  # over the border of two blocks
@@ -1039,7 +1040,7 @@ def test_project_lies_beside_its_image(tmp_path) -> None:
 
 def test_project_of_a_read_only_image_is_kept_elsewhere(tmp_path, monkeypatch) -> None:
     (tmp_path / "file").touch()
-    for name in ("XDG_DATA_HOME", "LOCALAPPDATA", "HOME"):
+    for name in ("XDG_DATA_HOME", "WIN_PD_OVERRIDE_LOCAL_APPDATA", "HOME"):
         monkeypatch.setenv(name, str(tmp_path / "home"))
     places = {
         project_place(tmp_path / "file" / "a.tif"),
@@ -1050,6 +1051,30 @@ def test_project_of_a_read_only_image_is_kept_elsewhere(tmp_path, monkeypatch) -
         assert place.is_relative_to(tmp_path / "home")
         assert place.name.startswith("a-")
         assert place.suffix == ".unet"
+
+
+def test_projects_without_an_image_lie_where_they_always_did(
+    tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    usual = tmp_path / ".local" / "share" / "napari-unet" / "projects"
+    assert project_place(None, "cells") == usual / "cells.unet"
+
+
+def test_on_macos_a_project_is_found_where_xdg_does_not_look(
+    tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    own = tmp_path / "data" / "napari-unet" / "projects"
+    usual = tmp_path / "Library" / "Application Support" / "napari-unet" / "projects"
+    assert project_place(None, "cells").parent == own
+    usual.mkdir(parents=True)
+    assert project_place(None, "cells").parent == usual
+    own.mkdir(parents=True)
+    assert project_place(None, "cells").parent == own
 
 
 def test_project_needs_no_torch() -> None:

@@ -1,42 +1,31 @@
-"""`project.json`: format, reading, merging and repair; where a project lies.
+"""`project.json`: format, reading, merging and repair.
 
-Only this file knows what ``project.json`` looks like, how it is made again when it is
-lost, and where the folder of a project is made.
+Only this file knows what ``project.json`` looks like, and how it is made again when it
+is lost.
 """
 
 import datetime as dt
 import json
-import os
-import re
-import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
-from napari_unet._files import DAMAGE, is_part, read_whole
+from napari_unet._files import DAMAGE, read_whole
 from napari_unet.errors import CorrectionError, OptionsError
 from napari_unet.options import SegmentOptions
 from napari_unet.project.block_store import Blocks
-from napari_unet.project.image_record import SAFE, ImageRecord, parse, slug
+from napari_unet.project.image_record import SAFE, ImageRecord, parse
 
 __all__ = [
     "INDEX",
     "SEEN",
     "Index",
     "ModelRecord",
-    "check_folder",
     "complete",
     "encode",
     "find_models",
-    "holds_work",
-    "is_project",
-    "lists",
     "merge",
-    "project_place",
-    "projects_beside",
     "read_index",
     "seen_as",
 ]
@@ -45,7 +34,6 @@ INDEX = "project.json"
 SEEN = "seen"  # in the settings: by image, the options it was segmented with
 _VERSION = 1
 _Value = TypeVar("_Value")
-_OURS = {INDEX, "corrections", "models", "samples"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,110 +221,3 @@ def seen_as(index: Index, key: str) -> SegmentOptions:
         )
     except OptionsError:  # somebody else wrote it
         return SegmentOptions()
-
-
-# --- where a project lies ---------------------------------------------------------
-
-
-def project_place(image_path: str | os.PathLike[str] | None, name: str = "") -> Path:
-    """Return the folder for the project of an image; nothing is made yet.
-
-    It lies beside the image as ``<image>.unet``, or in the user's folder for data when
-    nothing can be written there, or the image is in no file and is only called `name`.
-    """
-    projects = _data_folder() / "napari-unet" / "projects"
-    if image_path is None:
-        return projects / f"{slug(name)}.unet"
-    path = Path(image_path).expanduser().resolve()
-    stem = re.sub(r"(\.ome)?\.[^.]*$", "", path.name, flags=re.IGNORECASE) or path.name
-    beside = path.with_name(f"{stem}.unet")
-    try:  # permission bits do not tell
-        with tempfile.TemporaryFile(dir=beside if beside.is_dir() else path.parent):
-            return beside
-    except OSError:
-        number = sha256(str(beside).encode()).hexdigest()[:8]
-        return projects / f"{stem}-{number}.unet"
-
-
-def _data_folder() -> Path:
-    home = Path.home()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    if sys.platform == "darwin":
-        return home / "Library" / "Application Support"
-    return Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
-
-
-def is_project(folder: Path) -> bool:
-    """Return whether there is a project, or what is left of one, in this folder.
-
-    Raises
-    ------
-    CorrectionError
-        If it is no folder, or may not be read.
-    """
-    names = _names(folder)
-    return bool(names) and _ours(folder, names)
-
-
-def holds_work(folder: Path) -> bool:
-    """Return whether something was painted or learned in a folder."""
-    works = ("corrections/*/*.npz", "models/*.safetensors")
-    try:
-        return any(next(folder.glob(work), None) is not None for work in works)
-    except OSError:  # who opens it is told
-        return False
-
-
-def lists(folder: Path, file: Path) -> bool:
-    """Return whether the project in a folder has the image of a file."""
-    try:
-        images = read_index(folder / INDEX).images
-    except (OSError, CorrectionError, ValueError):
-        return False
-    return str(file.resolve()) in {record.path for record in images}
-
-
-def projects_beside(file: Path) -> list[Path]:
-    """Return the folders of projects that lie beside an image, in order of names."""
-    try:
-        return sorted(file.resolve().parent.glob("*.unet"))
-    except OSError:
-        return []
-
-
-def check_folder(folder: Path) -> None:
-    """Ask whether a project can be, or is, in this folder.
-
-    Raises
-    ------
-    CorrectionError
-        If it is no folder, or one of other files.
-    """
-    names = _names(folder)
-    if not _ours(folder, names):
-        raise CorrectionError(
-            f"'{folder}' holds other files and no project. Choose a new folder, or the "
-            "project's own (it ends in .unet as a rule)."
-        )
-
-
-def _names(folder: Path) -> set[str]:
-    try:
-        names = {path.name for path in folder.iterdir()}
-        return {name for name in names if name[0] != "." and not is_part(name)}
-    except FileNotFoundError:
-        return set()
-    except OSError as error:
-        raise CorrectionError(
-            f"'{folder}' cannot be opened as a project ({error.strerror or error}). "
-            "Choose a folder that you may read."
-        ) from error
-
-
-def _ours(folder: Path, names: set[str]) -> bool:
-    """Whether all is ours; or, beside other files, what only a project has."""
-    damaged = any(name.startswith(f"{INDEX}.damaged") for name in names)
-    if INDEX in names or damaged or names <= _OURS:
-        return True
-    return any(folder.glob("corrections/*/plane*_*_*.npz"))

@@ -38,16 +38,15 @@ from napari_unet.project.index import (
     INDEX,
     Index,
     ModelRecord,
-    check_folder,
     complete,
     encode,
     find_models,
     merge,
-    project_place,
     read_index,
     seen_as,
 )
 from napari_unet.project.lazy_corrections import ROOM, Drawn
+from napari_unet.project.location import check_folder, project_place
 from napari_unet.tiling import Box, cut, whole
 
 __all__ = ["Project", "project_place"]

@@ -20,9 +20,9 @@ from napari_unet.network.model import BOUNDARY, Model, UNetSpec, load, save
 from napari_unet.network.transfer import new_model
 from napari_unet.options import TrainOptions
 from napari_unet.project.corrections import FOREGROUND, IGNORE, Correction
-from napari_unet.project.index import is_project
 from napari_unet.project.label_folder import LabelFolder
 from napari_unet.project.lazy_corrections import Drawn, More, room_for
+from napari_unet.project.location import is_project
 from napari_unet.project.project import Project
 from napari_unet.training.fine_tune import Trained, fine_tune, judge
 from napari_unet.training.head import OBEYED

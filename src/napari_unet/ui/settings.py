@@ -1,4 +1,8 @@
-"""Dock settings remembered between sessions, in settings.json."""
+"""Dock settings remembered between sessions, in settings.json.
+
+It lies where Qt says that settings do. platformdirs, by which projects find their
+folder, says otherwise on macOS, where settings are in ~/Library/Preferences.
+"""
 
 import contextlib
 import json

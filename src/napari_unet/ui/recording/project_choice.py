@@ -7,7 +7,12 @@ from napari_unet.annotation.models import fits
 from napari_unet.annotation.painting import LabelSchema
 from napari_unet.errors import UNetError
 from napari_unet.io.image import Image
-from napari_unet.project.index import holds_work, lists, project_place, projects_beside
+from napari_unet.project.location import (
+    holds_work,
+    lists,
+    project_place,
+    projects_beside,
+)
 from napari_unet.project.project import Project
 from napari_unet.ui.layers import file_of
 from napari_unet.ui.session import Session
