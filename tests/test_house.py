@@ -15,6 +15,7 @@ MODULES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*
 QUESTIONS = ("What", "Which", "How", "Where", "Who", "Whose", "When", "Why", "Whether")
 MAPS = ("CONTRIBUTING.md", "docs/architecture.md", "docs/how-it-works.md")
 LINES, ROOMS = 300, 7  # of a file; outside of ui, on a walk
+PRIVATE = {"network/processor.py", "ui/private.py"}  # names of PyTorch, and of napari
 
 # Files that are longer, and why. Take out of the list what has become short enough.
 LONG = {
@@ -40,7 +41,6 @@ LONG = {
     "ui/correct/state.py": "one state, a quarter of it docs",
     "ui/recording/recorder.py": "one listener: strokes, saving, and time",
     "ui/recording/strokes.py": "all that is peculiar about napari's paint events",
-    "ui/result_layer.py": "one layer: provenance, tiles on screen, strokes",
 }
 
 
@@ -103,6 +103,38 @@ def test_files_are_short_but_for_those_that_are_listed() -> None:
     size = {m: len((SOURCE / m).read_text("utf-8").splitlines()) for m in MODULES}
     long = {module: lines for module, lines in size.items() if lines > LINES}
     assert long.keys() == LONG.keys(), long
+
+
+def private_names(module: str) -> set[str]:
+    """Return the private names that a module takes from something, or imports."""
+    found = set()
+    for node in ast.walk(tree_of(module)):
+        if isinstance(node, ast.Attribute):
+            found.add(node.attr)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            theirs = {n for n in names if not n.startswith("napari_unet.")}
+            found |= {part for name in theirs for part in name.split(".")}
+    return {name for name in found if re.match("_[^_]", name)}
+
+
+def own_names(module: str) -> set[str]:
+    """Return the names that a module gives to functions, classes and attributes."""
+    found = set()
+    for node in ast.walk(tree_of(module)):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Name | ast.Attribute):
+            owner = isinstance(node, ast.Name) or ast.unparse(node.value) == "self"
+            if owner and isinstance(node.ctx, ast.Store):
+                found.add(node.id if isinstance(node, ast.Name) else node.attr)
+    return found
+
+
+def test_private_names_of_libraries_are_used_where_they_are_guarded() -> None:
+    ours = set().union(*(own_names(module) for module in MODULES))
+    used = {module: private_names(module) - ours for module in MODULES}
+    assert {module for module, names in used.items() if names} == PRIVATE, used
 
 
 @pytest.mark.parametrize("page", MAPS)

@@ -1,10 +1,9 @@
 """Mixed precision training: float32 weights, bfloat16 where a device gains by it."""
 
-import platform
-
 import torch
 from torch import Tensor, nn
 
+from napari_unet.network.processor import computes_bfloat16
 from napari_unet.network.unet import UNet
 
 __all__ = ["fast_dtype", "forward", "mean_weights"]
@@ -14,19 +13,8 @@ def fast_dtype(device: torch.device) -> torch.dtype:
     """Return bfloat16 where the device computes faster in it, else float32."""
     if device.type == "cuda":
         return torch.bfloat16
-    fast = device.type == "cpu" and _computes_bfloat16()
+    fast = device.type == "cpu" and computes_bfloat16()
     return torch.bfloat16 if fast else torch.float32
-
-
-def _computes_bfloat16() -> bool:
-    """Whether the processor has instructions for it.
-
-    On one with AVX-512 alone PyTorch imitates them, which is slower than float32.
-    """
-    imitated = platform.machine().lower() in ("x86_64", "amd64") and not (
-        torch.cpu._is_avx512_bf16_supported()
-    )
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and not imitated
 
 
 def forward(net: UNet, image: Tensor) -> Tensor:

@@ -1,7 +1,6 @@
 """Layer fusion for inference: BatchNorm and ReLU folded into the convolutions."""
 
 import copy
-from functools import cache
 from typing import Any
 
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from napari_unet.network.processor import conv_relu, fuses_relu
 from napari_unet.network.unet import UNet
 
 __all__ = ["fold", "ready"]
@@ -47,27 +47,7 @@ class _ConvReLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         conv = self.conv
-        if not _computes_both(x.device.type, x.dtype):
+        if x.device.type != "cpu" or not fuses_relu(x.dtype):
             return F.relu_(conv(x))
-        found: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            x,
-            conv.weight,
-            conv.bias,
-            conv.padding,
-            conv.stride,
-            conv.dilation,
-            conv.groups,
-            "relu",
-            [],
-            "",
-        )
-        return found
-
-
-@cache
-def _computes_both(device: str, dtype: torch.dtype) -> bool:
-    """Whether PyTorch has both in one here: what its compiler uses."""
-    if device != "cpu" or not hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
-        return False
-    bfloat16 = dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return bfloat16 or dtype == torch.float32
+        how = conv.padding, conv.stride, conv.dilation, conv.groups
+        return conv_relu(x, conv.weight, conv.bias, *how)

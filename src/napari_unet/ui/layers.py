@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image as ImageLayer
-from napari.layers._source import layer_source
 
 from napari_unet.errors import ImageError
 from napari_unet.io.image import Image
+from napari_unet.ui.private import from_file
 
 __all__ = [
     "OVERLAY",
@@ -26,6 +26,7 @@ __all__ = [
     "file_of",
     "files_of",
     "folder_of",
+    "free_name",
     "geometry",
     "last_line",
     "layers_from",
@@ -191,10 +192,20 @@ def add_layers(viewer: Any, found: Sequence[Any], path: Path) -> list[Any]:
     """Show layer tuples as what a file holds; return the layers."""
     added: list[Any] = []
     for data, meta, kind in found:
-        with layer_source(path=str(path)):  # napari's own way for readers
+        with from_file(path):
             layers = getattr(viewer, f"add_{kind}")(data, **meta)
         added += layers if isinstance(layers, list) else [layers]
     return added
+
+
+def free_name(viewer: Any, name: str) -> str:
+    """Return `name`, with a number if a layer is called so already."""
+    taken = {layer.name for layer in viewer.layers}
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{name} {number}"
+    return free
 
 
 def geometry(layer: Any) -> dict[str, Any]:

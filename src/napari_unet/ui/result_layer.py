@@ -1,6 +1,5 @@
 """Result layer: the Labels layer that a model fills, and its provenance."""
 
-import contextlib
 import os
 import weakref
 from collections.abc import Callable
@@ -21,7 +20,8 @@ from napari_unet.io.save import LabelArray
 from napari_unet.io.tiff_labels import TiffLabels
 from napari_unet.options import SegmentOptions
 from napari_unet.segmentation.measure import Table
-from napari_unet.ui.layers import geometry
+from napari_unet.ui.layers import free_name, geometry
+from napari_unet.ui.private import drop_strokes, show_part
 
 __all__ = ["Result"]
 
@@ -128,7 +128,7 @@ class Result:
             if not where:
                 return
             # Only the first array makes a layer: one that was removed stays away.
-            name = _free_name(viewer, self.name)
+            name = free_name(viewer, self.name)
             several = isinstance(array, LabelPyramid)
             self.layer = Labels(_drawn(array), name=name, multiscale=several, **where)
             self._layers = weakref.ref(viewer.layers)
@@ -162,9 +162,7 @@ class Result:
         """Let nobody undo strokes that were made on other labels than there are now."""
         if self.layer is None:
             return
-        with contextlib.suppress(AttributeError):  # a stroke that is being drawn
-            self.layer._commit_staged_history()
-        self.layer._reset_history()
+        drop_strokes(self.layer)
         for told in tuple(self.on_forget):
             told()
 
@@ -190,7 +188,7 @@ class Result:
         if self.layer is None or not self.shown or not self.layer.visible:
             return
         for key in waiting:
-            if not _show_part(self.layer, key):
+            if not show_part(self.layer, key):
                 self.layer.refresh(extent=False)
                 return
 
@@ -284,16 +282,6 @@ def _drawn(array: LabelArray) -> Any:
     return array.arrays if isinstance(array, LabelPyramid) else array
 
 
-def _free_name(viewer: Any, name: str) -> str:
-    """Return `name`, with a number if a layer is called so already."""
-    taken = {layer.name for layer in viewer.layers}
-    number, free = 1, name
-    while free in taken:
-        number += 1
-        free = f"{name} {number}"
-    return free
-
-
 def _append(layers: Any, layer: Labels) -> None:
     """Add a layer; the one that is worked on stays, and nobody hears of a change."""
     selection = layers.selection
@@ -304,33 +292,3 @@ def _append(layers: Any, layer: Labels) -> None:
     with selection.events.active.blocker():  # image choosers would follow
         layers.append(layer)
         selection.active = active
-
-
-def _show_part(layer: Labels, key: Key) -> bool:
-    """Draw the pixels `key` of a labels layer anew; False if that cannot be done.
-
-    A whole refresh takes seconds for a plane of 20000 x 20000. napari draws parts only
-    for its own brush, by private means; where they are missing, a refresh does it.
-    """
-    if layer.multiscale:  # what is in view is little
-        return False
-    with contextlib.suppress(AttributeError, TypeError, ValueError, IndexError):
-        where = layer._get_update_slices(key)
-        if where is None:  # not on the screen
-            return True
-        if layer.contour or layer._slice_input.ndisplay != 2:
-            return False
-        region, view = (tuple(side) for side in where)
-        values = np.asarray(layer.data[key])[region]
-        if list(layer._slice_input.displayed) != sorted(layer._slice_input.displayed):
-            values = values.T
-        raw = layer._slice.image.raw
-        in_memory = isinstance(layer.data, np.ndarray)
-        if not (in_memory and np.may_share_memory(raw, layer.data)):
-            raw[view] = values
-        if not np.may_share_memory(layer._slice.image.view, raw):
-            layer._slice.image.view[view] = layer.colormap._data_to_texture(values)
-        layer._updated_slice = key
-        layer._partial_labels_refresh()
-        return True
-    return False

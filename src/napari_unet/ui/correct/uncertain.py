@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Stop", "Tour", "go_to", "looking", "seeing", "show_all_of", "typical"]
 
+_CANVAS = 600  # pixels across, about: napari does not say
 _ACROSS = 12  # radii of a place that are in view when the camera is there
 _NEAR, _FAR = 8, 40  # pixels: least and greatest radius of a typical place
 
@@ -179,8 +180,7 @@ def _aim(viewer: Any, middle: Any, across: float) -> None:
     """Show a square of the world, `across` wide, around a point (y, x)."""
     camera = _camera(viewer)
     camera.center = (0.0, *middle)
-    side = min(viewer._canvas_size) if hasattr(viewer, "_canvas_size") else 600
-    camera.zoom = min(max(side / max(across, 1e-9), 1e-6), 1e6)
+    camera.zoom = min(max(_CANVAS / max(across, 1e-9), 1e-6), 1e6)
 
 
 def _camera(viewer: Any) -> Any:

@@ -13,6 +13,7 @@ from napari_unet.errors import UNetError
 from napari_unet.io.image import Image
 from napari_unet.ui.hints import CORRECT, told
 from napari_unet.ui.layers import as_image, file_of
+from napari_unet.ui.private import main_window
 from napari_unet.ui.recording.project_choice import ProjectChoice
 from napari_unet.ui.recording.recorder import Recorder
 from napari_unet.ui.recording.strokes import Strokes
@@ -33,8 +34,7 @@ class Recording(QObject):
     """
 
     def __init__(self, viewer: Any, session: Session) -> None:
-        window = getattr(viewer, "window", None)
-        super().__init__(None if window is None else window._qt_window)
+        super().__init__(main_window(viewer))
         self._viewer, self._session = weakref.ref(viewer), session
         self._strokes: dict[Any, Strokes] = {}  # by layer
         self._own: Recorder | None = None  # of a result that is in no dock

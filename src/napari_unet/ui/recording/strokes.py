@@ -20,6 +20,7 @@ from qtpy.QtCore import QTimer
 
 from napari_unet.annotation.painting import Change
 from napari_unet.errors import UNetError
+from napari_unet.ui.private import count_strokes
 
 __all__ = ["Listener", "Strokes", "changes"]
 
@@ -86,7 +87,7 @@ class Strokes:
         self._ways: list[tuple[NDArray[Any], int]] = []
         self._untold: list[_Kept] = []
         self._undone: list[_Kept] = []  # of those
-        self._steps = _steps(layer)
+        self._steps = count_strokes(layer)
         layer.events.paint.connect(self._on_paint)
         layer.events.set_data.connect(self._on_data)
         layer.mouse_drag_callbacks.insert(0, self._on_drag)
@@ -153,11 +154,11 @@ class Strokes:
     def _on_paint(self, event: Any) -> None:
         _put_back(event.value, self.layer.data)
         self._waiting.append(changes(event.value, self.layer.data))
-        self._steps = _steps(self.layer)
+        self._steps = count_strokes(self.layer)
         QTimer.singleShot(0, self.settle)
 
     def _on_data(self, event: Any) -> None:
-        (done, undone), self._steps = self._steps, _steps(self.layer)
+        (done, undone), self._steps = self._steps, count_strokes(self.layer)
         back, forth = done - self._steps[0], undone - self._steps[1]
         if back * forth < 0:  # one became less by what the other became more
             self.settle()
@@ -203,11 +204,6 @@ def _tell(
         listener.painted(found)
     for way in ways:
         listener.passed(way, bool(strokes))
-
-
-def _steps(layer: Labels) -> tuple[int, int]:
-    """Return how many strokes napari could undo, and redo."""
-    return len(layer._undo_history), len(layer._redo_history)
 
 
 def _put_back(payload: Iterable[Any], labels: Any) -> None:

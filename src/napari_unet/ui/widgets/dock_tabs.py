@@ -37,8 +37,9 @@ def join_tabs(widget: QWidget) -> None:
 
 def bring(viewer: Any, name: str) -> None:
     """Show the dock of ours with this name, and open it if it is not there."""
-    for dock in viewer.window._qt_window.findChildren(QDockWidget):
-        if str(dock.objectName() or dock.windowTitle()).startswith(name):
+    for title, widget in viewer.window.dock_widgets.items():
+        dock = dock_of(widget) if title.startswith(name) else None
+        if dock is not None:
             reveal(dock)
             return
     viewer.window.add_plugin_dock_widget(_PLUGIN, name)
