@@ -21,7 +21,8 @@ import numpy as np
 from qtpy.QtWidgets import QApplication
 
 from napari_unet.annotation.resegment import Request, segmenting
-from napari_unet.io.image import Image, open_image
+from napari_unet.io.image import Image
+from napari_unet.io.open import open_image
 from napari_unet.network.model import load
 from napari_unet.options import SegmentOptions
 from napari_unet.sample_data import sample_path

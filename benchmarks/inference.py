@@ -36,7 +36,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_unet.io.image import Image, open_image
+from napari_unet.io.image import Image
+from napari_unet.io.open import open_image
 from napari_unet.network.autocast import fast_dtype
 from napari_unet.network.model import Model, UNet, load
 from napari_unet.network.predictor import Predictor, engine

@@ -27,7 +27,8 @@ import numpy as np
 import psutil
 import torch
 
-from napari_unet.io.image import Image, open_image
+from napari_unet.io.image import Image
+from napari_unet.io.open import open_image
 from napari_unet.network.model import Model, UNet, UNetSpec
 from napari_unet.options import SegmentOptions
 from napari_unet.sample_data import sample_path

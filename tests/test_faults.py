@@ -32,8 +32,9 @@ from napari_unet.batch.store import (
     open_levels,
     scratch,
 )
-from napari_unet.io.image import Image, open_image
+from napari_unet.io.image import Image
 from napari_unet.io.label_array import put
+from napari_unet.io.open import open_image
 from napari_unet.io.save import save_labels
 from napari_unet.network.model import Model, load, save
 from napari_unet.project.project import Project

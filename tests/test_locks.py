@@ -14,7 +14,8 @@ from napari_unet import _locks
 from napari_unet._locks import turn, turn_lock
 from napari_unet.batch.ledger import locked
 from napari_unet.errors import OutputError
-from napari_unet.io.image import Image, open_image
+from napari_unet.io.image import Image
+from napari_unet.io.open import open_image
 from napari_unet.project.corrections import IGNORE
 from napari_unet.project.project import Project
 
@@ -22,7 +23,7 @@ STROKES = 60
 PROGRAM = """
 import sys
 import numpy as np
-from napari_unet.io.image import open_image
+from napari_unet.io.open import open_image
 from napari_unet.project.project import Project
 image, folder, row = open_image(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 project = Project.open(folder)

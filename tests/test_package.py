@@ -65,7 +65,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("napari_unet", ("torch", "napari", "numpy", "zarr", *QT)),
         ("napari_unet.cli", ("torch", "napari", "numpy", "zarr", "skimage", *QT)),
-        ("napari_unet.io.image", ("torch", "napari", "dask", *QT)),
+        ("napari_unet.io.open", ("torch", "napari", "dask", *QT)),
         ("napari_unet.io.save", ("torch", "napari", "dask", *QT)),
         ("napari_unet.labels.objects", ("torch", "napari", "dask", *QT)),
         ("napari_unet.sample_data", ("torch", "napari", *QT)),

@@ -31,7 +31,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_unet._steps import Verb
-from napari_unet.io.image import open_image
+from napari_unet.io.open import open_image
 from napari_unet.labels.metrics import average_precision, dice, f1
 from napari_unet.network.autocast import fast_dtype
 from napari_unet.network.model import Model, UNet, UNetSpec, load, save

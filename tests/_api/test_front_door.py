@@ -11,7 +11,7 @@ import tifffile
 import napari_unet as nu
 from napari_unet._api.settings import BatchSettings, SegmentSettings, TrainSettings
 from napari_unet.errors import CorrectionError, ImageError, OptionsError, OutputError
-from napari_unet.io.image import open_image
+from napari_unet.io.open import open_image
 from napari_unet.network.model import load
 from napari_unet.options import BatchOptions, SegmentOptions, TrainOptions
 

@@ -21,7 +21,7 @@ from napari_unet.batch.files import plan_files, segment_files
 from napari_unet.cli import commands
 from napari_unet.errors import ModelError, OutputError
 from napari_unet.events import BatchReport, StackProgress, StackReport
-from napari_unet.io.image import open_image
+from napari_unet.io.open import open_image
 from napari_unet.options import BatchOptions, SegmentOptions
 
 EXACT = SegmentOptions(precision="fp32", min_size=3)

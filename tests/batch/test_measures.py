@@ -22,7 +22,8 @@ from napari_unet.batch.stack import segment_stack
 from napari_unet.batch.store import PlaneView
 from napari_unet.errors import OutputError
 from napari_unet.io.editable_zarr import EditableZarr
-from napari_unet.io.image import Image, open_image
+from napari_unet.io.image import Image
+from napari_unet.io.open import open_image
 from napari_unet.labels.measures import measure, measure_stack
 from napari_unet.labels.solids import one_row_each
 from napari_unet.network.model import Model, UNetSpec, save

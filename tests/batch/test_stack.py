@@ -36,7 +36,7 @@ from napari_unet.batch.loaded_model import LoadedModel
 from napari_unet.batch.setup import prepare
 from napari_unet.batch.stack import segment_stack
 from napari_unet.errors import ImageError, OptionsError, OutputError, UNetError
-from napari_unet.io.image import open_image
+from napari_unet.io.open import open_image
 from napari_unet.network.model import load
 from napari_unet.options import BatchOptions, SegmentOptions
 

@@ -10,7 +10,7 @@ import tifffile
 from helpers.stacks import EXACT, STACK, batch, left_over, read, write_image
 
 from napari_unet.batch.stack import segment_stack
-from napari_unet.io.image import open_image
+from napari_unet.io.open import open_image
 
 TIFF = replace(STACK, format="ome-tiff")
 

@@ -29,7 +29,8 @@ from napari_unet.batch.record import ResultPaths
 from napari_unet.batch.stack import plan_stack_file, segment_stack
 from napari_unet.cli import commands
 from napari_unet.errors import UNetError
-from napari_unet.io.image import Image, open_image
+from napari_unet.io.image import Image
+from napari_unet.io.open import open_image
 from napari_unet.network.model import Model, UNet, UNetSpec, load, save
 from napari_unet.network.summary import describe as facts
 from napari_unet.options import BatchOptions, SegmentOptions

@@ -13,7 +13,7 @@ from scipy import ndimage
 from napari_unet._steps import Verb
 from napari_unet.batch.stack import segment_stack
 from napari_unet.events import StackProgress, StackReport
-from napari_unet.io.image import open_image
+from napari_unet.io.open import open_image
 from napari_unet.network.model import load
 from napari_unet.options import BatchOptions, SegmentOptions
 from napari_unet.segmentation.predict import segment

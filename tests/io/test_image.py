@@ -17,7 +17,8 @@ import tifffile
 import zarr
 
 from napari_unet.errors import ImageError
-from napari_unet.io.image import Image, open_image
+from napari_unet.io.image import Image
+from napari_unet.io.open import open_image
 
 RNG = np.random.default_rng(1)
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
@@ -347,7 +348,7 @@ def test_image_refuses_axes_that_do_not_fit(axes: str) -> None:
 def test_opening_a_tiff_loads_no_torch_qt_napari_or_zarr(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", pixels(8, 9))
     code = (
-        "import sys; from napari_unet.io.image import open_image; "
+        "import sys; from napari_unet.io.open import open_image; "
         "open_image(sys.argv[1]).sample(); "
         "print(sorted({'torch', 'qtpy', 'napari', 'zarr', 'dask'} & set(sys.modules)))"
     )

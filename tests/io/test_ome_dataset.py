@@ -17,8 +17,8 @@ from helpers.tiffs import (
 )
 
 from napari_unet.errors import ImageError
-from napari_unet.io.image import open_image
 from napari_unet.io.ome_dataset import files_together
+from napari_unet.io.open import open_image
 
 
 def companions(folder: Path, names: list[str]) -> np.ndarray:

@@ -9,7 +9,8 @@ import pytest
 import tifffile
 from helpers.tiffs import ome_image, ome_xml, planes, write_pages
 
-from napari_unet.io.image import Image, open_image
+from napari_unet.io.image import Image
+from napari_unet.io.open import open_image
 
 
 def imagej(path: Path, shape: tuple[int, ...] = (40, 50), **options: Any) -> Image:

@@ -13,7 +13,7 @@ from helpers.stacks import EXACT, STACK, batch, write_image
 from helpers.tables import MEASURE, table
 
 from napari_unet.errors import OutputError
-from napari_unet.io.image import open_image
+from napari_unet.io.open import open_image
 from napari_unet.io.tiff_labels import TiffLabels
 
 TIFF = replace(STACK, format="ome-tiff")

@@ -9,7 +9,7 @@ import tifffile
 from helpers.tiffs import planes, write_pages
 
 from napari_unet.errors import ImageError
-from napari_unet.io.image import open_image
+from napari_unet.io.open import open_image
 
 
 def overwrite(path: Path, **values: int) -> Path:

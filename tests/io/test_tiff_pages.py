@@ -8,7 +8,7 @@ import tifffile
 from helpers.tiffs import planes
 
 from napari_unet.errors import ImageError
-from napari_unet.io.image import open_image
+from napari_unet.io.open import open_image
 from napari_unet.io.tiff_pages import count_pages
 
 

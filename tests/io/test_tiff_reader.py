@@ -12,7 +12,7 @@ import tifffile
 from helpers.tiffs import write_pages
 
 from napari_unet.errors import ImageError
-from napari_unet.io.image import open_image
+from napari_unet.io.open import open_image
 
 RNG = np.random.default_rng(0)
 OLD_REDUCED = (255, 3, 1, 2, True)  # how a thumbnail was marked before 1992

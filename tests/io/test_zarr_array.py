@@ -13,7 +13,7 @@ from helpers.stacks import STACK
 from napari_unet.batch.loaded_model import LoadedModel
 from napari_unet.batch.setup import prepare
 from napari_unet.errors import ImageError
-from napari_unet.io.image import open_image
+from napari_unet.io.open import open_image
 from napari_unet.io.zarr_array import ZarrArray
 
 RNG = np.random.default_rng(5)

@@ -10,7 +10,7 @@ import pytest
 import zarr
 
 from napari_unet.errors import ImageError
-from napari_unet.io.image import open_image
+from napari_unet.io.open import open_image
 
 RNG = np.random.default_rng(2)
 KINDS = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}

@@ -25,7 +25,7 @@ from zarr.core.buffer import default_buffer_prototype
 
 from napari_unet.errors import ImageError
 from napari_unet.io.decompression import unpacks_to_more
-from napari_unet.io.image import open_image
+from napari_unet.io.open import open_image
 
 WHOLE = slice(0, 40), slice(0, 50)
 INNER = ShardingCodec(chunk_shape=(4, 4))

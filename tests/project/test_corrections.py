@@ -6,14 +6,8 @@ import tifffile
 
 from napari_unet.errors import CorrectionError
 from napari_unet.io.image import Image
-from napari_unet.project.corrections import (
-    FOREGROUND,
-    IGNORE,
-    Correction,
-    read_folder,
-    strokes,
-    targets_from_labels,
-)
+from napari_unet.project.corrections import FOREGROUND, IGNORE, Correction, strokes
+from napari_unet.project.label_files import read_folder, targets_from_labels
 
 CELLS = ("background", "cell")
 NUCLEI = ("background", "interior", "boundary")

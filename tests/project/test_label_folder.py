@@ -8,8 +8,9 @@ import pytest
 import tifffile
 
 from napari_unet.errors import CorrectionError
-from napari_unet.io.image import open_image
-from napari_unet.project.corrections import IGNORE, read_folder, targets_from_labels
+from napari_unet.io.open import open_image
+from napari_unet.project.corrections import IGNORE
+from napari_unet.project.label_files import read_folder, targets_from_labels
 from napari_unet.project.label_folder import LabelFolder
 from napari_unet.project.lazy_corrections import Drawn
 from napari_unet.training.examples import read_examples

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from napari_unet._files import pack, unpack
 from napari_unet.errors import CorrectionError, OutputError
-from napari_unet.io.image import Image, open_image
+from napari_unet.io.image import Image
+from napari_unet.io.open import open_image
 from napari_unet.options import SegmentOptions
 from napari_unet.project.block_store import SIDE
 from napari_unet.project.corrections import FOREGROUND, IGNORE, Correction
@@ -812,7 +813,7 @@ def run(code: str, *arguments: object) -> subprocess.Popen[str]:
 START = """
 import sys
 import numpy as np
-from napari_unet.io.image import open_image
+from napari_unet.io.open import open_image
 from napari_unet.project.project import Project
 project = Project.open(sys.argv[2])
 key = project.add_image(open_image(sys.argv[1]))

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from napari_unet._steps import Verb
 from napari_unet.errors import ImageError, MemoryBudgetError, OptionsError
-from napari_unet.io.image import Image, open_image
+from napari_unet.io.image import Image
+from napari_unet.io.open import open_image
 from napari_unet.labels.objects import label_tile
 from napari_unet.network.model import Model, load
 from napari_unet.network.predictor import engine

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from napari_unet._steps import Verb
 from napari_unet.cli.commands import main
 from napari_unet.errors import CorrectionError, OptionsError, OutputError
-from napari_unet.io.image import open_image
+from napari_unet.io.open import open_image
 from napari_unet.network.model import load, save
 from napari_unet.network.transfer import new_model
 from napari_unet.options import SegmentOptions, TrainOptions

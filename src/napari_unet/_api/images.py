@@ -12,7 +12,7 @@ from napari_unet._api.settings import naming
 from napari_unet.errors import ImageError, OptionsError
 from napari_unet.io.axes import ArrayLike, arrange, check_axes, order_axes, unit_word
 from napari_unet.io.image import Image
-from napari_unet.io.image import open_image as open_file
+from napari_unet.io.open import open_image as open_file
 
 if TYPE_CHECKING:
     from napari_unet.network.model import Model

@@ -15,7 +15,8 @@ from scipy import ndimage
 from napari_unet.io.label_array import LabelArray
 from napari_unet.options import Output
 from napari_unet.project.block_store import SIDE, Pixels
-from napari_unet.project.corrections import FOREGROUND, IGNORE, targets_from_labels
+from napari_unet.project.corrections import FOREGROUND, IGNORE
+from napari_unet.project.label_files import targets_from_labels
 from napari_unet.tiling import Box, cut, shifted
 
 __all__ = ["Change", "LabelSchema", "PaintRecorder", "Store"]

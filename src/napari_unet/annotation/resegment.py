@@ -151,7 +151,7 @@ class Outcome:
 def segmenting(request: Request) -> Generator[Step, None, Outcome]:
     """Run `request`; tiles are in the array when their step is yielded."""
     from napari_unet.network.threads import spare_cores
-    from napari_unet.segmentation.predict import output_shape
+    from napari_unet.segmentation.output import output_shape
 
     spare_cores()  # the viewer needs one too
     image = request.image.watched()
@@ -246,7 +246,7 @@ class _Run:
     def rejoin(self, found: int) -> None:
         """Let the objects that were found go on in those from before."""
         from napari_unet.segmentation.inputs import model_input
-        from napari_unet.segmentation.predict import least_size
+        from napari_unet.segmentation.output import least_size
 
         request = self._request
         source = model_input(self._model, request.image, request.options)

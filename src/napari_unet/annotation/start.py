@@ -32,7 +32,8 @@ from napari_unet.errors import CorrectionError
 from napari_unet.io.image import Image
 from napari_unet.io.save import LabelArray, create_labels
 from napari_unet.options import Output
-from napari_unet.project.corrections import FOREGROUND, IGNORE, apart, lone_number
+from napari_unet.project.corrections import FOREGROUND, IGNORE
+from napari_unet.project.label_files import apart, lone_number
 from napari_unet.project.project import Project
 from napari_unet.tiling import Box, cut, whole
 

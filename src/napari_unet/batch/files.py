@@ -27,7 +27,7 @@ from napari_unet.batch.record import ResultPaths
 from napari_unet.batch.stack import plan_stack_file, run_stack
 from napari_unet.errors import OutputError, UNetError, sentence
 from napari_unet.events import BatchReport, StackProgress, StackReport
-from napari_unet.io.image import open_image
+from napari_unet.io.open import open_image
 from napari_unet.io.zarr_labels import image_around
 from napari_unet.options import BatchOptions
 

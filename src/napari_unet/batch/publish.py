@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_unet._files import fsync_tree
 from napari_unet.batch.store import Layout
 from napari_unet.errors import OutputError
-from napari_unet.io.save import publish
+from napari_unet.io.atomic import publish
 from napari_unet.io.tiff_writer import write_tiff
 
 __all__ = ["move", "write_pyramid"]

@@ -29,12 +29,12 @@ from napari_unet.batch.tables import classes_in, count_objects, write_tables
 from napari_unet.errors import ImageError
 from napari_unet.events import Phase, StackProgress
 from napari_unet.io.fingerprint import fingerprint
-from napari_unet.io.image import open_image
 from napari_unet.io.label_array import LabelArray
+from napari_unet.io.open import open_image
 from napari_unet.io.zarr_labels import announce
 from napari_unet.labels.linking import link, relabel, z_stacks
 from napari_unet.labels.objects import label_blocks
-from napari_unet.segmentation.predict import growth, least_size
+from napari_unet.segmentation.output import growth, least_size
 
 __all__ = ["Stack"]
 

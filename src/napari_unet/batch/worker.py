@@ -20,8 +20,8 @@ from napari_unet.batch.plan import tile_boxes
 from napari_unet.batch.store import Layout
 from napari_unet.errors import ModelError
 from napari_unet.io.chunks import keeping
-from napari_unet.io.image import open_image
 from napari_unet.io.label_array import put
+from napari_unet.io.open import open_image
 from napari_unet.network.normalization import Intensities
 from napari_unet.network.predictor import Predictor
 from napari_unet.options import Output, SegmentOptions

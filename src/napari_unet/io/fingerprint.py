@@ -6,7 +6,7 @@ from typing import Any
 
 from napari_unet.errors import ImageError
 
-__all__ = ["fingerprint"]
+__all__ = ["fingerprint", "mark_of"]
 
 _MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 
@@ -33,3 +33,14 @@ def fingerprint(path: Path) -> dict[str, Any]:
             f"{path.name} is not there any more ({error.strerror or error}). Put it "
             "back; started again, a batch goes on from what is finished."
         ) from error
+
+
+def mark_of(path: Path) -> dict[str, Any]:
+    """Return the fingerprint of what is about to be opened; empty if it is not there.
+
+    Whoever opens it says best why it cannot be.
+    """
+    try:
+        return fingerprint(path)
+    except ImageError:
+        return {}

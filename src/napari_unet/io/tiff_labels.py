@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.errors import ImageError, OutputError, UNetError
+from napari_unet.io.atomic import atomic
 from napari_unet.io.fingerprint import fingerprint
-from napari_unet.io.image import Image, open_image
+from napari_unet.io.image import Image
+from napari_unet.io.open import open_image
 from napari_unet.io.output_stack import OutputStack
-from napari_unet.io.save import atomic, check_output
+from napari_unet.io.save import check_output
 from napari_unet.io.tiff_writer import write_tiff
 
 __all__ = ["TiffLabels"]

@@ -10,26 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tifffile
-from numpy.typing import NDArray
 
 from napari_unet.errors import ImageError
-from napari_unet.io.axes import arrange
 from napari_unet.io.content import Content, Steps
 from napari_unet.io.ome_dataset import Dataset, dataset_of, missing_files
 from napari_unet.io.ome_xml import OmeImage
 from napari_unet.io.tiff_array import PaletteArray, TiffArray
+from napari_unet.io.tiff_colours import check_colours, colour_map, without_alpha
 from napari_unet.io.tiff_description import describe, imagej_channels
 from napari_unet.io.tiff_levels import level_array, planes_there
 from napari_unet.io.tiff_pages import count_pages, cut_off
 
-__all__ = ["read_tiff"]
-
-# What a pixel means, as TIFF counts it: white is zero, black is zero, RGB, palette,
-# YCbCr (JPEG); and two that microscopes use for raw grey data.
-_PHOTOMETRIC = (0, 1, 2, 3, 6, 32803, 34892)
-_ALPHA = (1, 2)  # of samples that are no colours
+__all__ = [
+    "read_tiff",
+]
 
 
 def read_tiff(path: Path) -> Content:
@@ -45,14 +40,14 @@ def read_tiff(path: Path) -> Content:
     """
     with _opened(path) as found:
         axes, page = found.axes, found.group[0].keyframe
-        _check_colours(page, path)
+        check_colours(page, path)
         levels: Sequence[Any] = found.levels(path)
         if axes.endswith("S") and page.shaped[4] == 1:
             axes = axes[:-1]
-        levels, axes = _without_alpha(levels, axes, page)
+        levels, axes = without_alpha(levels, axes, page)
         rgb = page.photometric not in (0, 1)  # those two are grey
         rgb = rgb and not imagej_channels(found.text)
-        if (colours := _colour_map(found.text, page)) is not None:
+        if (colours := colour_map(found.text, page)) is not None:
             levels = tuple(PaletteArray(level, colours) for level in levels)
             axes += "S" * (colours.ndim > 1)
         steps, names = found.described
@@ -247,67 +242,3 @@ def _left_out(
             f"other {pages - used} {'is' if pages - used == 1 else 'are'} not shown."
         )
     return tuple(notes)
-
-
-def _check_colours(page: tifffile.TiffPage, path: Path) -> None:
-    if page.photometric == 5:
-        raise ImageError(
-            f"{path.name} has CMYK colours, which are for printing. Save it as RGB."
-        )
-    if (
-        page.photometric == 6
-        and page.compression not in tifffile.TIFF.IMAGE_COMPRESSIONS
-    ):
-        raise ImageError(
-            f"{path.name} has YCbCr colours without JPEG, which cannot be read here. "
-            "Save it as RGB."
-        )
-    if page.photometric not in _PHOTOMETRIC:
-        raise ImageError(
-            f"{path.name} has colours of the kind {page.photometric!s}, which "
-            "cannot be read here. Save it as RGB."
-        )
-
-
-def _without_alpha(
-    levels: Sequence[Any], axes: str, page: tifffile.TiffPage
-) -> tuple[Sequence[Any], str]:
-    """Return grey levels, or numbers of colours, without how transparent they are."""
-    extra = tuple(page.extrasamples)
-    if page.samplesperpixel != 2 or len(extra) != 1 or extra[0] not in _ALPHA:
-        return levels, axes
-    at = axes.find("S")
-    if at < 0 or levels[0].shape[at] != 2:
-        return levels, axes
-    order = tuple(i for i in range(len(axes)) if i != at)
-    return [arrange(level, order) for level in levels], axes.replace("S", "")
-
-
-def _colour_map(
-    tiff: tifffile.TiffFile, page: tifffile.TiffPage
-) -> NDArray[np.uint8] | None:
-    """Return the colours (N, 3) or greys (N,) of a palette; None if numbers are grey.
-
-    ImageJ saves how a grey image is shown as a colour map: that is no palette.
-    """
-    if page.photometric != 3 or page.colormap is None or tiff.is_imagej:
-        return None
-    colours: NDArray[Any] = np.asarray(page.colormap).T
-    if colours.max(initial=0) > 255:  # 16 bits a colour, as the standard asks
-        colours = colours >> 8
-    colours = colours.astype("u1")
-    # Some mark what is darkest and brightest, as HiLo does.
-    inner = _greys(colours[1:-1])
-    if inner is not None and len(inner) > 64 and (np.diff(inner.astype(int)) > 0).all():
-        return None
-    greys = _greys(colours)
-    if greys is None:
-        return colours
-    steps = np.diff(greys.astype(int))
-    return None if (steps >= 0).all() or (steps <= 0).all() else greys
-
-
-def _greys(colours: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-    """Return the greys (N,) that colours (N, 3) are; None if one is no grey."""
-    grey: NDArray[np.uint8] = colours[:, 0]
-    return grey if (colours == grey[:, None]).all() else None

@@ -16,11 +16,9 @@ from numpy.typing import NDArray
 
 from napari_unet.errors import UNetError
 from napari_unet.io.image import Image
-from napari_unet.project.corrections import (
-    IGNORE,
-    Correction,
+from napari_unet.project.corrections import IGNORE, Correction, held_bytes
+from napari_unet.project.label_files import (
     find_pairs,
-    held_bytes,
     no_labels,
     open_pair,
     read_pair,
@@ -45,7 +43,7 @@ class LabelFolder:
     Parameters
     ----------
     images, labels, classes, boundary
-        As for `corrections.read_folder`.
+        As for `label_files.read_folder`.
     seed
         Of the order in which images, and squares of them, are looked at.
 

@@ -13,19 +13,19 @@ from pathlib import Path
 
 from napari_unet._steps import Verb
 from napari_unet.errors import OptionsError
-from napari_unet.io.image import Image, open_image
+from napari_unet.io.image import Image
 from napari_unet.io.label_array import LabelArray, create_labels, memory_limit
+from napari_unet.io.open import open_image
 from napari_unet.io.save import check_different, check_output, save_labels
 from napari_unet.labels.linking import join_planes, z_stacks
 from napari_unet.network.model import load
 from napari_unet.options import SegmentOptions
+from napari_unet.segmentation.output import output_kind, output_shape
 from napari_unet.segmentation.predict import (
     Computing,
     Joining,
     Segmentation,
     TileDone,
-    output_kind,
-    output_shape,
     segment,
 )
 

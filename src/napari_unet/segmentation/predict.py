@@ -5,7 +5,6 @@ core. Objects are found afterwards in the finished classes of a plane, so that n
 border ever cuts one.
 """
 
-import math
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, replace
@@ -31,6 +30,12 @@ from napari_unet.network.predictor import Predictor, engine, resident_bytes
 from napari_unet.options import Output, SegmentOptions
 from napari_unet.segmentation.decode import ReadOut
 from napari_unet.segmentation.inputs import ModelInput, model_input
+from napari_unet.segmentation.output import (
+    growth,
+    least_size,
+    output_kind,
+    output_shape,
+)
 from napari_unet.segmentation.tile_plan import PlaneTiles, plan_plane
 from napari_unet.tiling import Box, Tile, shifted, whole
 
@@ -40,10 +45,6 @@ __all__ = [
     "Known",
     "Segmentation",
     "TileDone",
-    "growth",
-    "least_size",
-    "output_kind",
-    "output_shape",
     "predict_tile",
     "segment",
 ]
@@ -52,7 +53,6 @@ _Events = Generator[TileDone | Computing | Joining, None, int]
 
 _PAUSE = 0.2  # seconds between two signs of life of a tile that takes long
 _JOINING = 0.05  # of the time that the net takes for a pixel, objects take after it
-_REACH = 3  # pixels, in the net's scale, that an object grows into its boundary
 
 
 class Known(Protocol):
@@ -68,38 +68,6 @@ class Known(Protocol):
 
     def logits(self, tile: Tile) -> torch.Tensor:
         """Return the logits (K, Y, X) of what a tile reads."""
-
-
-def output_kind(model: Model, options: SegmentOptions) -> Output:
-    """Return the output in force: objects by default if the model has a boundary."""
-    if options.output is not None:
-        return options.output
-    return "classes" if model.spec.boundary is None else "objects"
-
-
-def output_shape(
-    model: Model, image: Image, options: SegmentOptions
-) -> tuple[tuple[int, ...], np.dtype[Any], str]:
-    """Return shape, dtype and axes of what `segment` writes."""
-    kind = output_kind(model, options)
-    if kind == "probabilities":
-        shape = (len(model.spec.classes), *image.label_shape)
-        return shape, np.dtype(np.float16), "C" + image.label_axes
-    dtype = np.dtype(np.int32 if kind == "objects" else np.uint8)
-    return image.label_shape, dtype, image.label_axes
-
-
-def least_size(model: Model, source: ModelInput, options: SegmentOptions) -> int:
-    """Return how many of the image's pixels an object has at least."""
-    if options.min_size is not None:
-        return options.min_size
-    area = math.prod(a.source / a.target for a in source.axes)
-    return round(model.min_size * area)
-
-
-def growth(source: ModelInput) -> int:
-    """Return how far objects grow into the boundary, in the image's pixels."""
-    return max(-(-_REACH * a.source // a.target) for a in source.axes)
 
 
 def predict_tile(
@@ -184,14 +152,7 @@ def segment(
     job.known, job.classes = known, classes
     if not options.per_plane and known is None:
         job.intensities = source.intensities()  # before memory is planned: it reads
-    try:
-        job.plan(view, only)
-    except MemoryBudgetError:
-        if options.device != "auto" or run.device.type == "cpu":
-            raise
-        run = replace(engine(model, "cpu"), reason="CPU (the GPU's memory is full)")
-        job.run = run
-        job.plan(view, only)
+    job.fit(view, only)
     objects = yield from job.planes(view, plane, only)
     notes = source.notes
     if job.not_finite:
@@ -200,8 +161,8 @@ def segment(
         out,
         axes,
         job.kind,
-        str(run.device),
-        run.reason,
+        str(job.run.device),
+        job.run.reason,
         notes,
         job.tiles.window,
         time.perf_counter() - began,
@@ -235,6 +196,17 @@ class _Job:
         self.tiles: PlaneTiles
         self.done = self.total = 0
         self.worked, self.work = 0.0, 1.0  # in the pixels that the net sees
+
+    def fit(self, view: Box | None, only: bool) -> None:
+        """Plan, on the CPU where a GPU that nobody asked for has no room."""
+        try:
+            self.plan(view, only)
+        except MemoryBudgetError:
+            if self.options.device != "auto" or self.run.device.type == "cpu":
+                raise
+            run = engine(self.model, "cpu")
+            self.run = replace(run, reason="CPU (the GPU's memory is full)")
+            self.plan(view, only)
 
     def plan(self, view: Box | None, only: bool) -> None:
         """Cut a plane into tiles, or only what is needed for `view`."""

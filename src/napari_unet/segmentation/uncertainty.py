@@ -18,7 +18,8 @@ from napari_unet.io.image import Image
 from napari_unet.network.model import Model, UNetSpec
 from napari_unet.network.predictor import engine
 from napari_unet.options import SegmentOptions
-from napari_unet.segmentation.predict import TileDone, output_shape, segment
+from napari_unet.segmentation.output import output_shape
+from napari_unet.segmentation.predict import TileDone, segment
 from napari_unet.segmentation.uncertain_regions import (
     UncertainRegion,
     UncertainRegions,

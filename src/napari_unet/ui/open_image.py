@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_unet.io.image import open_image
+from napari_unet.io.open import open_image
 from napari_unet.ui.reader_writer import LayerData, layers_of
 
 __all__ = ["opening"]

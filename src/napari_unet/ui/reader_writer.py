@@ -18,7 +18,8 @@ import tifffile
 from napari.utils.notifications import show_warning
 
 from napari_unet.errors import ImageError, OutputError
-from napari_unet.io.image import Image, open_image
+from napari_unet.io.image import Image
+from napari_unet.io.open import open_image
 from napari_unet.io.save import save_labels
 from napari_unet.io.suffixes import TIFFS
 from napari_unet.io.zarr_labels import find_labels, says_labels

@@ -13,7 +13,8 @@ from napari_unet.annotation.resegment import Request, load_model
 from napari_unet.annotation.start import Begun, beginning_with
 from napari_unet.errors import OutputError
 from napari_unet.io.editable_zarr import EditableZarr
-from napari_unet.io.image import Image, open_image
+from napari_unet.io.image import Image
+from napari_unet.io.open import open_image
 from napari_unet.io.tiff_labels import TiffLabels
 from napari_unet.ui.batch.worker import BatchRequest
 from napari_unet.ui.reader_writer import LayerData, layers_of
