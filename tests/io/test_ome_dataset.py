@@ -201,3 +201,56 @@ def test_fewer_pages_than_the_text_says_are_shown_and_told(tmp_path: Path) -> No
     path.write_bytes(content[: start + 900])
     with pytest.raises(ImageError, match="cut off"):
         open_image(path)
+
+
+LACKING = {
+    "order": (' DimensionOrder="XYCZT"', ""),
+    "order_of_three": ("XYCZT", "XYZ"),
+    "time": (' SizeT="1"', ""),
+    "empty_time": ('SizeT="1"', 'SizeT=""'),
+    "no_time": ('SizeT="1"', 'SizeT="0"'),
+    "fraction": ('SizeZ="3"', 'SizeZ="3.0"'),
+    "where": ("<TiffData/>", ""),
+    "type": (' Type="uint16"', ""),
+}
+
+
+@pytest.mark.parametrize(("old", "new"), LACKING.values(), ids=LACKING)
+def test_text_that_lacks_something_is_understood(
+    tmp_path: Path, old: str, new: str
+) -> None:
+    channels = '<Channel Name="DAPI"/><Channel Name="GFP"/>'
+    text = ome_xml(ome_image(f"{channels}<TiffData/>", C=2, Z=3))
+    assert old in text
+    data = planes(6, 40, 50)
+    path = write_pages(tmp_path / "a.ome.tif", data, text.replace(old, new))
+    image = open_image(path)
+    assert (image.axes, image.channel_names) == ("ZCYX", ("DAPI", "GFP"))
+    assert image.scale[-1] == 0.5
+    assert image.notes == ()
+    np.testing.assert_array_equal(image.data[...], data.reshape(3, 2, 40, 50))
+
+
+BEYOND = {
+    "start": '<TiffData IFD="1" PlaneCount="3"/>',
+    "all": '<TiffData IFD="7" PlaneCount="3"/>',
+    "gap": '<TiffData FirstZ="0" IFD="0"/><TiffData FirstZ="2" IFD="2"/>',
+}
+
+
+@pytest.mark.parametrize("inside", BEYOND.values(), ids=BEYOND)
+def test_planes_that_are_in_no_file_are_not_looked_for(
+    tmp_path: Path, inside: str
+) -> None:
+    data = planes(3, 40, 50)
+    text = ome_xml(ome_image(inside, Z=3))
+    image = open_image(write_pages(tmp_path / "a.ome.tif", data, text))
+    np.testing.assert_array_equal(image.data[...], data)
+
+
+def test_text_without_sizes_is_left_aside(tmp_path: Path) -> None:
+    data = planes(3, 40, 50)
+    text = ome_xml(ome_image(Z=3)).replace(' SizeX="50"', "")
+    image = open_image(write_pages(tmp_path / "a.ome.tif", data, text))
+    np.testing.assert_array_equal(image.data[...], data)
+    assert "makes no sense" in " ".join(image.notes)

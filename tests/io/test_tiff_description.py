@@ -56,8 +56,9 @@ def test_frames_per_second_are_a_time_step(
     )
 
 
-def test_aperio_notes_its_pixel_size_in_words(tmp_path: Path) -> None:
-    text = "Aperio Image Library v11.2.1 \r\n480x400 (240x240)|AppMag = 20|MPP = 0.4990"
+@pytest.mark.parametrize("said", ["MPP = 0.4990", "MPP=0.499|Left = 2", "MPP = 0,499"])
+def test_aperio_notes_its_pixel_size_in_words(tmp_path: Path, said: str) -> None:
+    text = f"Aperio Image Library v11.2.1 \r\n480x400 (240x240)|AppMag = 20|{said}"
     slide = np.zeros((96, 128, 3), "u1")
     with tifffile.TiffWriter(tmp_path / "a.svs") as file:
         options: dict[str, Any] = {"photometric": "rgb", "metadata": None}
@@ -69,6 +70,96 @@ def test_aperio_notes_its_pixel_size_in_words(tmp_path: Path) -> None:
     assert image.scale[:2] == (0.499, 0.499)
     assert image.units[:2] == ("micrometer",) * 2
     assert not image.notes
+
+
+@pytest.mark.parametrize(
+    ("unit", "dots", "size"),
+    [
+        ("MILLIMETER", 2000, 0.5),
+        ("MICROMETER", 2, 0.5),
+        ("CENTIMETER", 118, None),
+        ("INCH", 600, None),
+    ],
+)
+def test_dots_are_counted_in_any_unit(
+    tmp_path: Path, unit: str, dots: int, size: float | None
+) -> None:
+    options: Any = {"resolution": (dots, dots), "resolutionunit": unit}
+    tifffile.imwrite(tmp_path / "a.tif", planes(40, 50), metadata=None, **options)
+    image = open_image(tmp_path / "a.tif")
+    assert image.scale == pytest.approx((size or 1.0,) * 2)
+    assert image.units == (("micrometer" if size else "pixel"),) * 2
+
+
+def metaseries(state: str) -> dict[str, Any]:
+    about = {
+        "spatial-calibration-state": ("bool", state),
+        "spatial-calibration-x": ("float", "0.65"),
+        "spatial-calibration-y": ("float", "0.325"),
+        "spatial-calibration-units": ("string", "um"),
+    }
+    inside = "".join(
+        f'<prop id="{name}" type="{kind}" value="{value}"/>'
+        for name, (kind, value) in about.items()
+    )
+    text = f"<MetaData><PlaneInfo>{inside}</PlaneInfo></MetaData>"
+    return {"description": text, "software": "MetaSeries"}
+
+
+def tagged(code: int, text: str) -> dict[str, Any]:
+    return {"extratags": [(code, 2, 0, text, True)]}
+
+
+WRITERS = {
+    "metaseries": (metaseries("on"), (0.325, 0.65), "micrometer"),
+    "metaseries_off": (metaseries("off"), (1.0, 1.0), "pixel"),
+    "fei": (
+        tagged(34682, "[Scan]\r\nPixelWidth=5e-09\r\nPixelHeight=4e-09\r\n"),
+        (0.004, 0.005),
+        "micrometer",
+    ),
+    "fei_without_a_size": (tagged(34682, "[User]\r\nDate=1\r\n"), (1, 1), "pixel"),
+    "zeiss_sem": (
+        tagged(
+            34118,
+            "\r\n0\r\n0\r\nAP_IMAGE_PIXEL_SIZE\r\nImage Pixel Size = 12.5 nm\r\n",
+        ),
+        (12.5, 12.5),
+        "nanometer",
+    ),
+}
+
+
+@pytest.mark.parametrize(("options", "scale", "unit"), WRITERS.values(), ids=WRITERS)
+def test_pixel_size_of_other_writers_is_kept(
+    tmp_path: Path, options: dict[str, Any], scale: tuple[float, ...], unit: str
+) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", planes(40, 50), metadata=None, **options)
+    image = open_image(tmp_path / "a.tif")
+    assert image.scale == pytest.approx(scale)
+    assert image.units == (unit,) * 2
+
+
+def test_pages_of_a_perkinelmer_scanner_name_channels(tmp_path: Path) -> None:
+    data = planes(2, 40, 50)
+    options: dict[str, Any] = {
+        "software": "PerkinElmer-QPI",
+        "metadata": None,
+        "contiguous": False,
+        "resolution": (20_000, 20_000),
+        "resolutionunit": "CENTIMETER",
+    }
+    with tifffile.TiffWriter(tmp_path / "a.qptiff") as file:
+        for plane, name in zip(data, ("DAPI", "CD8 &amp; CD4"), strict=True):
+            inside = f"<ImageType>FullResolution</ImageType><Name>{name}</Name>"
+            text = f"<PerkinElmer-QPI-ImageDescription>{inside}"
+            text += "</PerkinElmer-QPI-ImageDescription>"
+            file.write(plane, description=text, **options)
+        file.write(np.zeros((8, 9, 3), "u1"), photometric="rgb", **options)
+    image = open_image(tmp_path / "a.qptiff")
+    assert (image.axes, image.channel_names) == ("CYX", ("DAPI", "CD8 & CD4"))
+    assert image.scale == pytest.approx((1.0, 0.5, 0.5))
+    np.testing.assert_array_equal(image.data[...], data)
 
 
 LABELS = {
@@ -115,6 +206,14 @@ CHANNELS = {
     ),
     "none": ("<Channel/><Channel/>", ()),
 }
+
+
+def test_unit_that_was_decoded_wrongly_is_understood(tmp_path: Path) -> None:
+    text = ome_xml(ome_image()).replace(
+        'PhysicalSizeY="0.5"', 'PhysicalSizeY="0.5" PhysicalSizeYUnit="Âµm"'
+    )
+    image = open_image(write_pages(tmp_path / "a.ome.tif", planes(1, 40, 50), text))
+    assert image.units == ("micrometer",) * 2
 
 
 @pytest.mark.parametrize(("inside", "names"), CHANNELS.values(), ids=CHANNELS)

@@ -252,8 +252,12 @@ def test_colour_map_of_a_grey_image_is_not_applied(tmp_path: Path, kind: str) ->
 
 HILO = np.tile(np.arange(256) * 257, (3, 1))
 HILO[:, 0], HILO[:, 255] = (0, 0, 65535), (65535, 0, 0)
+OVEREXPOSED = np.tile(np.arange(256) * 257, (3, 1))
+OVEREXPOSED[:, 245:] = [[65535], [0], [0]]
 GREYS = {
     "hilo": HILO,
+    "hilo_bright_first": HILO[:, ::-1],
+    "overexposed": OVEREXPOSED,
     "bright_first": np.tile(np.arange(255, -1, -1) * 257, (3, 1)),
     "gamma": np.tile(np.round((np.arange(256) / 255) ** 0.5 * 65535), (3, 1)),
 }

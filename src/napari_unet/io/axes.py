@@ -73,6 +73,7 @@ def unit_word(unit: str) -> str:
     What is no unit of length or time becomes pixel.
     """
     text = unit.replace(r"\u00B5", "µ").replace(r"\u00b5", "µ").strip()
+    text = text.replace("Âµ", "µ")  # UTF-8 that somebody took for Latin-1
     word = _WORDS.get(text, _WORDS.get(text.lower(), text.lower()))
     return word if word in _UNITS else "pixel"
 

@@ -89,12 +89,13 @@ def dataset_of(tiff: tifffile.TiffFile, path: Path, pages: int) -> Dataset:
             f"{own.companion!r}, is not there, so this is one file alone."
         )
         return Dataset(believed=False, notes=(note,))
+    whole = text.complete()
     image = text.image_of(path.name, own.uuid)
     if image is None or not text.sane:
         return Dataset(believed=False)
     if own is text and image.count == 1 and not image.files:
         more = _pages_of(image, tiff) > pages
-        return Dataset(believed=not more, promises=more, image=image)
+        return Dataset(believed=not more, promises=more, xml=whole, image=image)
     return _compared(text, image, own.uuid, tiff, path, pages)
 
 

@@ -14,6 +14,7 @@ from napari_unet.io.content import Steps
 
 __all__ = ["OmeImage", "OmeText", "leads_out", "parse_ome"]
 
+_ORDER = "XYCZT"  # of planes, the fastest first, where nothing is said
 _MOST_LABELS = 10_000  # along an axis that is divided once more (Modulo)
 _SIZES = (
     ("X", "PhysicalSizeX", "µm"),
@@ -136,6 +137,16 @@ class OmeText:
                     part.remove(uuid)
         return ET.tostring(root, encoding="unicode")
 
+    def complete(self) -> str | None:
+        """Add what a text lacks and readers need; return the text, None if it is whole.
+
+        The order of planes and how many there are: of one channel, level and time
+        unless it says more. Where the only image lies: in this file.
+        """
+        images = self._images
+        lacking = [_complete(i, where=len(images) == 1) for i in images]
+        return ET.tostring(self._root, encoding="unicode") if any(lacking) else None
+
     @property
     def _images(self) -> list[Element]:
         return [i for i in _inside(self._root, "Image") if _inside(i, "Pixels")]
@@ -170,6 +181,31 @@ def leads_out(name: str) -> bool:
 
 def _local(element: Element) -> str:
     return str(element.tag).rpartition("}")[2]
+
+
+def _complete(image: Element, *, where: bool) -> bool:
+    """Add what an image lacks; return whether that was anything.
+
+    `where`: say where its planes lie, too, if nothing is said.
+    """
+    pixels = _inside(image, "Pixels")[0]
+    order = pixels.get("DimensionOrder", "")
+    wanted = {"DimensionOrder": order if sorted(order) == sorted(_ORDER) else _ORDER}
+    wanted |= {f"Size{a}": str(_count(pixels.get(f"Size{a}"))) for a in "CZT"}
+    lacks = wanted.items() - pixels.attrib.items()
+    pixels.attrib.update(wanted)
+    where = where and not (_inside(pixels, "TiffData") or _inside(pixels, "BinData"))
+    if where:
+        ET.SubElement(pixels, pixels.tag.replace("Pixels", "TiffData"))
+    return bool(lacks) or where
+
+
+def _count(text: str | None) -> int:
+    """Return a number of planes; 1 if it is none."""
+    try:
+        return max(int(float(text or 1)), 1)
+    except (ValueError, OverflowError):
+        return 1
 
 
 def _inside(element: Element, name: str) -> list[Element]:

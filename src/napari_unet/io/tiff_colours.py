@@ -17,6 +17,7 @@ __all__ = ["check_colours", "colour_map", "without_alpha"]
 # YCbCr (JPEG); and two that microscopes use for raw grey data.
 _PHOTOMETRIC = (0, 1, 2, 3, 6, 32803, 34892)
 _ALPHA = (1, 2)  # of samples that are no colours
+_RAMP = 0.9  # of a palette, of which the rest marks something
 
 
 def check_colours(page: tifffile.TiffPage, path: Path) -> None:
@@ -73,15 +74,26 @@ def colour_map(
     if colours.max(initial=0) > 255:  # 16 bits a colour, as the standard asks
         colours = colours >> 8
     colours = colours.astype("u1")
-    # Some mark what is darkest and brightest, as HiLo does.
-    inner = _greys(colours[1:-1])
-    if inner is not None and len(inner) > 64 and (np.diff(inner.astype(int)) > 0).all():
+    if _marked(colours):
         return None
     greys = _greys(colours)
     if greys is None:
         return colours
     steps = np.diff(greys.astype(int))
     return None if (steps >= 0).all() or (steps <= 0).all() else greys
+
+
+def _marked(colours: NDArray[np.uint8]) -> bool:
+    """Whether colours (N, 3) are a ramp of greys, but for what is darkest or brightest.
+
+    HiLo marks both, programs for cameras what is overexposed.
+    """
+    at = np.flatnonzero((colours == colours[:, :1]).all(1))
+    if len(at) < max(_RAMP * len(colours), 65):
+        return False
+    inner = _greys(colours[at[0] : at[-1] + 1])
+    steps = np.diff([] if inner is None else inner.astype(int))
+    return len(steps) > 0 and bool((steps > 0).all() or (steps < 0).all())
 
 
 def _greys(colours: NDArray[np.uint8]) -> NDArray[np.uint8] | None:

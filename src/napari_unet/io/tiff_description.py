@@ -5,21 +5,26 @@ OME-XML is a language of its own: see `ome_xml`.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
+from xml.sax.saxutils import unescape
 
 import tifffile
 
+from napari_unet._files import DAMAGE
 from napari_unet.io.axes import unit_word
 from napari_unet.io.content import Steps
 
 __all__ = ["describe", "imagej_channels"]
 
-_INCH, _CENTIMETER = 25_400.0, 10_000.0  # micrometers
+_DOTS = {2: 25_400.0, 3: 10_000.0, 4: 1000.0, 5: 1.0}  # are counted per micrometers
 _COARSEST = 20.0  # micrometers: larger pixels are a printer's 72 to 1200 dpi
 _ORDER = "czt"  # how ImageJ counts planes, the fastest first
 _POSITION = re.compile(r"^([czt]:\d+/\d+\s*)+(-\s*)?", re.IGNORECASE)
-_MPP = re.compile(r"\|\s*MPP\s*=\s*([\d.]+)", re.IGNORECASE)
+_MPP = re.compile(r"\|\s*MPP\s*=\s*([\d.,]+)", re.IGNORECASE)
+
+_NAME = re.compile(r"<Name>([^<]*)</Name>")
 
 _Description = tuple[Steps, tuple[str, ...]]
 
@@ -36,9 +41,17 @@ def describe(tiff: tifffile.TiffFile) -> _Description:
         return _describe_lsm(tiff.lsm_metadata)
     if tiff.is_stk and tiff.stk_metadata:
         return _describe_stk(tiff.stk_metadata, page), ()
+    for kind, read in _OTHERS.items():
+        if getattr(tiff, f"is_{kind}"):
+            with suppress(*DAMAGE):
+                return read(tiff), ()
+    if tiff.is_qpi:
+        return _printed(page), _names_in_pages(tiff)
     scanned = _MPP.search(page.description) if tiff.is_svs else None
     if scanned:
-        return dict.fromkeys("YX", (_number(scanned[1]), "micrometer")), ()
+        return dict.fromkeys(
+            "YX", (_number(scanned[1].replace(",", ".")), "micrometer")
+        ), ()
     return _printed(page), ()
 
 
@@ -58,7 +71,7 @@ def imagej_channels(tiff: tifffile.TiffFile) -> bool:
 
 def _printed(page: tifffile.TiffPage) -> Steps:
     """Return the pixel size that plain TIFF has, in dots per inch or centimeter."""
-    unit = {2: _INCH, 3: _CENTIMETER}.get(int(page.resolutionunit or 0))
+    unit = _DOTS.get(int(page.resolutionunit or 0))
     if unit is None:
         return {}
     sizes = {a: unit / r for a, r in zip("XY", page.resolution, strict=True) if r > 0}
@@ -129,6 +142,41 @@ def _describe_stk(meta: dict[str, Any], page: tifffile.TiffPage) -> Steps:
     if len(distances) == 1:
         steps["Z"] = (distances.pop(), unit)
     return steps
+
+
+def _describe_metaseries(tiff: Any) -> Steps:
+    """Return what MetaMorph and MetaXpress note, if they were calibrated."""
+    about = tiff.metaseries_metadata["PlaneInfo"]
+    unit = str(about["spatial-calibration-units"])
+    sizes = {a: _number(about[f"spatial-calibration-{a.lower()}"]) for a in "XY"}
+    known = about.get("spatial-calibration-state", True)
+    return {a: (size, unit) for a, size in sizes.items() if known}
+
+
+def _describe_fei(tiff: Any) -> Steps:
+    scan = tiff.fei_metadata["Scan"]  # in meters
+    sizes = {a: scan[name] for a, name in (("X", "PixelWidth"), ("Y", "PixelHeight"))}
+    return {a: (_number(size) * 1e6, "micrometer") for a, size in sizes.items()}
+
+
+def _describe_sem(tiff: Any) -> Steps:
+    about = tiff.sem_metadata
+    _, size, unit = about.get("ap_image_pixel_size") or about["ap_pixel_size"]
+    return dict.fromkeys("XY", (_number(size), str(unit)))
+
+
+_OTHERS: dict[str, Callable[[Any], Steps]] = {
+    "metaseries": _describe_metaseries,
+    "fei": _describe_fei,
+    "sem": _describe_sem,
+}
+
+
+def _names_in_pages(tiff: Any) -> tuple[str, ...]:
+    """Return how the pages of a PerkinElmer scanner are called, each a channel."""
+    called = (_NAME.search(page.description) for page in tiff.series[0])
+    names = tuple(unescape(name[1]).strip() if name else "" for name in called)
+    return names if len(names) > 1 else ()
 
 
 def _number(value: Any) -> float:

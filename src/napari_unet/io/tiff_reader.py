@@ -12,6 +12,7 @@ from typing import Any
 
 import tifffile
 
+from napari_unet._files import DAMAGE
 from napari_unet.errors import ImageError
 from napari_unet.io.content import Content, Steps
 from napari_unet.io.ome_dataset import Dataset, dataset_of, missing_files
@@ -123,7 +124,10 @@ def _opened(path: Path) -> Iterator[_Found]:
         dataset = dataset_of(text, path, pages)
         tiff = stack.enter_context(_as_described(dataset, path))
         notes = dataset.notes
-        if dataset.promises or _promises_more(tiff):
+        if not _makes_sense(tiff):
+            tiff = stack.enter_context(_as_pages(path))
+            notes = (*notes, f"The text in {path.name} makes no sense; left aside.")
+        if dataset.promises or _promises_more(tiff, dataset):
             _check_whole(path, pages)
             tiff = stack.enter_context(_as_pages(path))
             notes = (*notes, _promise(path, pages))
@@ -146,6 +150,14 @@ def _as_described(dataset: Dataset, path: Path) -> tifffile.TiffFile:
     return tifffile.TiffFile(path, is_ome=False, is_mmstack=False)
 
 
+def _makes_sense(tiff: tifffile.TiffFile) -> bool:
+    """Whether pages can be found by what the text of a file says of them."""
+    try:
+        return bool(tiff.series)
+    except DAMAGE:
+        return False
+
+
 def _as_pages(path: Path) -> tifffile.TiffFile:
     """Open a file, whatever its writer says of it."""
     return tifffile.TiffFile(
@@ -153,13 +165,17 @@ def _as_pages(path: Path) -> tifffile.TiffFile:
     )
 
 
-def _promises_more(tiff: tifffile.TiffFile) -> bool:
+def _promises_more(tiff: tifffile.TiffFile, dataset: Dataset) -> bool:
     """Whether the text speaks of more planes than the file holds."""
     if not tiff.series:
         return False
-    if tiff.is_imagej and tiff.series[0].kind in ("generic", "uniform"):
+    first = tiff.series[0]
+    alone = not (dataset.missing or dataset.others)
+    if alone and first.kind == "ome" and any(page is None for page in first):
+        return True
+    if tiff.is_imagej and first.kind in ("generic", "uniform"):
         return True  # there was no room for what ImageJ's text says
-    needed, there = planes_there(tiff.series[0])
+    needed, there = planes_there(first)
     return there < needed
 
 

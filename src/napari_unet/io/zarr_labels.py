@@ -9,7 +9,7 @@ from typing import Any
 
 from napari_unet._files import read_regular, write_whole
 from napari_unet.errors import OutputError
-from napari_unet.io.zarr_reader import is_zarr
+from napari_unet.io.zarr_groups import described, image_folder, is_zarr
 
 __all__ = ["announce", "find_labels", "image_around", "says_labels"]
 
@@ -21,11 +21,12 @@ def find_labels(image: Path) -> tuple[list[Path], list[str]]:
 
     However imperfect the folder ``labels`` is, the image is none the worse for it.
     """
+    image, _ = image_folder(image)
     folder = image / "labels"
     if not folder.is_dir() or not is_zarr(image):
         return [], []
     try:
-        names = _ome(folder).get("labels") or []
+        names = described(folder).get("labels") or []
     except FileNotFoundError:
         note = (
             f"Labels of {image.name} are not shown: its folder 'labels' does not say "
@@ -38,38 +39,28 @@ def find_labels(image: Path) -> tuple[list[Path], list[str]]:
     found, said = [], []
     for name in names if isinstance(names, list) else [names]:
         place = folder / str(name)
-        if not place.resolve().is_relative_to(image.resolve()):
-            said.append(f"The labels '{name}' lie outside of {image.name}; left out.")
-        elif not is_zarr(place):
+        if not _is_there(place):
             said.append(f"The labels '{name}' that {image.name} names are not there.")
+        elif not place.resolve().is_relative_to(image.resolve()):
+            said.append(f"The labels '{name}' lie outside of {image.name}; left out.")
         else:
             found.append(place)
     return found, said
 
 
-def says_labels(folder: Path) -> bool:
-    """Return whether an OME-Zarr says of itself that its numbers are labels."""
+def _is_there(place: Path) -> bool:
     try:
-        return "image-label" in _ome(folder)
-    except (OSError, ValueError, RecursionError):
+        return is_zarr(place)
+    except (OSError, ValueError):  # no disk has such a name
         return False
 
 
-def _ome(folder: Path) -> dict[str, Any]:
-    """Return what a group of any version says of itself.
-
-    Raises
-    ------
-    OSError, ValueError, RecursionError
-        If it says nothing that can be read.
-    """
-    new = (folder / _MARK).exists()
-    said = json.loads(read_regular(folder / (_MARK if new else _OLD_MARK)))
-    if new:
-        said = said["attributes"].get("ome", said["attributes"])
-    if not isinstance(said, dict):
-        raise ValueError("its description is none")
-    return said
+def says_labels(folder: Path) -> bool:
+    """Return whether an OME-Zarr says of itself that its numbers are labels."""
+    try:
+        return "image-label" in described(folder)
+    except (OSError, ValueError, RecursionError):
+        return False
 
 
 def image_around(target: Path) -> Path | None:

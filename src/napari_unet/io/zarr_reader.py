@@ -5,6 +5,7 @@ folder may be: a plain array, a plate, a converted series.
 """
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,15 @@ import numpy as np
 
 from napari_unet.errors import ImageError
 from napari_unet.io.content import Content
+from napari_unet.io.zarr_groups import (
+    dict_of,
+    dicts_of,
+    image_folder,
+    is_zarr,
+    no_image,
+)
 
-__all__ = ["is_zarr", "read_zarr"]
+__all__ = ["read_zarr"]
 
 _LETTERS = {
     "t": "T",
@@ -24,7 +32,6 @@ _LETTERS = {
     "y": "Y",
     "x": "X",
 }
-_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 _COLOURS = (3, 4)  # RGB, RGBA
 
 
@@ -46,32 +53,25 @@ def read_zarr(path: Path) -> Content:
             f"{path.name} is a folder but no Zarr: it holds no zarr.json, .zgroup or "
             ".zarray. Open an image file, or an OME-Zarr folder."
         )
-    node = zarr.open(ZarrFolder(path), mode="r")
+    # What is said once more in one place may be of an earlier day.
+    node = zarr.open(ZarrFolder(path), mode="r", use_consolidated=False)
     if isinstance(node, zarr.Array):
         axes = _plain_axes(node)
         return Content((ZarrArray(node, axes),), axes, True, {}, ())
     attributes: dict[str, Any] = dict(node.attrs)
-    attributes.update(_dict(attributes.get("ome")))  # 0.5 keeps all in one place
+    attributes.update(dict_of(attributes.get("ome")))  # 0.5 keeps all in one place
     if attributes.get("multiscales"):
         return _read_multiscale(node, attributes, path)
-    if "bioformats2raw.layout" in attributes and is_zarr(path / "0"):
-        return read_zarr(path / "0")
-    raise ImageError(_no_image(node, attributes, path))
+    image, count = image_folder(path)
+    if image == path:
+        raise ImageError(no_image(path, attributes, node.keys()))
+    content = read_zarr(image)
+    more = (_first_of(path, count),) if count > 1 else ()
+    return replace(content, notes=(*content.notes, *more))
 
 
-def is_zarr(path: Path) -> bool:
-    """Return whether a folder says that it is a Zarr, whatever it is called."""
-    return any((path / name).is_file() for name in _MARKS)
-
-
-def _dict(found: Any) -> dict[str, Any]:
-    """Return what may be ``null``, or something else, as a dict."""
-    return found if isinstance(found, dict) else {}
-
-
-def _dicts(found: Any) -> list[dict[str, Any]]:
-    """Return the dicts of what may be ``null``, or something else, as a list."""
-    return [_dict(entry) for entry in found] if isinstance(found, list) else []
+def _first_of(path: Path, count: int) -> str:
+    return f"{path.name} holds {count} images; this is the first of them."
 
 
 def _plain_axes(array: Any) -> str:
@@ -87,28 +87,12 @@ def _plain_axes(array: Any) -> str:
     return ("Q" * (len(shape) - 2) + "YX")[-len(shape) :] if shape else ""
 
 
-def _no_image(node: Any, attributes: dict[str, Any], path: Path) -> str:
-    """Return the sentence that says what a group is instead of an image."""
-    if "plate" in attributes:
-        wells = _dicts(_dict(attributes["plate"]).get("wells")) or [{}]
-        field = f"{path.name}/{wells[0].get('path', 'A/1')}/0"
-        return (
-            f"{path.name} is a plate of many images. Open one of them, as in {field}."
-        )
-    if "well" in attributes:
-        return f"{path.name} is a well of many images. Open one, as in {path.name}/0."
-    names = attributes.get("labels") or sorted(node.keys())
-    inside = ", ".join(f"{path.name}/{name}" for name in list(names)[:5])
-    return f"{path.name} is a Zarr group without an OME-Zarr image in it. " + (
-        f"Open one of: {inside}." if inside else "It is empty."
-    )
-
-
 def _read_multiscale(group: Any, attributes: dict[str, Any], path: Path) -> Content:
     from napari_unet.io.zarr_array import ZarrArray
 
-    multiscale = (_dicts(attributes["multiscales"]) or [{}])[0]
-    datasets = _dicts(multiscale.get("datasets"))
+    images = [m for m in dicts_of(attributes["multiscales"]) if m]
+    multiscale = (images or [{}])[0]
+    datasets = dicts_of(multiscale.get("datasets"))
     missing = [d.get("path") for d in datasets if str(d.get("path")) not in group]
     if not datasets or datasets[0].get("path") in missing:
         raise ImageError(
@@ -126,14 +110,14 @@ def _read_multiscale(group: Any, attributes: dict[str, Any], path: Path) -> Cont
         )
     letters = "".join(letter for letter, _ in axes)
     place, notes = _place(datasets[finest], multiscale, len(axes), path.name)
-    if (count := len(attributes["multiscales"])) > 1:
-        notes.append(f"{path.name} holds {count} images; this is the first of them.")
+    if len(images) > 1:
+        notes.append(_first_of(path, len(images)))
     if missing:
         notes.append(f"{path.name} names the level {missing[0]!r}, which is not there.")
     if finest:
         notes.append(f"{path.name} lists its levels from coarse to fine.")
         arrays.sort(key=lambda array: math.prod(array.shape), reverse=True)
-    channels = _dicts(_dict(attributes.get("omero")).get("channels"))
+    channels = dicts_of(dict_of(attributes.get("omero")).get("channels"))
     names = tuple(str(channel.get("label") or "") for channel in channels)
     named = [(a, unit, *at) for (a, unit), at in zip(axes, place, strict=True)]
     return Content(
@@ -151,13 +135,18 @@ def _parse_axes(axes: Any, ndim: int) -> list[tuple[str, str]]:
     """Return (letter, unit) of every axis; 0.1 and 0.2 have none, 0.3 only names."""
     if not axes:
         return [(letter, "") for letter in "TCZYX"[-ndim:]]
-    found = []
-    for axis in axes if isinstance(axes, list) else ():
+    found, spaces = [], []
+    for number, axis in enumerate(axes if isinstance(axes, list | str) else ()):
         entry = axis if isinstance(axis, dict) else {"name": axis}
         letter = _LETTERS.get(str(entry.get("name")).lower())
         if letter is None and entry.get("type") in ("time", "channel"):
             letter = _LETTERS[entry["type"]]
+        elif letter is None and entry.get("type") == "space":
+            spaces.append(number)
         found.append((letter or "Q", str(entry.get("unit") or "")))
+    free = [a for a in "XYZ" if a not in {letter for letter, _ in found}]
+    for number, letter in zip(reversed(spaces), free, strict=False):
+        found[number] = letter, found[number][1]
     return found
 
 
@@ -172,7 +161,7 @@ def _place(
     scale, start = np.ones(ndim), np.zeros(ndim)
     notes = []
     for entry in (dataset, multiscale):
-        for change in _dicts(entry.get("coordinateTransformations")):
+        for change in dicts_of(entry.get("coordinateTransformations")):
             kind = change.get("type")
             if kind not in ("scale", "translation") or kind not in change:
                 continue

@@ -22,8 +22,8 @@ from napari_unet.io.image import Image
 from napari_unet.io.open import open_image
 from napari_unet.io.save import save_labels
 from napari_unet.io.suffixes import TIFFS
+from napari_unet.io.zarr_groups import is_zarr
 from napari_unet.io.zarr_labels import find_labels, says_labels
-from napari_unet.io.zarr_reader import is_zarr
 from napari_unet.sample_data import sample_path, skimage_samples
 from napari_unet.ui.layers import named_axes
 
