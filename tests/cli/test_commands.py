@@ -455,7 +455,7 @@ def test_image_that_changes_meanwhile_gives_no_result(kind, tmp_path, model):
         text=True,
         check=False,
     )
-    assert f"stack.{kind} was changed while it was segmented" in done.stderr
+    assert f"stack.{kind} was changed after it was opened" in done.stderr
     assert done.returncode == 2
     assert not (tmp_path / "x.tif").exists()
 

@@ -155,6 +155,7 @@ def segmenting(request: Request) -> Generator[Step, None, Outcome]:
 
     spare_cores()  # the viewer needs one too
     image = request.image.watched()
+    image.check_unchanged()
     request = replace(request, image=image)
     model = request.ready or load_model(request.model, request.models)
     shape, dtype, _ = output_shape(model, image, request.options)

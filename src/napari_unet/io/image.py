@@ -233,13 +233,14 @@ class Image:
         return window if picks == list(range(len(window))) else window[picks]
 
     def watched(self) -> "Image":
-        """Return the same image, whose file must not change from now on.
+        """Return the same image, whose file must not change any more.
 
+        What it was when it was opened counts; what it is now, where that is not known.
         Pixels in memory stay as they are, whatever becomes of their file.
         """
         if self.source is None or isinstance(self.data, np.ndarray):
-            return self
-        return replace(self, mark=mark_of(self.source))
+            return replace(self, mark={})
+        return self if self.mark else replace(self, mark=mark_of(self.source))
 
     def check_unchanged(self) -> None:
         """Ask whether what was read is of one image.
@@ -251,8 +252,9 @@ class Image:
         """
         if self.mark and self.source and fingerprint(self.source) != self.mark:
             raise ImageError(
-                f"{self.title} was changed while it was segmented. Start again when "
-                "nothing writes to it any more."
+                f"{self.title} was changed after it was opened: pixels of two images "
+                "would be mixed. When nothing writes to it any more, open it and start "
+                "again."
             )
 
     def sample(

@@ -18,6 +18,7 @@ from napari_unet.io.image import Image
 from napari_unet.ui.private import from_file
 
 __all__ = [
+    "MARK",
     "OVERLAY",
     "View",
     "add_layers",
@@ -35,7 +36,8 @@ __all__ = [
     "read_from",
 ]
 
-OVERLAY = "napari_unet_overlay"  # in the metadata of layers that only show something
+# In the metadata of layers: it only shows something; what its file was when opened.
+OVERLAY, MARK = "napari_unet_overlay", "napari_unet_mark"
 
 _WORDS = {
     "T": "T", "TIME": "T", "C": "C", "CHANNEL": "C", "CHANNELS": "C",
@@ -125,6 +127,7 @@ def as_image(layer: Any, source: Path | None = None) -> Image:
         scale=(*(float(step) for step in layer.scale), *[1.0] * colours),
         units=(*(str(unit) for unit in layer.units), *["pixel"] * colours),
         source=source,
+        mark={} if source is None else layer.metadata.get(MARK, {}),
     )
 
 

@@ -25,7 +25,7 @@ from napari_unet.io.suffixes import TIFFS
 from napari_unet.io.zarr_groups import is_zarr
 from napari_unet.io.zarr_labels import find_labels, says_labels
 from napari_unet.sample_data import sample_path, skimage_samples
-from napari_unet.ui.layers import named_axes
+from napari_unet.ui.layers import MARK, named_axes
 
 __all__ = ["layers_of", "reader", "sample", "write_labels"]
 
@@ -151,6 +151,8 @@ def _layer(image: Image, kind: str) -> LayerData:
     }
     if kind == "image":
         meta |= _colours(image)
+        if not isinstance(levels[0], np.ndarray):  # it is read again and again
+            meta["metadata"] = {MARK: image.mark}
     if len(levels) > 1:
         return levels, {**meta, "multiscale": True}, kind
     return levels[0], meta, kind

@@ -428,7 +428,7 @@ def test_file_that_changes_meanwhile_ends_the_run(
     viewer.reset_view()
     rewritten.append(changing)
     line = segmented(qtbot, dock, text)
-    assert f"stack.{kind} was changed while it was segmented" in line
+    assert f"stack.{kind} was changed after it was opened" in line
     assert "color" in dock.progress.line.styleSheet()
     assert not dock.progress.bar.isVisible()
     for layer in viewer.layers[1:]:  # tiles that were done stay, as after Cancel
@@ -436,8 +436,47 @@ def test_file_that_changes_meanwhile_ends_the_run(
         assert not len(layer.features)
         assert not np.asarray(layer.data)[1:].any()
     rewritten.clear()
+    viewer.layers.clear()
+    viewer.open(str(path), plugin=plugin)
+    viewer.reset_view()
     assert "object" in segmented(qtbot, dock, text)
     assert viewer.layers[-1].metadata["napari_unet"]["complete"]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["tif", "zarr"])
+def test_file_that_changed_before_the_click_is_refused_until_it_is_opened_again(
+    viewer, dock, qtbot, tmp_path, monkeypatch, kind
+):
+    monkeypatch.setattr(files_of_ours, "_IN_MEMORY", 0)
+    path, changing = stack_file(tmp_path, kind)
+    before = changing.read_bytes()
+    viewer.open(str(path), plugin=PLUGIN)
+    if kind == "tif":
+        tifffile.imwrite(path, squares((5, 80, 120), 2))
+    else:
+        changing.write_bytes(before + b" ")
+    for _ in range(2):
+        line = segmented(qtbot, dock)
+        assert f"stack.{kind} was changed after it was opened" in line
+        assert len(viewer.layers) == 1
+    viewer.layers.clear()
+    viewer.open(str(path), plugin=PLUGIN)
+    assert "object" in segmented(qtbot, dock)
+    viewer.layers.clear()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_file_that_is_gone_before_the_click_is_named(
+    viewer, dock, qtbot, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(files_of_ours, "_IN_MEMORY", 0)
+    path, _ = stack_file(tmp_path, "tif")
+    viewer.open(str(path), plugin=PLUGIN)
+    path.unlink()
+    line = segmented(qtbot, dock)
+    assert "stack.tif is not there any more" in line
+    assert "command" not in line
 
 
 def test_file_of_pixels_in_memory_may_change(
