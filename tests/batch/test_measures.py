@@ -140,6 +140,24 @@ def test_columns_of_a_stack_are_those_of_save_table(
             np.testing.assert_allclose(found[name], column, rtol=1e-12)
 
 
+@pytest.mark.parametrize("step", ["2.0 µm", "2000.0 nm", "2.0 pixel", ""])
+def test_volume_of_linked_objects_has_its_unit(
+    tmp_path: Path, bright_model: Path, step: str
+) -> None:
+    source = write_image(tmp_path / "cells.ome.tif", "ZYX", 0, step, Y=120, X=130)
+    batch(source, tmp_path / "out.ome.zarr", bright_model, LINKED)
+    found = table(tmp_path / "out.csv")
+    if not step or "pixel" in step:  # nobody knows how far apart planes are
+        assert "planes" in found
+        assert not [name for name in found if name.startswith("volume_physical")]
+        return
+    assert set(found["volume_physical_unit"].tolist()) == {"cubic micrometer"}
+    np.testing.assert_allclose(
+        found["volume_physical"], found["volume"] * 2 * 0.25 * 0.25
+    )
+    assert (found["planes"] > 1).any()
+
+
 @pytest.mark.parametrize("linked", [True, False])
 @pytest.mark.skipif(importlib.util.find_spec("pyarrow") is None, reason="needs pyarrow")
 def test_parquet_is_the_same_table(

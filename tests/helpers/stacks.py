@@ -35,9 +35,15 @@ def blobs(shape: tuple[int, ...], seed: int = 0) -> NDArray[np.uint16]:
     return ((smooth - low) / (high - low) * 60000).astype(np.uint16)
 
 
-def write_image(path: Path, axes: str, seed: int = 0, **sizes: int) -> Path:
+def write_image(
+    path: Path, axes: str, seed: int = 0, step: str = "", **sizes: int
+) -> Path:
+    """Write spots whose pixels are 0.25 µm wide, and `step` apart in Z: "2 µm"."""
     values = blobs(tuple((SIZES | sizes)[axis] for axis in axes), seed)
     about = {"axes": axes, "PhysicalSizeX": 0.25, "PhysicalSizeXUnit": "µm"}
+    if step:
+        about |= {"PhysicalSizeY": 0.25, "PhysicalSizeYUnit": "µm"}
+        about |= zip(("PhysicalSizeZ", "PhysicalSizeZUnit"), step.split(), strict=True)
     tifffile.imwrite(path, values, ome=True, photometric="minisblack", metadata=about)
     return path
 
