@@ -173,6 +173,9 @@ class StackReport:
         Files of measurements that were written.
     notes
         Sentences about what was done to fit image and model together.
+    planes, linked
+        How many planes the stack has, and whether objects go on through them: else one
+        counts in each plane that it is in.
     """
 
     source: Path
@@ -187,6 +190,8 @@ class StackReport:
     tables: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+    planes: int = 1
+    linked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -455,6 +455,22 @@ def test_linked_objects_are_the_components_of_the_volume(
     np.testing.assert_array_equal(read(target, 1), labels[..., ::2, ::2])
 
 
+def test_linking_is_no_other_job_where_there_is_nothing_to_link(
+    tmp_path: Path, bright_model: Path
+) -> None:
+    """The window joins objects through Z unless somebody takes the box away."""
+    options = replace(STACK, link_z=True)
+    for axes, then in (("TYX", "skipped"), ("ZYX", None)):
+        source = write_image(tmp_path / f"{axes}.ome.tif", axes, Y=90, X=80)
+        target = tmp_path / f"{axes}.ome.zarr"
+        batch(source, target, bright_model, options)
+        if then is None:
+            with pytest.raises(OutputError, match=r"link_z \(was True, now False\)"):
+                batch(source, target, bright_model, STACK)
+        else:
+            assert batch(source, target, bright_model, STACK)[1].state == then
+
+
 def test_time_points_are_not_linked(tmp_path: Path, bright_model: Path) -> None:
     source = write_image(tmp_path / "movie.ome.tif", "TZYX")
     target = tmp_path / "out.ome.zarr"

@@ -242,9 +242,11 @@ def header(
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Return what changed between two headers, in words."""
-    found = []
+    found, flat = [], "Z" not in new["image"]["axes"]
     for key, name in _NAMES.items():
         was, now = old.get(key), new[key]
+        if flat and key == "options" and isinstance(was, dict):
+            was = was | {"link_z": now["link_z"]}  # there is nothing to link
         if was == now:
             continue
         if isinstance(was, dict) and isinstance(now, dict):

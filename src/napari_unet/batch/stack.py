@@ -208,4 +208,6 @@ def _report(
         seconds=time.perf_counter() - began,
         tables=tables,
         notes=notes,
+        planes=math.prod(setup.image.stack_shape),
+        linked=setup.links,
     )

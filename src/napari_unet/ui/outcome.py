@@ -4,7 +4,7 @@ from typing import Any
 
 from napari_unet.annotation.resegment import Outcome, Step
 
-__all__ = ["about", "cancelled_line", "result_line"]
+__all__ = ["about", "cancelled_line", "counted", "result_line"]
 
 
 def result_line(outcome: Outcome, waited: float) -> str:
@@ -20,12 +20,23 @@ def result_line(outcome: Outcome, waited: float) -> str:
         named = (f"{i} {name}" for i, name in enumerate(outcome.classes) if i)
         what = "Classes: " + ", ".join(named)
     else:
-        what = f"{result.objects} object{'' if result.objects == 1 else 's'}"
-        if outcome.planes > 1:
-            through = f" in {outcome.planes} planes"
-            what += through if outcome.linked else ", counted per plane"
+        what = counted(f"{result.objects}", outcome.planes, linked=outcome.linked)
     lines = [f"{what} · {_seconds(waited)} · {result.reason}", *result.notes]
     return "\n".join(lines)
+
+
+def counted(number: str, planes: int, *, linked: bool) -> str:
+    """Return how many objects there are in so many planes.
+
+    Objects that are not `linked` through planes count in each of them.
+
+    >>> counted("32", 51, linked=True), counted("211", 51, linked=False)
+    ('32 objects in 51 planes', '211 objects, counted per plane')
+    """
+    objects = f"{number} object{'' if number == '1' else 's'}"
+    if planes == 1:
+        return objects
+    return objects + (f" in {planes} planes" if linked else ", counted per plane")
 
 
 def cancelled_line(step: Step | None) -> str:

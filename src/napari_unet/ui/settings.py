@@ -70,7 +70,7 @@ class BatchSettings:
     min_size: int = 0
     measure: bool = True
     save_as: str = "auto"
-    link_z: bool = False
+    link_z: bool = True
     workers: int = 0
 
 

@@ -21,6 +21,14 @@ from napari_unet.ui.settings import read_batch_settings
 LONG = (150, 64, 96)  # a stack of as many tiles as planes
 
 
+def add_long(hand, folder):
+    """Add a stack of which every plane is to have objects of its own."""
+    path = folder / "long.tif"
+    hand.dock.form.advanced.link_z.setChecked(False)
+    hand.add(path if path.exists() else write(path, squares(LONG, 2)))
+    return path
+
+
 def test_from_files_to_labels_on_top_of_their_image(hand, images):
     hand.add(images)
     assert hand.dock.form.place() == images / "results"
@@ -97,7 +105,7 @@ def test_memory_is_predicted_and_refused_where_it_is_too_little(hand, images):
 
 
 def test_pause_stops_and_resume_goes_on(hand, tmp_path):
-    hand.add(write(tmp_path / "long.tif", squares(LONG, 2)))
+    add_long(hand, tmp_path)
     hand.start()
     hand.window.until(lambda: hand.job_tiles > 3)
     hand.click("Pause")
@@ -109,14 +117,14 @@ def test_pause_stops_and_resume_goes_on(hand, tmp_path):
     hand.window.qtbot.wait(500)
     assert hand.job_tiles == tiles
     hand.click("Resume")
-    assert hand.ended().startswith("1 done · 300 objects")
+    assert hand.ended().startswith("1 done · 300 objects, counted")
     (report,) = hand.reports
     assert (report.tiles_done, report.tiles_resumed) == (LONG[0], 0)
 
 
 @pytest.mark.parametrize("paused", [False, True], ids=["running", "paused"])
 def test_start_goes_on_where_cancel_stopped(hand, tmp_path, paused):
-    hand.add(write(tmp_path / "long.tif", squares(LONG, 2)))
+    add_long(hand, tmp_path)
     hand.start()
     hand.window.until(lambda: hand.job_tiles > 3)
     if paused:
@@ -125,15 +133,14 @@ def test_start_goes_on_where_cancel_stopped(hand, tmp_path, paused):
     assert "Start goes on" in hand.ended()
     assert hand.cell(0, STATE).startswith("stopped, ")
     assert not (tmp_path / "results" / "long.ome.tif").exists()
-    assert hand.run().startswith("1 done · 300 objects")
+    assert hand.run().startswith("1 done · 300 objects, counted")
     (report,) = hand.reports
     assert report.tiles_resumed > 3
     assert report.tiles_done + report.tiles_resumed == LONG[0]
 
 
 def test_command_line_goes_on_with_what_the_dock_began(hand, tmp_path):
-    path = write(tmp_path / "long.tif", squares(LONG, 2))
-    hand.add(path)
+    path = add_long(hand, tmp_path)
     hand.start()
     hand.window.until(lambda: hand.job_tiles > 3)
     hand.click("Cancel")
@@ -149,8 +156,7 @@ def test_command_line_goes_on_with_what_the_dock_began(hand, tmp_path):
 @pytest.mark.parametrize("how", ["dock", "viewer"])
 def test_closing_ends_cleanly_and_can_be_gone_on_with(hand, tmp_path, how, paused):
     window = hand.window
-    path = write(tmp_path / "long.tif", squares(LONG, 2))
-    hand.add(path)
+    add_long(hand, tmp_path)
     hand.start()
     window.until(lambda: hand.job_tiles > 3)
     if paused:
@@ -162,8 +168,8 @@ def test_closing_ends_cleanly_and_can_be_gone_on_with(hand, tmp_path, how, pause
         window = window.again()
     window.until(lambda: not thread.is_alive())
     again = Hand(window)
-    again.add(path)
-    assert again.run().startswith("1 done · 300 objects")
+    add_long(again, tmp_path)
+    assert again.run().startswith("1 done · 300 objects, counted")
     assert again.reports[0].tiles_resumed > 3
 
 
@@ -239,10 +245,10 @@ def test_options_of_the_form_are_those_of_the_run(hand, images):
     advanced = hand.dock.form.advanced
     hand.click(advanced.title.text())
     advanced.format.setCurrentText("OME-TIFF")
-    advanced.link_z.setChecked(True)
+    advanced.link_z.click()
     advanced.min_size.setValue(5)
     hand.dock.form.measure.setChecked(False)
-    assert hand.run().startswith("1 done · 2 objects")  # each through all planes
+    assert hand.run().startswith("1 done · 6 objects, counted per plane · ")
     out = images / "results"
     assert (out / "c.ome.tif").is_file()
     assert not (out / "c.csv").exists()
@@ -253,12 +259,34 @@ def test_options_of_the_form_are_those_of_the_run(hand, images):
     again = hand.dock = hand.window.open_batch()
     assert again.form.settings() == read_batch_settings() == before
     assert again.form.advanced.format.currentText() == "OME-TIFF"
+    assert not again.form.advanced.link_z.isChecked()
     hand.click(again.form.advanced.title.text())
     defaults = again.form.advanced.defaults
     hand.window.until(lambda: not defaults.visibleRegion().isEmpty())
     hand.click("Restore defaults")
     assert hand.dock.form.advanced.format.currentText() == "automatic"
     assert hand.dock.form.measure.isChecked()
+    assert hand.dock.form.advanced.link_z.isChecked()
+
+
+def test_objects_are_joined_through_planes_as_in_segment_and_the_line_says_it(
+    hand, images
+):
+    hand.add(images / "c.tif")
+    hand.click(hand.dock.form.advanced.title.text())
+    box = hand.dock.form.advanced.link_z
+    assert box.isChecked() == hand.window.segment.form.link_z.isChecked()
+    assert hand.run().startswith("1 done · 2 objects in 3 planes · ")
+    hand.add(images / "a.tif")
+    assert "6 objects in 4 planes · " in hand.run()  # both; a.tif has one plane
+    box.click()
+    hand.dock.form.advanced.overwrite.setChecked(True)
+    assert hand.run().startswith("2 done · 10 objects, counted per plane · ")
+
+
+def test_objects_of_planes_are_counted_without_a_word(hand, images):
+    hand.add(images / "a.tif")
+    assert hand.run().startswith("1 done · 4 objects · ")
 
 
 def test_results_are_one_file_and_one_table_unless_something_else_is_chosen(

@@ -144,7 +144,7 @@ class BatchAdvanced(Fold):
             any(box.currentIndex() > 0 for box in lists)
             or any(s.value() for s in (self.diameter, self.min_size, self.workers))
             or any(field.text().strip() for field in (self.channel, self.axes))
-            or self.link_z.isChecked()
+            or not self.link_z.isChecked()
             or self.overwrite.isChecked()
         )
         self.changed.emit()

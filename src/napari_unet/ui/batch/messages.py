@@ -4,6 +4,7 @@ from pathlib import Path
 
 from napari_unet.events import BatchReport
 from napari_unet.ui.batch.rows import BatchRows
+from napari_unet.ui.outcome import counted
 from napari_unet.ui.widgets.progress import duration
 from napari_unet.ui.widgets.table import thousands
 
@@ -53,15 +54,25 @@ def ended_line(report: BatchReport, folder: Path) -> str:
         for state, word in words.items()
         if report.count(state)
     ]
-    found = [file.objects for file in report.files if file.objects is not None]
-    objects = f" · {thousands(sum(found))} objects" if found else ""
-    seconds = duration(report.seconds)
-    lines = [f"{', '.join(counts)}{objects} · {seconds} · in {_short(folder.name)}"]
+    done, seconds = ", ".join(counts) + _objects(report), duration(report.seconds)
+    lines = [f"{done} · {seconds} · in {_short(folder.name)}"]
     if report.count("failed"):
         lines.append(_WHY)
     lines += {note: None for file in report.files for note in file.notes}
     lines += report.notes
     return "\n".join(lines)
+
+
+def _objects(report: BatchReport) -> str:
+    """Return how many objects all files have together, if any were counted."""
+    files = [file for file in report.files if file.objects is not None]
+    if not files:
+        return ""
+    number = thousands(sum(file.objects or 0 for file in files))
+    stacks = [file for file in files if file.planes > 1]
+    planes = sum(file.planes for file in files) if stacks else 1
+    linked = all(file.linked for file in stacks)
+    return f" · {counted(number, planes, linked=linked)}"
 
 
 def _short(name: str) -> str:
