@@ -17,6 +17,7 @@ from helpers.tiffs import dataset
 
 from napari_unet._steps import Verb
 from napari_unet.batch import files as batchfolder
+from napari_unet.batch.all_tables import write_all
 from napari_unet.batch.files import plan_files, segment_files
 from napari_unet.cli import commands
 from napari_unet.errors import ModelError, OutputError
@@ -162,6 +163,14 @@ def test_one_table_holds_the_objects_of_all_files(
     with pytest.raises(OutputError, match="no table of ours"):
         run(segment_files([folder], out, options, model=str(bright_model)))
     assert (out / "all-files.csv").read_text() == "mine,1\n"
+
+
+def test_table_that_can_neither_be_written_nor_removed_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("label,area\n1,2\n")
+    part = tmp_path / "part"
+    part.mkdir()  # nothing opens that as a file, or removes it like one
+    with pytest.raises(OutputError, match=r"all\.csv' could not be written"):
+        write_all(tmp_path / "all.csv", part, [("a.tif", tmp_path / "a.csv")])
 
 
 def test_one_table_holds_linked_objects_once(

@@ -3,6 +3,7 @@
 import csv
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from napari_unet._files import fsync_tree
@@ -59,7 +60,8 @@ def write_all(path: Path, part: Path, tables: Sequence[tuple[str, Path]]) -> Non
         fsync_tree(part)
         os.replace(part, path)
     except (OSError, csv.Error) as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # of a disk that is gone; the next run writes it anew
+            part.unlink(missing_ok=True)
         raise OutputError(
             f"'{path}' could not be written ({error}). The tables of the files are "
             "complete. Make room, and start again: nothing is computed twice."
