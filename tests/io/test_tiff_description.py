@@ -179,6 +179,15 @@ def test_labels_of_slices_name_channels(tmp_path: Path, labels: list[str]) -> No
     assert image.channel_names == ("D", "G")
 
 
+@pytest.mark.parametrize("labels", [["D"] * 3 + ["G"] * 3, ["D", "G"]])
+def test_labels_are_in_the_order_in_which_planes_are_counted(
+    tmp_path: Path, labels: list[str]
+) -> None:
+    about = {"axes": "ZCYX", "Labels": labels, "order": "zct"}
+    image = imagej(tmp_path / "a.tif", (3, 2, 40, 50), metadata=about)
+    assert image.channel_names == ("D", "G")
+
+
 @pytest.mark.parametrize(
     ("labels", "names"),
     [
