@@ -11,7 +11,7 @@ from helpers.stacks import multiscale
 from napari.utils.notifications import notification_manager
 
 from napari_unet.errors import ImageError
-from napari_unet.io.image import open_image
+from napari_unet.io.open import open_image
 from napari_unet.ui.reader_writer import layers_of
 
 VERSIONS = pytest.mark.parametrize("version", [2, 3], ids=["0.4", "0.5"])
