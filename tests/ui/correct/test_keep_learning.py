@@ -63,7 +63,7 @@ def learn(window):
 
 
 def going(window):
-    return window.correct.afterwards.going
+    return window.correct.keep_learning.going
 
 
 def threads():
@@ -85,7 +85,7 @@ def test_better_model_takes_the_place_of_the_one_that_improve_made(window):
     labels = window.labels.copy()
     assert "v1 goes on learning quietly" in said(window)
     window.until(lambda: "v1 has learned all it can" in said(window))
-    window.until(lambda: not window.correct.afterwards._timer.isActive())
+    window.until(lambda: not window.correct.keep_learning._timer.isActive())
     window.idle()
     assert not going(window)
     assert kept(window) != before
@@ -118,7 +118,7 @@ def test_nothing_waits_for_it_and_stop_ends_it(window, endless):
     assert "v1 learns no more: stopped" in said(window)
     window.until(lambda: not threads())
     window.until(lambda: not window.button("Stop").isEnabled())
-    window.until(lambda: not window.correct.afterwards._timer.isActive())
+    window.until(lambda: not window.correct.keep_learning._timer.isActive())
     window.idle()
     assert window.button("Improve").isEnabled()
 
@@ -129,7 +129,7 @@ def test_stroke_that_is_drawn_is_waited_for(window, endless):
     window.take("paint", 77, size=5)
     window.press(50, 20)
     window.move(50, 30)
-    better = window.correct.afterwards
+    better = window.correct.keep_learning
     window.until(lambda: better._round.better is not None)
     window.qtbot.wait(4 * keep_learning._TICK)  # it could have been shown by now
     assert kept(window) == before
@@ -146,7 +146,7 @@ def test_stroke_that_is_drawn_is_waited_for(window, endless):
 
 def test_improve_goes_on_from_where_it_is(window, endless):
     improve(window)
-    first = window.correct.afterwards._sequel
+    first = window.correct.keep_learning._sequel
     window.paint(99, (38, 20), (38, 40))
     learn(window)
     window.click("Improve")
@@ -154,14 +154,14 @@ def test_improve_goes_on_from_where_it_is(window, endless):
     assert not going(window)
     line = window.idle()
     assert line.startswith(("v2 is in use", "v1 stays in use"))
-    second = window.correct.afterwards._sequel
+    second = window.correct.keep_learning._sequel
     assert second is not first
     state = second.course.optimiser.state_dict()["state"]
     assert {int(slots["step"]) > second.course.step for slots in state.values()} == {
         True
     }
     assert first.steps < 1000  # it ended when the next lesson began
-    window.correct.afterwards.end()
+    window.correct.keep_learning.end()
 
 
 @pytest.mark.parametrize("what", ["undo", "image", "labels", "dock", "viewer", "box"])
@@ -194,14 +194,14 @@ def test_it_ends_with_what_it_is_about(window, endless, what):
 def test_it_rests_while_something_else_runs(window, endless):
     improve(window)
     learn(window)
-    job = window.correct.afterwards._round.job
+    job = window.correct.keep_learning._round.job
     window.click("Segment", window.segment)
     assert job.paused
     assert "when that has ended" in said(window)
     window.idle()
     assert not job.paused
-    steps = window.correct.afterwards._round.steps
-    window.until(lambda: window.correct.afterwards._round.steps > steps)
+    steps = window.correct.keep_learning._round.steps
+    window.until(lambda: window.correct.keep_learning._round.steps > steps)
     window.click("Stop")
 
 

@@ -136,16 +136,6 @@ def test_nothing_is_shown_under_a_brush_that_is_down(classes):
     assert window.labels[40, 30:40].any()
 
 
-def test_box_says_what_comes_first(window):
-    window.file(missed())
-    box = window.correct.form.live
-    assert not box.isEnabled()
-    assert "Segment an image first" in box.toolTip()
-    window.segmented()
-    assert box.isEnabled()
-    assert "After each stroke" in box.toolTip()
-
-
 def test_strokes_from_before_are_followed_when_it_is_ticked(classes):
     window = classes
     strokes(window)
@@ -339,7 +329,7 @@ def test_view_that_is_too_large_says_so_and_waits(window):
 @pytest.mark.filterwarnings("ignore")
 def test_model_that_is_lost_is_told_and_the_box_unticked(classes):
     window = classes
-    window.correct.desk._session.models.clear()
+    window.correct.desk.session.models.clear()
     for path in window.project.folder.rglob("*.safetensors"):
         path.unlink()
     tick(window)

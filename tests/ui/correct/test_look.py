@@ -6,7 +6,6 @@ from helpers.window import missed, squares
 from napari.layers import Labels
 from qtpy.QtCore import Qt
 
-from napari_unet.ui.correct.overlays import Overlays
 from napari_unet.ui.layers import OVERLAY
 
 
@@ -320,4 +319,3 @@ def test_overlays_are_all_gone_with_their_subject(window):
     window.viewer.layers.remove(window.layer)
     window.events()
     assert [x.name for x in window.viewer.layers] == ["cells"]
-    assert isinstance(window.correct.glasses._overlays, Overlays)

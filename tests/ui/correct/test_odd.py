@@ -43,21 +43,6 @@ def test_improve_without_corrections_says_what_to_paint(window):
     assert window.layer.editable
 
 
-@pytest.mark.parametrize(
-    ("mode", "name"), [("erase", "object"), ("paint", "background")]
-)
-def test_improve_with_one_class_says_which_is_missing(window, mode, name):
-    window.use("bright" if mode == "erase" else "plain")
-    window.file(squares())
-    window.segmented()
-    window.take(mode, 1)
-    window.drag((30, 20), (30, 40))
-    line = window.do("Improve")
-    assert f"waits for a stroke of {name}" in line
-    assert f"as {name} yet" in window.correct.form.lacking.line.text()
-    assert window.button("Improve").isEnabled()
-
-
 def test_improve_that_could_not_follow_says_how_much_is_missed(window):
     window.use("plain")
     window.file(squares())
@@ -99,7 +84,7 @@ def test_layers_removed_or_renamed_meanwhile(window, what, when):
         bar = window.correct.form.progress.bar
         window.until(lambda: "%" in bar.format())
     else:
-        window.correct._segment_view("Going on", model)
+        window.correct.start.segment_view("Going on", model)
     if what in ("image", "both"):
         layers.remove("cells")
     if what in ("result", "both"):
@@ -264,9 +249,9 @@ def test_stop_leaves_no_model_that_is_worse_on_what_was_painted(window, monkeypa
 
 
 def test_improve_waits_for_a_segmentation_and_says_so(window):
-    start(window, squares((300, 64, 96)), imagej=True, metadata={"axes": "ZYX"})
+    start(window)
+    button = window.correct.form.improve
     window.click("Segment", window.segment)
-    button = window.button("Improve")
     assert not button.isEnabled()
     assert "being segmented" in button.toolTip()
     window.idle()

@@ -1,11 +1,25 @@
 """Class names in U-Net: Correct: the project's, the model's, or drafted ones."""
 
-from napari_unet.annotation.models import drafted, kind_of, name_of
+from typing import Any
+
+from napari.utils.colormaps import DirectLabelColormap
+
+from napari_unet.annotation.models import drafted, kind_of, name_of, note_draft
+from napari_unet.errors import CorrectionError
 from napari_unet.project.project import Project
+from napari_unet.project.rename_classes import rename_class
 from napari_unet.ui.result_layer import Result
 from napari_unet.ui.session import Session
+from napari_unet.ui.widgets.palette import class_colours
 
-__all__ = ["OBJECTS", "name_results", "paints_objects", "stored_names", "table_names"]
+__all__ = [
+    "OBJECTS",
+    "colour_classes",
+    "paints_objects",
+    "rename_learned",
+    "stored_names",
+    "table_names",
+]
 
 OBJECTS = "background", "object"  # what is painted where objects are
 _FIRST = "background", "foreground"  # classes of a model that nobody named yet
@@ -35,7 +49,42 @@ def table_names(project: Project | None, result: Result | None) -> tuple[str, ..
     return draft or stored_names(project, result)
 
 
-def name_results(session: Session, project: Project, old: tuple[str, ...]) -> None:
+def rename_learned(
+    session: Session, project: Project, names: tuple[str, ...], value: int, name: str
+) -> None:
+    """Call a class of a project otherwise, in its models and on its results.
+
+    Parameters
+    ----------
+    names
+        What the table has; of a draft for the next new model it is renamed, too.
+
+    Raises
+    ------
+    UNetError
+        If it cannot be called so, something runs that uses a model, or the disk does
+        not take it.
+    """
+    if session.jobs:
+        raise CorrectionError(
+            f"A model is at work now, in which {names[value]!r} has that name. Rename "
+            "the class when that has ended."
+        )
+    old = project.index.classes
+    draft = drafted(project) and (*names[:value], name, *names[value + 1 :])
+    rename_class(project, value, name)
+    _name_results(session, project, old)
+    note_draft(project, draft)
+
+
+def colour_classes(layer: Any, count: int) -> None:
+    """Let a labels layer show so many classes in the colours of the table."""
+    colours = dict(enumerate(class_colours(count)))
+    table: Any = {None: "transparent", **colours}
+    layer.colormap = DirectLabelColormap(color_dict=table)
+
+
+def _name_results(session: Session, project: Project, old: tuple[str, ...]) -> None:
     """Let results of a project call their classes, which were `old`, as it does."""
     for result in session.results:
         reviews = result.reviews

@@ -1,6 +1,5 @@
-"""Form of U-Net: Correct: its widgets, from top to bottom."""
+"""Form of U-Net: Correct: its widgets, from top to bottom, and what they show."""
 
-from pathlib import Path
 from typing import Any
 
 from qtpy.QtWidgets import (
@@ -17,15 +16,14 @@ from qtpy.QtWidgets import (
 
 from napari_unet.ui.correct.class_table import ClassTable
 from napari_unet.ui.correct.curve import Curve
+from napari_unet.ui.correct.form_state import Buttons, FormState, Learn
 from napari_unet.ui.correct.image_list import ImageList
 from napari_unet.ui.correct.invitation import Invitation
 from napari_unet.ui.correct.learning_line import Quiet
-from napari_unet.ui.correct.missing_classes import can_learn, lacking
 from napari_unet.ui.correct.model_history import History
 from napari_unet.ui.correct.overlays import changed_legend
-from napari_unet.ui.correct.state import CorrectionState
 from napari_unet.ui.correct.targets import SubjectChooser
-from napari_unet.ui.correct.unpainted_classes import Lacking, listed
+from napari_unet.ui.correct.unpainted_classes import Lacking
 from napari_unet.ui.session import Session
 from napari_unet.ui.widgets.flow_layout import flowing
 from napari_unet.ui.widgets.progress import Progress
@@ -40,17 +38,21 @@ _SECONDS = 20
 
 
 class CorrectForm(QWidget):
-    """All widgets of the dock, laid out.
+    """All widgets of the dock, laid out; it renders a state, and decides nothing.
 
     Attributes
     ----------
+    state
+        What it shows; None before the first.
+    overlays
+        The boxes of the overlays, by name.
     foot
         What stays in view where the rest scrolls.
     """
 
     def __init__(self, viewer: Any, session: Session) -> None:
         super().__init__()
-        self._offered: Any = None  # the image layer that ways to begin are offered for
+        self.state: FormState | None = None
         self.subject = SubjectChooser(viewer, session)
         self.place = QLabel()
         self.open = QPushButton("Open...")
@@ -69,6 +71,11 @@ class CorrectForm(QWidget):
         self.show_reviewed = QCheckBox("Reviewed")
         self.show_uncertain = QCheckBox("Uncertainty")
         self.show_changed = QCheckBox("Fixed, broken")
+        self.overlays = {
+            "reviewed": self.show_reviewed,
+            "uncertain": self.show_uncertain,
+            "changed": self.show_changed,
+        }
         self.legend = QLabel(changed_legend())
         self.seconds = QSpinBox()
         self.improve = QPushButton("Improve")
@@ -84,91 +91,68 @@ class CorrectForm(QWidget):
         self._explain()
         self._arrange()
 
-    def show_place(self, folder: Path | None) -> None:
-        """Show where corrections are kept, short enough for the dock."""
+    def show_state(self, state: FormState) -> None:
+        """Show a state; lists that are as before keep their row and where they are."""
+        before, self.state = self.state, state
+        self._show_begin(state)
+        self._enable(state.buttons)
+        self._show_learn(state.learn, idle=state.buttons.improve)
+        self.invitation.show_invite(state.invite)
+        self.classes.set_rows(state.classes)
+        if before is None or before.fixed != state.fixed:
+            self.classes.set_editable(not state.fixed, state.fixed)
+        if before is None or before.images != state.images:
+            self.images.set_rows(state.images)
+        models = state.models, state.model
+        if before is None or (before.models, before.model) != models:
+            self.history.set_models(*models)
+        if not state.learned_here:
+            self.curve.clear()
+        scores = state.scores, state.model
+        if before is None or (before.scores, before.model) != scores:
+            self.curve.set_models(*scores)
+        if state.hint is not None:
+            self.progress.hint(state.hint)
+
+    def untick(self, overlay: str) -> None:
+        """Take the tick of an overlay away: it is not there any more."""
+        self.overlays[overlay].setChecked(False)
+
+    def _show_begin(self, state: FormState) -> None:
+        begin, folder = state.begin, state.folder
         self.place.setText("" if folder is None else folder.name)
         self.place.setToolTip("" if folder is None else f"Kept in {folder}")
+        self.offer.setText(begin.line)
+        self.offer.setVisible(bool(begin.line))
+        self.go_on.setVisible(begin.go_on)
+        self.from_labels.setVisible(begin.from_labels)
+        self.zero.setVisible(begin.from_labels)
+        self.from_nothing.setVisible(begin.from_nothing)
 
-    def follow(
-        self, desk: CorrectionState, doing: str, stopping: bool, *, going: bool
-    ) -> None:
-        """Let the buttons follow what is on the desk, and what runs.
-
-        Parameters
-        ----------
-        going
-            Whether learning goes on after Improve, which nothing waits for.
-        """
-        subject, result = desk.subject, desk.result
-        bound, idle = desk.correcting is not None, not doing
-        busy = result is not None and result.taken
-        large = result is not None and not result.paintable
-        if idle or self._offered is not desk.image_layer:
-            self._follow_offers(desk)  # else they would come and go with what is done
-        new = (
-            result is None or result.rules is None or desk.names != result.rules.classes
-        )
+    def _enable(self, can: Buttons) -> None:
+        self.open.setEnabled(can.open)
         for button in (self.go_on, self.from_labels, self.from_nothing):
-            button.setEnabled(idle and not busy and desk.project is not None)
-        self.open.setEnabled(idle and subject is not None)
-        self.invitation.follow(desk, idle=idle and not busy)
-        self.images.setEnabled(idle)
-        new &= subject is not None and not large
-        self.new_classes.setEnabled(idle and new)
-        self.classes.set_editable(not large, _TOO_LARGE if large else "")
+            button.setEnabled(can.begin)
+        self.images.setEnabled(can.images)
+        self.new_classes.setEnabled(can.new_classes)
         for button in (self.right, self.withdraw):
-            button.setEnabled(bound and result is not None and not result.busy)
-        self.next.setEnabled(idle and bound and not busy)
-        self._follow_learning(desk, doing, stopping)
-        self.stop.setEnabled(self.stop.isEnabled() or (idle and going))
-        if idle:
-            self.progress.hint(_next_step(desk))
+            button.setEnabled(can.review)
+        self.next.setEnabled(can.next)
+        self.improve.setEnabled(can.improve)
+        self.stop.setEnabled(can.stop)
+        self.live.setEnabled(can.live)
+        self.undo.setEnabled(can.undo)
+        self.save.setEnabled(can.save)
+        self.show_reviewed.setEnabled(can.reviewed)
+        self.show_uncertain.setEnabled(can.uncertain)
+        self.show_changed.setEnabled(can.changed)
 
-    def _follow_offers(self, desk: CorrectionState) -> None:
-        """Offer the ways to begin that there are now."""
-        subject, result, found = desk.subject, desk.result, desk.found
-        self._offered = desk.image_layer
-        self.offer.setText(found)
-        self.offer.setVisible(bool(found))
-        kind = None if subject is None else subject.kind
-        large = result is not None and not result.paintable
-        bound = desk.correcting is not None
-        waiting = result is not None and not bound and not result.taken
-        self.go_on.setVisible((bool(found) or waiting) and not large)
-        self.from_labels.setVisible(kind == "labels")
-        self.zero.setVisible(kind == "labels")
-        self.from_nothing.setVisible(kind == "image")
-
-    def _follow_learning(
-        self, desk: CorrectionState, doing: str, stopping: bool
-    ) -> None:
-        result = desk.result
-        busy = result is not None and result.taken
-        record = desk.record
-        ready = not doing and desk.correcting is not None and not busy
-        self.improve.setEnabled(ready)
-        self.improve.setToolTip(_why_not(desk, doing, busy))
-        rows = lacking(desk)
-        possible = bool(rows) and can_learn(desk)
-        self.lacking.follow(rows, possible=possible, idle=ready)
-        why = _why_not_live(desk)
-        self.live.setEnabled(not why or self.live.isChecked())
-        self.live.setToolTip(why or _LIVE)
-        self.stop.setEnabled(bool(doing) and not stopping)
-        self.stop.setToolTip("End now; the best model so far is kept.")
-        improved = record is not None and record.score is not None
-        self.undo.setEnabled(not doing and not busy and improved)
-        self.undo.setToolTip(
-            f"Use {Path(record.parent).stem} again."
-            if record is not None and improved
-            else "There is no improvement to undo."
-        )
-        self.save.setEnabled(not doing and record is not None)
-        self.save.setToolTip(
-            f"{desk.known_as} is not of this project, and a file already."
-            if record is None and desk.project is not None
-            else "Write the model in use as one file, for any image."
-        )
+    def _show_learn(self, learn: Learn, *, idle: bool) -> None:
+        self.improve.setToolTip(learn.improve)
+        self.live.setToolTip(learn.live)
+        self.undo.setToolTip(learn.undo)
+        self.save.setToolTip(learn.save)
+        self.lacking.follow(learn.unpainted, possible=learn.without, idle=idle)
 
     def _set_up(self) -> None:
         for text, dense in _ZERO.items():
@@ -214,6 +198,7 @@ class CorrectForm(QWidget):
                 "broken; yellow: still wrong; grey: right before and since."
             ),
             self.seconds: "How long Improve may take.",
+            self.stop: "End now; the best model so far is kept.",
         }
         for widget, tip in tips.items():
             widget.setToolTip(tip)
@@ -254,68 +239,3 @@ class CorrectForm(QWidget):
         layout.addWidget(self.curve)
         layout.addWidget(self.history)
         self.foot = flowing(self.undo, self.save)
-
-
-def _next_step(desk: CorrectionState) -> str | None:
-    """Return what to do first; None once something was painted."""
-    subject = desk.subject
-    if subject is None:
-        return "There is no image yet. Open one with File > Open."
-    if desk.result is not None and not desk.result.paintable:
-        return _TOO_LARGE
-    if subject.kind == "labels":
-        return (
-            "Click 'Start from labels' to take this layer as what is right. Say below "
-            "the button what its 0 means."
-        )
-    if desk.correcting is None and desk.result is None:
-        begin = "Go on" if desk.found else "Segment the image in U-Net: Segment"
-        if desk.other is not None:
-            begin = "Add the image to the project with the button above"
-        own = "name your own classes here and make a new model for them"
-        return f"{begin}, or {own}."
-    if desk.correcting is not None and not any(row.pixels for row in desk.rows()):
-        names = listed([row.name for row in desk.rows()], "and")
-        return (
-            "Click a class in the table to take the brush, and paint over what is "
-            f"wrong: at least one stroke of each class ({names}). Then click Improve."
-        )
-    return None
-
-
-_TOO_LARGE = (
-    "napari cannot paint on planes of more than 16384 rows or columns. Crop a part of "
-    "the image, correct that, and segment the whole with its model."
-)
-
-
-_LIVE = (
-    "After each stroke the labels in view follow what you painted, within about a "
-    "second. Only the last step of the model is fitted for that, and it is not kept: "
-    "Improve teaches the whole model."
-)
-
-
-def _why_not_live(desk: CorrectionState) -> str:
-    if desk.correcting is not None and desk.correcting.result.file is not None:
-        return (
-            "These labels are a file, which Live would change after every stroke. "
-            "Improve learns from what you paint."
-        )
-    return "" if desk.correcting is not None else _why_not(desk, "", busy=False)
-
-
-def _why_not(desk: CorrectionState, doing: str, busy: bool) -> str:
-    if doing:
-        return f"{doing}: wait until that has ended."
-    if busy:
-        return "The result is being segmented: wait until that has ended."
-    if desk.result is not None and not desk.result.paintable:
-        return _TOO_LARGE
-    if desk.correcting is None:
-        return "Segment an image first, or start from labels or from nothing."
-    return (
-        "Learn from all that was painted. The new model is used only if it is right on "
-        "as much of that as the model in use, or more; where most pixels are labelled, "
-        "if it is better on those that were held out."
-    )

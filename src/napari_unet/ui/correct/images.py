@@ -1,14 +1,18 @@
 """Images of the project in use: open layers, and reviewed pixels of each."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from napari.layers import Image as ImageLayer
 
+from napari_unet.annotation.resegment import Request
 from napari_unet.annotation.reviews import Count, ImageReviews
 from napari_unet.project.project import Project
 from napari_unet.ui.correct.image_list import ImageRow
-from napari_unet.ui.layers import file_of
+from napari_unet.ui.correct.view_request import view_request
+from napari_unet.ui.layers import file_of, looked_at
+from napari_unet.ui.recording.recording import recording_of
 from napari_unet.ui.result_layer import Result
 from napari_unet.ui.session import Session
 
@@ -83,6 +87,24 @@ class Collection:
         found = [r for r in self._session.shown() if r.source() is layer]
         found.sort(key=lambda result: result.model != model)
         return found[0] if found else None
+
+    def reviews_on(self, layer: Any) -> ImageReviews:
+        """Return what was reviewed of an image that is open."""
+        return self.reviews(self._session.keys[layer])
+
+    def view(self, layer: Any, model: str) -> Request:
+        """Return the request to segment what would be in view of an image.
+
+        Raises
+        ------
+        ImageError
+            If its layer cannot be segmented.
+        """
+        image = recording_of(self._viewer).image(layer)
+        seen, last = looked_at(self._viewer, layer), self.result_on(layer, model)
+        reviews = self.reviews_on(layer)
+        view = view_request(image, model, reviews, seen, into=None, last=last)
+        return replace(view, models=self._session.models)
 
     def _has(self, layer: Any) -> bool:
         own = self._session.folders.get(layer) == self.project.folder

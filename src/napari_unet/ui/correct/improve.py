@@ -1,34 +1,32 @@
-"""Controls for Improve, Stop, Undo improvement and Save model as..."""
+"""Controls for Improve, Undo improvement and Save model as..."""
 
 import math
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_unet._files import read_whole, write_whole
 from napari_unet.annotation.improve import improving, warm_up
 from napari_unet.annotation.improved import Improved, ImproveRequest, Learned
-from napari_unet.annotation.keep_learning import Renewed
 from napari_unet.annotation.models import source_of
 from napari_unet.errors import UNetError
 from napari_unet.options import TrainOptions
 from napari_unet.project.project import Project
-from napari_unet.ui.correct.form import CorrectForm
-from napari_unet.ui.correct.keep_learning import KeepLearning
 from napari_unet.ui.correct.messages import improved_line
-from napari_unet.ui.correct.missing_classes import lacking
-from napari_unet.ui.correct.state import CorrectionState
+from napari_unet.ui.correct.state import Comparison, CorrectionState
 from napari_unet.ui.correct.task import Task
-from napari_unet.ui.correct.unpainted_classes import listed
 from napari_unet.ui.recording.recorder import note_model
 from napari_unet.ui.result_filler import Filler
 from napari_unet.ui.result_layer import Result
-from napari_unet.ui.session import Session
 from napari_unet.ui.settings import read_settings, write_settings
 from napari_unet.ui.widgets.save_path import whole_name
+
+if TYPE_CHECKING:
+    from napari_unet.training.continuation import Continuation
 
 __all__ = ["ImproveController"]
 
@@ -38,42 +36,30 @@ class ImproveController(QObject):
 
     Attributes
     ----------
+    began
+        A training began.
+    stepped
+        Seconds, loss and score of a step of it.
+    scored
+        Its end: the scores of the model before and of the one in use.
+    improved
+        What it came to (`Improved`), the result, and the project.
     wanted
         The view shall be segmented: what the user reads meanwhile, and the model.
-    compared, compared_in, compared_by
-        What the last improvement fixed and broke, in which project, and the model.
-    learnt_in
-        The project of the last training.
     """
 
+    began = Signal()
+    stepped = Signal(float, float, float)
+    scored = Signal(float, float)
+    improved = Signal(object, object, object)
     wanted = Signal(str, str)
 
-    def __init__(
-        self,
-        viewer: Any,
-        session: Session,
-        form: CorrectForm,
-        desk: CorrectionState,
-        task: Task,
-        afterwards: KeepLearning,
-    ) -> None:
-        super().__init__(form)
-        self._viewer, self._session = viewer, session
-        self._form, self._desk, self._task = form, desk, task
-        self._afterwards = afterwards
-        self.compared: list[Any] = []
-        self.compared_in: Project | None = None
-        self.compared_by = ""
-        self.learnt_in: Project | None = None
+    def __init__(self, desk: CorrectionState, task: Task, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._desk, self._task, self._parent = desk, task, parent
+        self._seconds = 0.0  # that the training may take
         self._warm = False
-        form.improve.clicked.connect(self._on_asked)
-        form.lacking.anyway.clicked.connect(self._on_improve)
-        form.stop.clicked.connect(task.stop)
-        form.undo.clicked.connect(self._on_undo)
-        form.history.wanted.connect(self._use)
-        form.save.clicked.connect(self._on_save)
         task.yielded.connect(self._on_event)
-        afterwards.renewed.connect(self._on_renewed)
 
     def warm_up(self) -> None:
         """Load what the first lesson needs, once, while people paint."""
@@ -81,20 +67,16 @@ class ImproveController(QObject):
             self._warm = True
             threading.Thread(target=warm_up, name="napari-unet warm-up").start()
 
-    def _on_asked(self) -> None:
-        """Improve, unless the model would see nothing of a class."""
-        if self._desk.correcting is not None:
-            self._desk.correcting.settle()  # the stroke of the moment before counts
-        rows = lacking(self._desk)
-        if rows:
-            names = listed([row.name for row in rows], "and")
-            self._form.progress.say(
-                f"Improve waits for a stroke of {names}: see above."
-            )
-        else:
-            self._on_improve()
+    def start(
+        self, seconds: float, before: "Callable[[], Continuation | None]"
+    ) -> None:
+        """Learn from all strokes of the project, for so many seconds at most.
 
-    def _on_improve(self) -> None:
+        Parameters
+        ----------
+        before
+            Ends the lesson before, and returns where it stands by now.
+        """
         desk = self._desk
         result, project, correcting = desk.result, desk.project, desk.correcting
         if result is None or project is None or correcting is None:
@@ -104,60 +86,53 @@ class ImproveController(QObject):
         view = self._task.attempt(lambda: desk.view(desk.model, result))
         if view is None:
             return
-        seconds = float(self._form.seconds.value())
         options = TrainOptions(seconds, view.options.device)
-        before = self._afterwards.end()
-        request = ImproveRequest(project, view, options, before=before)
-        self._form.curve.begin()
-        self.learnt_in = project
+        request = ImproveRequest(project, view, options, before=before())
+        self._seconds, desk.learned_in = seconds, project
+        self.began.emit()
         self._task.start(
             "Improving",
             lambda: improving(request),
             lambda improved: self._on_improved(improved, result, project),
-            filler=Filler(self._viewer, result, later=True),
+            filler=Filler(desk.viewer, result, later=True),
             stop=request.stop.set,
         )
-        self._form.progress.say("Reading the strokes...")
+        self._task.say("Reading the strokes...")
 
     def _on_event(self, event: Any) -> None:
-        form = self._form
+        task = self._task
         if isinstance(event, Learned):
             loss = event.loss if event.step else math.nan  # of the fit: another loss
-            if self._desk.project is self.learnt_in:
-                form.curve.add(event.seconds, loss, event.score)
+            if self._desk.project is self._desk.learned_in:
+                self.stepped.emit(event.seconds, loss, event.score)
             left = event.seconds * (1 / max(event.fraction, 1e-3) - 1)
-            left = max(min(left, form.seconds.value() - event.seconds), 0)
-            doing = "Stopping..." if self._task.stopping else "Improving..."
-            form.progress.show_fraction(doing, event.fraction, left)
+            left = max(min(left, self._seconds - event.seconds), 0)
+            doing = "Stopping..." if task.stopping else "Improving..."
+            task.show(doing, event.fraction, left)
         elif hasattr(event, "fraction"):
-            form.progress.show_fraction(self._task.doing + "...", event.fraction, None)
+            task.show(f"{task.doing}...", event.fraction)
 
     def _on_improved(
         self, improved: Improved, result: Result, project: Project
     ) -> None:
         if self._desk.project is project:
-            self._form.curve.finish(improved.before, improved.after)
-        self._form.progress.say(improved_line(improved))
+            self.scored.emit(improved.before, improved.after)
+        self._task.say(improved_line(improved))
         if improved.published:
             result.rename(improved.path)
-            self.compared, self.compared_in = improved.compared, project
-            self.compared_by = improved.path
-            self._session.announce(improved.path)
+            found = tuple(improved.compared)
+            self._desk.comparison = Comparison(project, improved.path, found)
+            self._desk.session.announce(improved.path)
             self._task.attempt(lambda: note_model(project, improved.name))
-        self._afterwards.begin(improved, result, project)
+        self.improved.emit(improved, result, project)
 
-    def _on_renewed(self, renewed: Renewed, new: bool) -> None:
-        """Note a model that came after Improve had found none."""
-        project = self._desk.project
-        if new and project is not None:
-            self._task.attempt(lambda: note_model(project, renewed.name))
-
-    def _on_undo(self) -> None:
+    def undo(self) -> None:
+        """Use the model again that the one in use was improved from."""
         record = self._desk.record
         if record is not None:
-            self._use(record.parent)
+            self.use(record.parent)
 
-    def _use(self, name: str) -> None:
+    def use(self, name: str) -> None:
         """Use another model of the history, and show what it makes of the view."""
         project = self._desk.project
         if project is None or self._task.doing:
@@ -165,12 +140,13 @@ class ImproveController(QObject):
         source = source_of(project, name)
         self.wanted.emit(f"Going back to {Path(name).stem}", source)
 
-    def _on_save(self) -> None:
+    def save(self) -> None:
+        """Write the model in use as a file of its own, where the user says."""
         record, project = self._desk.record, self._desk.project
         if record is None or project is None:
             return
         path, _ = QFileDialog.getSaveFileName(
-            self._form,
+            self._parent,
             "Save model",
             str(project.folder.parent / f"{record.name}.safetensors"),
             "U-Net (*.safetensors)",
@@ -185,8 +161,7 @@ class ImproveController(QObject):
         except (UNetError, FileNotFoundError) as error:
             self._task.fail(str(error))
             return
-        self._session.offer(path)  # whoever chose it would lose the strokes from view
+        # Offered, not chosen: whoever chose it would lose the strokes from view.
+        self._desk.session.offer(path)
         write_settings(read_settings().listing(path))
-        self._form.progress.say(
-            f"Saved to {path}. It is in the list of U-Net: Segment, too."
-        )
+        self._task.say(f"Saved to {path}. It is in the list of U-Net: Segment, too.")

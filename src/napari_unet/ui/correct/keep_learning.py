@@ -1,33 +1,27 @@
 """Controls for background training after Improve, and for its better models."""
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
 from napari_unet.annotation.improved import Improved
-from napari_unet.annotation.keep_learning import Better, Renewed, continuing
+from napari_unet.annotation.keep_learning import Renewed, continuing
 from napari_unet.errors import UNetError
 from napari_unet.project.project import Project
-from napari_unet.ui.correct.form import CorrectForm
-from napari_unet.ui.correct.learning_line import (
-    kept_line,
-    over_line,
-    quiet_line,
-    stopped_line,
-)
+from napari_unet.ui.correct.learning_line import kept_line
+from napari_unet.ui.correct.learning_round import Round, round_after
 from napari_unet.ui.correct.model_renewal import Renewal
 from napari_unet.ui.correct.state import CorrectionState
 from napari_unet.ui.correct.stillness import Stillness
 from napari_unet.ui.correct.task import Task
 from napari_unet.ui.hints import CORRECT
 from napari_unet.ui.job import Job
+from napari_unet.ui.recording.recorder import note_model
 from napari_unet.ui.result_layer import Result
-from napari_unet.ui.session import Session
 
 if TYPE_CHECKING:
-    from napari_unet.training.continuation import Continuation, Further
+    from napari_unet.training.continuation import Continuation
 
 __all__ = ["KeepLearning"]
 
@@ -35,85 +29,50 @@ _TICK = 500  # ms between two looks at whether a better model can be shown
 _EVERY = 40  # of them between two better models
 
 
-@dataclass(slots=True, eq=False)
-class _Round:
-    """Learning that goes on after one Improve.
-
-    Attributes
-    ----------
-    model
-        Name or file of the model in use.
-    name
-        What that is called, if this round may replace it; empty: it was there before.
-    parent, before
-        The model that was improved, and what it is right about.
-    better
-        What was found and is not shown yet.
-    shown
-        The ticks since a better model was shown.
-    """
-
-    sequel: "Continuation"
-    project: Project
-    result: Result
-    model: str
-    name: str
-    parent: str
-    before: float
-    right: float
-    job: Job
-    steps: int = 0
-    shown: int = 0
-    better: "Further | None" = None
-    painted: bool = False  # since it began
-    ended: bool = False  # nothing is learned any more
-    closed: bool = False  # nothing is shown any more
-    said: str = ""  # once it has ended
-
-
 class KeepLearning(QObject):
     """Goes on learning while people paint, and shows a better model when they rest.
 
     It is no task: nothing waits for it, and it waits for everything else.
 
+    Parameters
+    ----------
+    wanted
+        Returns whether learning shall go on after Improve.
+
     Attributes
     ----------
     changed
         It began or ended.
-    renewed
-        A better model has taken the place of the one in use: its name and file, and
-        whether it is a new version.
+    said
+        A line about it; empty if there is nothing to say.
     """
 
     changed = Signal()
-    renewed = Signal(object, bool)
+    said = Signal(str)
 
     def __init__(
         self,
-        viewer: Any,
-        session: Session,
-        form: CorrectForm,
         desk: CorrectionState,
         task: Task,
+        wanted: Callable[[], bool],
+        parent: QObject,
     ) -> None:
-        super().__init__(form)
-        self._session = session
-        self._form, self._desk, self._task = form, desk, task
-        self._round: _Round | None = None
+        super().__init__(parent)
+        self._desk, self._task, self._wanted = desk, task, wanted
+        self._session = desk.session
+        self._round: Round | None = None
         self._sequel: Continuation | None = None
-        self._renewing: _Round | None = None
-        self._renewal = Renewal(viewer, session, self)
+        self._renewing: Round | None = None
+        self._renewal = Renewal(desk.viewer, desk.session, self)
         self._renewal.done.connect(self._on_renewed)
         self._renewal.failed.connect(self._on_not_renewed)
         self._renewal.ended.connect(self._on_shown)
-        self._stillness = Stillness(viewer)
+        self._stillness = Stillness(desk.viewer)
         self._timer = QTimer(self)
         self._timer.setInterval(_TICK)
         self._timer.timeout.connect(self._tick)
-        session.on_start.append(self._make_way)
-        session.on_end.append(self._make_way)
-        form.stop.clicked.connect(self._on_stop)
-        form.quiet.box.toggled.connect(self._on_toggled)
+        desk.session.on_start.append(self._make_way)
+        desk.session.on_end.append(self._make_way)
         desk.changed.connect(self._on_painted)
 
     @property
@@ -125,25 +84,13 @@ class KeepLearning(QObject):
         """Go on with what Improve has learned, if that is wanted, and can be."""
         self.end()
         self._sequel = sequel = improved.sequel or self._sequel
-        if improved.sequel is None or not self._form.quiet.box.isChecked():
+        if improved.sequel is None or not self._wanted():
             return
         if sequel is None or not (improved.published or sequel.lacking):
             return
         job = Job(lambda: continuing(sequel), self, CORRECT)
-        name = improved.name if improved.published else ""
-        parent = improved.path if not name else _parent(project, name)
-        self._round = round_ = _Round(
-            sequel,
-            project,
-            result,
-            improved.path,
-            name,
-            parent,
-            improved.before,
-            improved.after,
-            job,
-        )
-        job.yielded.connect(lambda event: self._on_event(round_, event))
+        self._round = round_ = round_after(improved, sequel, result, project, job)
+        job.yielded.connect(lambda further: round_.take(further))
         job.caught_up.connect(lambda: self._say(round_))
         job.finished.connect(lambda _: self._on_over(round_))
         job.failed.connect(lambda sentence: self._on_failed(round_, sentence))
@@ -159,7 +106,7 @@ class KeepLearning(QObject):
         """End at once, and say nothing; return what the next lesson goes on with."""
         round_, self._round = self._round, None
         self._timer.stop()
-        self._form.quiet.say("")
+        self.said.emit("")
         if round_ is not None:
             round_.job.cancel()
         return self._sequel
@@ -174,11 +121,24 @@ class KeepLearning(QObject):
         round_, desk = self._round, self._desk
         if round_ is None:
             return
-        same = desk.result is round_.result and round_.result.model == round_.model
         if desk.project is not round_.project:
             self._sequel = None
-        if not same or self._sequel is None or not round_.result.shown:
+        same = desk.result is round_.result and round_.current
+        if not same or self._sequel is None:
             self.end()
+
+    def stop(self) -> None:
+        """End, unless a task runs, which is meant then; keep the best so far."""
+        round_ = self._round
+        if round_ is not None and not self._task.doing and not round_.said:
+            round_.stop()
+            round_.shown = _EVERY
+            self._say(round_)
+
+    def toggle(self, wanted: bool) -> None:
+        """Stop where it is not wanted any more."""
+        if not wanted:
+            self.stop()
 
     def leave(self) -> None:
         """Let go of everything: the dock is gone, and with it what runs."""
@@ -204,57 +164,31 @@ class KeepLearning(QObject):
             round_.job.resume()
         self._say(round_)
 
-    def _on_event(self, round_: _Round, further: "Further") -> None:
-        round_.steps = further.steps
-        if further.model is not None and not round_.closed:
-            round_.better, round_.right = further, further.right
-
     def _on_painted(self) -> None:
         self._stillness.stir()
         if self._round is not None:
             self._round.painted = True
 
-    def _on_over(self, round_: _Round) -> None:
-        name, right = self._known_as(round_), round_.right
-        round_.said = over_line(name, right, painted=round_.painted)
+    def _on_over(self, round_: Round) -> None:
+        round_.over()
         self._say(round_)
 
-    def _on_ended(self, round_: _Round) -> None:
+    def _on_ended(self, round_: Round) -> None:
         round_.ended = True
         round_.job.deleteLater()
         self.changed.emit()
 
-    def _on_failed(self, round_: _Round, sentence: str) -> None:
+    def _on_failed(self, round_: Round, sentence: str) -> None:
         self._finish(round_, f"Learning has not gone on: {sentence}")
 
-    def _on_stop(self) -> None:
-        round_ = self._round
-        if round_ is not None and not self._task.doing and not round_.said:
-            round_.job.cancel()
-            round_.said = stopped_line(self._known_as(round_), round_.right)
-            round_.shown = _EVERY  # the best so far is kept
-            self._say(round_)
-
-    def _on_toggled(self, wanted: bool) -> None:
-        if not wanted:
-            self._on_stop()
-
-    def _finish(self, round_: _Round, said: str) -> None:
+    def _finish(self, round_: Round, said: str) -> None:
         """End, and leave the model as it is."""
-        round_.job.cancel()
-        round_.better, round_.said, round_.closed = None, said, True
+        round_.close(said)
         self._say(round_)
 
-    def _say(self, round_: _Round) -> None:
-        if self._round is not round_:
-            return
-        name = self._known_as(round_)
-        resting = round_.job.paused and not self._renewal.running
-        going = quiet_line(name, round_.steps, round_.right, resting=resting)
-        self._form.quiet.say(round_.said or going)
-
-    def _known_as(self, round_: _Round) -> str:
-        return Path(round_.name or round_.model).stem
+    def _say(self, round_: Round) -> None:
+        if self._round is round_:
+            self.said.emit(round_.line(showing=self._renewal.running))
 
     # --- what is shown ----------------------------------------------------------------
 
@@ -268,47 +202,32 @@ class KeepLearning(QObject):
             if round_.said and not self._renewal.running:
                 self._timer.stop()
         elif (round_.shown >= _EVERY or round_.said) and self._quiet(round_):
-            self._show(round_, round_.better)
+            self._show(round_)
 
-    def _quiet(self, round_: _Round) -> bool:
+    def _quiet(self, round_: Round) -> bool:
         idle = not self._session.jobs and not self._task.doing
         return idle and not round_.result.taken and self._stillness.lasts
 
-    def _show(self, round_: _Round, found: "Further") -> None:
+    def _show(self, round_: Round) -> None:
         """Put a better model in its place, and show what it makes of the view."""
-        desk, result = self._desk, round_.result
-        round_.better, round_.shown = None, 0
-        if found.model is None:
-            return
         try:
-            view = desk.view(round_.model, result)
+            view = self._desk.view(round_.model, round_.result)
         except UNetError:  # the image was closed a moment ago
+            round_.better, round_.shown = None, 0
             return
-        better = Better(
-            round_.project,
-            view,
-            found.model,
-            round_.name,
-            round_.parent,
-            found.right,
-            round_.before,
-            found.steps,
-            round_.sequel.strokes,
-            self._session.fixed,
-        )
-        self._renewing = round_
-        self._renewal.start(better, result)
+        better = round_.renewal(view, self._session.fixed)
+        if better is not None:
+            self._renewing = round_
+            self._renewal.start(better, round_.result)
 
     def _on_renewed(self, renewed: Renewed | None) -> None:
-        round_ = self._renewing
+        round_, project = self._renewing, self._desk.project
         if round_ is None or renewed is None:
             return
-        new = not round_.name
-        round_.name, round_.model = renewed.name, renewed.path
-        round_.result.rename(renewed.path)
-        if new:
+        if round_.replace(renewed):
             self._session.announce(renewed.path)
-        self.renewed.emit(renewed, new)
+            if project is not None:
+                self._task.attempt(lambda: note_model(project, renewed.name))
 
     def _on_not_renewed(self, sentence: str) -> None:
         if self._renewing is not None:
@@ -319,8 +238,3 @@ class KeepLearning(QObject):
         self._stillness.settle()
         if self._round is not None:
             self._say(self._round)
-
-
-def _parent(project: Project, name: str) -> str:
-    found = (m.parent for m in project.index.models if m.name == name)
-    return next(found, "")

@@ -2,15 +2,13 @@
 
 import time
 from dataclasses import dataclass, replace
-from typing import Any
 
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
 from napari_unet.annotation.live_head import Followed, LiveRequest, Sight, refitting
 from napari_unet.annotation.resegment import Outcome
 from napari_unet.errors import UNetError
 from napari_unet.tiling import Box, cut
-from napari_unet.ui.correct.form import CorrectForm
 from napari_unet.ui.correct.state import CorrectionState
 from napari_unet.ui.correct.task import Task
 from napari_unet.ui.hints import CORRECT, told
@@ -46,16 +44,24 @@ class _Place:
 
 
 class Live(QObject):
-    """Refits the last step of the model after every stroke, while its box is ticked.
+    """Refits the last step of the model after every stroke, while it is on.
 
     A `Task` comes first: nothing is refitted while one runs.
+
+    Attributes
+    ----------
+    on
+        Whether labels follow strokes.
+    failed
+        It cannot go on, and is off.
     """
 
-    def __init__(
-        self, viewer: Any, form: CorrectForm, desk: CorrectionState, task: Task
-    ) -> None:
-        super().__init__(form)
-        self._viewer, self._form, self._desk, self._task = viewer, form, desk, task
+    failed = Signal()
+
+    def __init__(self, desk: CorrectionState, task: Task, parent: QObject) -> None:
+        super().__init__(parent)
+        self._desk, self._task = desk, task
+        self.on = False
         self._job: Job | None = None
         self._sight: Sight | None = None
         self._read: _Place | None = None  # of `_sight`, or what was refused
@@ -70,7 +76,6 @@ class Live(QObject):
         self._soon.timeout.connect(self._go)
         self._looking.setInterval(_LOOK)
         self._looking.timeout.connect(self._look)
-        form.live.toggled.connect(self._on_toggled)
         desk.changed.connect(self._on_stroke)
         task.changed.connect(self._on_task)
 
@@ -80,18 +85,20 @@ class Live(QObject):
         self._looking.stop()
         self._drop()
 
-    def _on_toggled(self, on: bool) -> None:
+    def turn(self, on: bool) -> None:
+        """Let labels follow strokes, or not any more."""
+        self.on = on
         if on:
             self._looking.start()
             self._on_stroke()
             return
         self.forget()
         self._due = False
-        if self._form.progress.line.text().startswith("Live:"):
-            self._form.progress.say("")
+        if self._task.line.startswith("Live:"):
+            self._task.say("")
 
     def _on_stroke(self) -> None:
-        if self._form.live.isChecked():
+        if self.on:
             self._since = time.monotonic() if not self._due else self._since
             self._due = True
             self._soon.start()
@@ -148,9 +155,9 @@ class Live(QObject):
         if correcting.result.file is not None:  # every stroke would be on the disk
             return None
         layer = desk.image_layer
-        if layer not in self._viewer.layers:
+        if layer not in desk.viewer.layers:
             return None
-        seen = looked_at(self._viewer, layer)
+        seen = looked_at(desk.viewer, layer)
         if seen.box is None:
             return None
         return _Place(correcting, desk.model, seen.plane, seen.box)
@@ -190,17 +197,17 @@ class Live(QObject):
             result.last_id = max(result.last_id, found.outcome.last_id)
             if result.shown and not result.taken:  # else there is more to come
                 _show(found, found.outcome, result)
-        if not self._form.live.isChecked() or self._task.doing:
+        if not self.on or self._task.doing:
             return
         if found.waits or found.outcome is not None:
             why = f"Live: {found.waits}" if found.waits else ""
             self._say(why or self._shown_line(time.monotonic() - since))
-        elif self._form.progress.line.text() == _READING:
+        elif self._task.line == _READING:
             self._say(_ON)
 
     def _note(self, found: Followed, place: _Place, show: bool) -> None:
         """Remember what was read, and shown, unless it is out of date already."""
-        if not self._form.live.isChecked() or self._task.doing:
+        if not self.on or self._task.doing:
             return
         self._sight, self._read = found.sight, place
         if found.sight is not None:
@@ -226,14 +233,15 @@ class Live(QObject):
             self._soon.start()
 
     def _fail(self, sentence: str) -> None:
-        self._form.live.setChecked(False)
+        self.turn(False)
+        self.failed.emit()
         self._task.fail(sentence)
 
     def _say(self, text: str, *, aside: bool = False) -> None:
         """Show a line; `aside`: only in the place of another of ours."""
-        now = self._form.progress.line.text()
+        now = self._task.line
         if not self._task.doing and (not aside or not now or now.startswith("Live:")):
-            self._form.progress.say(text)
+            self._task.say(text)
 
     def _cancel(self) -> None:
         if self._job is not None:

@@ -1,184 +1,111 @@
-"""Controls for overlays and for the tour of uncertain regions."""
+"""Controls for overlays: each is there while its box is ticked."""
 
-from dataclasses import replace
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
-from napari_unet.segmentation.uncertain_regions import UncertainRegion
 from napari_unet.tiling import whole
-from napari_unet.ui.correct.form import CorrectForm
-from napari_unet.ui.correct.improve import ImproveController
 from napari_unet.ui.correct.overlays import Overlays
 from napari_unet.ui.correct.state import CorrectionState
 from napari_unet.ui.correct.task import Task
-from napari_unet.ui.correct.uncertain import Stop, Tour, go_to, looking, seeing
+from napari_unet.ui.correct.uncertain import seeing
 
-__all__ = ["KEY", "OverlayControls"]
+__all__ = ["OverlayControls"]
 
-_ALL = "reviewed", "changed", "uncertain", "place"  # overlays
-KEY = "N"  # goes to the next uncertain place
+_ALL = "reviewed", "changed", "uncertain", "place"
 
 
 class OverlayControls(QObject):
-    """Overlays that are there while their box is ticked, and the tour of places.
+    """Overlays of what was reviewed, what is uncertain, and what Improve changed.
 
     Attributes
     ----------
-    left
-        The next uncertain place is in another image: its layer, and the place.
+    wanted
+        Names of those that the user wants: reviewed, uncertain, changed.
+    gone
+        One is not wanted any more: its name.
     """
 
-    left = Signal(object, object)
+    gone = Signal(str)
 
     def __init__(
-        self,
-        viewer: Any,
-        form: CorrectForm,
-        desk: CorrectionState,
-        task: Task,
-        learning: ImproveController,
+        self, desk: CorrectionState, task: Task, overlays: Overlays, parent: QObject
     ) -> None:
-        super().__init__(form)
-        self._viewer, self._form = viewer, form
-        self._desk, self._task, self._learning = desk, task, learning
-        self._overlays = Overlays(viewer)
-        self._tours: WeakKeyDictionary[Any, Tour] = WeakKeyDictionary()  # by image
+        super().__init__(parent)
+        self._desk, self._task, self._overlays = desk, task, overlays
+        self.wanted: set[str] = set()
         self._asked = ""  # the model that was asked how sure it is
-        form.show_reviewed.toggled.connect(self._show_reviewed)
-        form.show_changed.toggled.connect(self._show_changed)
-        form.show_uncertain.toggled.connect(self._on_uncertain)
-        form.next.clicked.connect(self.go_on)
-        viewer.layers.events.removed.connect(self._on_removed)
-        viewer.bind_key(KEY, self._on_key, overwrite=True)
+        desk.viewer.layers.events.removed.connect(self._on_removed)
         desk.changed.connect(self._on_changed)
+
+    def want(self, name: str, wanted: bool) -> None:
+        """Show an overlay, or do so no more."""
+        if wanted:
+            self.wanted.add(name)
+        else:
+            self.wanted.discard(name)
+        show = {
+            "reviewed": self._show_reviewed,
+            "uncertain": self._show_uncertain,
+            "changed": self._show_changed,
+        }
+        show[name]()
 
     def follow(self) -> None:
         """Show what belongs to the subject that is on the desk now."""
-        form, bound = self._form, self._desk.correcting is not None
-        form.show_reviewed.setEnabled(bound)
-        changed = bool(self._changed())
-        form.show_changed.setEnabled(changed)
-        if not changed:
-            form.show_changed.setChecked(False)
-        self._show_reviewed(form.show_reviewed.isChecked())
-        self._show_changed(form.show_changed.isChecked())
+        if not self._desk.compared:
+            self._end("changed")
+        self._show_reviewed()
+        self._show_changed()
         if self._asked != self._desk.model:  # another model is unsure of others
-            form.show_uncertain.setChecked(False)
-        asking = form.show_uncertain.isChecked()
-        form.show_uncertain.setEnabled(asking or (bound and not self._task.doing))
+            self._end("uncertain")
 
     def take_off(self) -> None:
         """Remove all overlays."""
-        for name in _ALL:
-            self._overlays.drop(name)
-        self._form.show_uncertain.setChecked(False)
+        self._drop_all()
+        self._end("uncertain")
 
     def forget(self) -> None:
         """Listen to the viewer no more, and leave nothing there."""
+        self._drop_all()
+        self._desk.viewer.layers.events.removed.disconnect(self._on_removed)
+
+    def _drop_all(self) -> None:
         for name in _ALL:
             self._overlays.drop(name)
-        self._viewer.layers.events.removed.disconnect(self._on_removed)
-        if self._viewer.keymap.get(KEY) == self._on_key:  # another dock may have it
-            self._viewer.bind_key(KEY, None, overwrite=True)
 
-    def _on_key(self, _: Any) -> None:
-        self.go_on()
+    def _end(self, name: str) -> None:
+        if name in self.wanted:
+            self.want(name, False)
+            self.gone.emit(name)
 
     def _on_removed(self, event: Any) -> None:
         """Let a box follow an overlay that somebody deleted."""
-        form = self._form
-        boxes = {
-            "reviewed": form.show_reviewed,
-            "changed": form.show_changed,
-            "uncertain": form.show_uncertain,
-        }
         name = self._overlays.name_of(event.value)
-        if name in boxes:
-            boxes[name].setChecked(False)
+        if name is not None:
+            self._end(name)
 
     def _on_changed(self) -> None:
         self._overlays.refresh("reviewed")
-        self._overlays.drop("place")  # somebody has seen it
 
-    def go_on(self) -> None:
-        """Go to the next uncertain place; look for more when there is none left."""
-        desk, correcting = self._desk, self._desk.correcting
-        if correcting is None or self._task.doing:
-            return
-        place = self._tour(desk.image_layer).next(desk.model, correcting.reviews)
-        if place is not None:
-            self._go(place)
-            return
-        stops = self._task.attempt(desk.stops)
-        if stops is not None:
-            stops = [replace(stop, visited=self._visited(stop)) for stop in stops]
-            self._task.start(
-                "Looking for uncertain places", lambda: looking(stops), self._on_places
-            )
-
-    def _tour(self, layer: Any) -> Tour:
-        return self._tours.setdefault(layer, Tour())
-
-    def _visited(self, stop: Stop) -> tuple[UncertainRegion, ...]:
-        tour = self._tour(stop.layer)
-        return tuple(tour.visited) if tour.model == stop.view.model else ()
-
-    def _on_places(self, found: tuple[Stop, list[UncertainRegion]]) -> None:
-        stop, places = found
-        tour = self._tour(stop.layer)
-        tour.begin(stop.view.model, places)
-        place = tour.next(stop.view.model, stop.reviews)
-        if place is None:
-            self._form.progress.say("The model is sure of all that nobody reviewed.")
-        elif stop.layer is self._desk.image_layer:
-            self._go(place)
-        elif stop.layer in self._viewer.layers:
-            self.left.emit(stop.layer, place)
-
-    def _go(self, place: UncertainRegion) -> None:
-        result = self._desk.result
-        if result is not None and result.layer is not None:
-            go_to(self._viewer, result.layer, place)
-            self.tell(place)
-
-    def tell(self, place: UncertainRegion) -> None:
-        """Say what is uncertain about a place, and mark it."""
-        self._overlays.show_place(self._desk.image_layer, place)
-        left = len(self._tour(self._desk.image_layer).waiting)
-        self._form.progress.say(f"{place.reason} ({left} more; key {KEY})")
-
-    def _show_reviewed(self, wanted: bool) -> None:
+    def _show_reviewed(self) -> None:
         correcting, layer = self._desk.correcting, self._desk.image_layer
         self._overlays.drop("reviewed")
-        if wanted and correcting is not None and layer is not None:
+        if "reviewed" in self.wanted and correcting is not None and layer is not None:
             shape = correcting.image.label_shape
             self._overlays.show_reviewed(layer, correcting.reviews, shape)
 
-    def _show_changed(self, wanted: bool) -> None:
-        correcting, layer, own = (
-            self._desk.correcting,
-            self._desk.image_layer,
-            self._changed(),
-        )
+    def _show_changed(self) -> None:
+        desk, correcting = self._desk, self._desk.correcting
+        layer, found = desk.image_layer, desk.compared
         self._overlays.drop("changed")
-        if wanted and own and correcting is not None and layer is not None:
-            self._overlays.show_changed(layer, own, correcting.image.label_shape)
+        if "changed" in self.wanted and found and correcting is not None:
+            self._overlays.show_changed(layer, found, correcting.image.label_shape)
 
-    def _changed(self) -> list[Any]:
-        """Return what the last improvement changed in the image on the desk."""
-        correcting, learning = self._desk.correcting, self._learning
-        if correcting is None or correcting.project is not learning.compared_in:
-            return []
-        if self._desk.model != learning.compared_by:  # another is in use
-            return []
-        return [c for c in learning.compared if c.key == correcting.key]
-
-    def _on_uncertain(self, wanted: bool) -> None:
+    def _show_uncertain(self) -> None:
         desk = self._desk
         self._overlays.drop("uncertain")
-        if not wanted or desk.result is None or self._task.doing:
+        if "uncertain" not in self.wanted or desk.result is None or self._task.doing:
             return
         self._asked = desk.model
         view = self._task.attempt(lambda: desk.view(desk.model))
@@ -193,9 +120,8 @@ class OverlayControls(QObject):
         )
 
     def _on_seen(self, layer: Any, place: Any, unsure: Any) -> None:
-        asked = self._form.show_uncertain.isChecked()
-        if not asked or layer not in self._viewer.layers:
-            self._form.progress.say("")
+        if "uncertain" not in self.wanted or layer not in self._desk.viewer.layers:
+            self._task.say("")
             return
         self._overlays.show_uncertain(layer, place, unsure)
-        self._form.progress.say("Bright: the model is undecided between two classes.")
+        self._task.say("Bright: the model is undecided between two classes.")

@@ -1,23 +1,23 @@
 """State of U-Net: Correct: subject, project, model and classes."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
-from napari_unet.annotation.models import drafted, name_of, note_draft, worked_on
+from napari_unet.annotation.models import name_of, note_draft, worked_on
 from napari_unet.annotation.resegment import Request
 from napari_unet.annotation.reviews import Count, ImageReviews
 from napari_unet.errors import CorrectionError, UNetError
 from napari_unet.io.image import Image
 from napari_unet.project.index import ModelRecord
 from napari_unet.project.project import Project
-from napari_unet.project.rename_classes import finish_renaming, rename_class
+from napari_unet.project.rename_classes import finish_renaming
 from napari_unet.ui.correct.class_names import (
-    name_results,
+    colour_classes,
     paints_objects,
+    rename_learned,
     stored_names,
     table_names,
 )
@@ -25,7 +25,6 @@ from napari_unet.ui.correct.class_table import ClassRow
 from napari_unet.ui.correct.images import Collection
 from napari_unet.ui.correct.tables import class_rows
 from napari_unet.ui.correct.targets import Subject
-from napari_unet.ui.correct.uncertain import Stop
 from napari_unet.ui.correct.view_request import view_request
 from napari_unet.ui.hints import CORRECT, told
 from napari_unet.ui.layers import file_of, looked_at
@@ -35,9 +34,30 @@ from napari_unet.ui.recording.recording import recording_of
 from napari_unet.ui.result_layer import Result
 from napari_unet.ui.session import Session
 from napari_unet.ui.settings import read_settings
-from napari_unet.ui.widgets.palette import class_colours
 
-__all__ = ["CorrectionState"]
+if TYPE_CHECKING:
+    from napari_unet.training.compare import Compared
+
+__all__ = ["Comparison", "CorrectionState"]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What the last improvement fixed and broke.
+
+    Attributes
+    ----------
+    project
+        Where its corrections are kept.
+    model
+        File of the model that it made.
+    found
+        One for each correction that was looked at.
+    """
+
+    project: Project
+    model: str
+    found: tuple["Compared", ...]
 
 
 class CorrectionState(QObject):
@@ -45,6 +65,8 @@ class CorrectionState(QObject):
 
     Attributes
     ----------
+    viewer, session
+        Where that is, and what it has in common with other docks.
     changed
         Something was reviewed, or taken back.
     said, refused
@@ -56,6 +78,12 @@ class CorrectionState(QObject):
         The images of the project; None if there is none.
     other
         The project in use, which this image may join; None if there is no such.
+    earlier
+        Whether the project holds what is from an earlier session, and not shown.
+    learned_in
+        The project of the last training; None before that.
+    comparison
+        Of the last improvement; None before that.
     """
 
     changed = Signal()
@@ -64,17 +92,19 @@ class CorrectionState(QObject):
 
     def __init__(self, viewer: Any, session: Session, parent: QObject) -> None:
         super().__init__(parent)
-        self._viewer, self._session = viewer, session
+        self.viewer, self.session = viewer, session
         self._homes = ProjectChoice(viewer, session)
         self._recording = recording_of(viewer)
         self.subject: Subject | None = None
         self.project: Project | None = None
         self.correcting: Recorder | None = None
         self.names = table_names(None, None)
-        self._earlier = False
+        self.earlier = False
         self._counts: dict[int, Count] = {}  # of what was reviewed earlier
         self.collection: Collection | None = None
         self.other: Project | None = None
+        self.learned_in: Project | None = None
+        self.comparison: Comparison | None = None
 
     @property
     def result(self) -> Result | None:
@@ -90,7 +120,7 @@ class CorrectionState(QObject):
     def title(self) -> str:
         """What people call the image: its file, or its layer."""
         layer = self.image_layer
-        file = None if layer is None else file_of(self._viewer, layer)
+        file = None if layer is None else file_of(self.viewer, layer)
         return file.name if file is not None else "" if layer is None else layer.name
 
     @property
@@ -155,7 +185,7 @@ class CorrectionState(QObject):
         except UNetError as error:
             self.said.emit(told(error, CORRECT))
             return
-        before = self._session.folders.get(subject.image)
+        before = self.session.folders.get(subject.image)
         self._homes.settle(subject.image, folder)
         self.take(subject)
         if self.project is None and before is not None:
@@ -234,22 +264,12 @@ class CorrectionState(QObject):
             If it cannot be called so, something runs that uses a model, or the disk
             does not take it.
         """
-        project = self.project
-        named = (*self.names[:value], name, *self.names[value + 1 :])
-        if project is not None and self._is_ours(value):
-            if self._session.jobs:
-                raise CorrectionError(
-                    f"A model is at work now, in which {self.names[value]!r} has that "
-                    "name. Rename the class when that has ended."
-                )
-            old = project.index.classes
-            draft = drafted(project) and named
-            rename_class(project, value, name)
-            name_results(self._session, project, old)
-            note_draft(project, draft)
+        names = self.names
+        if self.project is not None and self._is_ours(value):
+            rename_learned(self.session, self.project, names, value, name)
             self.names = table_names(self.project, self.result)
         else:
-            self.draft(named)
+            self.draft((*names[:value], name, *names[value + 1 :]))
 
     def draft(self, names: tuple[str, ...]) -> None:
         """Keep the classes that the next new model shall have.
@@ -274,11 +294,8 @@ class CorrectionState(QObject):
     def colour(self) -> None:
         """Let the layer show the classes in the colours of the table."""
         result = self.result
-        if result is None or result.layer is None or self.objects:
-            return
-        colours = dict(enumerate(class_colours(len(self.names))))
-        table: Any = {None: "transparent", **colours}
-        result.layer.colormap = DirectLabelColormap(color_dict=table)
+        if result is not None and result.layer is not None and not self.objects:
+            colour_classes(result.layer, len(self.names))
 
     def image(self) -> Image:
         """Return the image of the subject.
@@ -314,8 +331,8 @@ class CorrectionState(QObject):
             return self.correcting.reviews
         project = self.open_project()
         key = project.add_image(self.image())
-        self._session.keys[self.image_layer] = key
-        return self._session.reviews_of(project, key)
+        self.session.keys[self.image_layer] = key
+        return self.session.reviews_of(project, key)
 
     def view(self, model: str, result: Result | None = None) -> Request:
         """Return the request to segment what is in view, into a result or a new one.
@@ -329,52 +346,21 @@ class CorrectionState(QObject):
             self.image(),
             model,
             self.reviews(),
-            looked_at(self._viewer, self.image_layer),
+            looked_at(self.viewer, self.image_layer),
             into=result,
             last=result or self.result,
         )
-        return replace(request, models=self._session.models)
+        return replace(request, models=self.session.models)
 
-    def stops(self) -> list[Stop]:
-        """Return where uncertain places are looked for: in this image, then others.
-
-        Raises
-        ------
-        UNetError
-            If one of the images cannot be read.
-        """
-        model, layer, images = self.model, self.image_layer, self.collection
-        found = [Stop(layer, self.view(model), self.reviews())]
-        if images is None:
-            return found
-        for other in (x for x in images.layers() if x is not layer):
-            reviews = images.reviews(self._session.keys[other])
-            seen, last = looked_at(self._viewer, other), images.result_on(other, model)
-            image = self._recording.image(other)
-            view = view_request(image, model, reviews, seen, into=None, last=last)
-            found.append(
-                Stop(other, replace(view, models=self._session.models), reviews)
-            )
-        return found
-
-    def hide_others(self, result: Result) -> None:
-        """Hide the other results of the image: two on top of each other confuse."""
-        for other in self._session.results:
-            same = other.source() is result.source()
-            if same and other is not result and other.layer is not None:
-                other.layer.visible = False
+    def counts(self) -> dict[int, Count]:
+        """Return what was reviewed of every class, in all images of the project."""
+        if self.correcting is not None and self.collection is not None:
+            return self.collection.counts()
+        return self._counts
 
     def rows(self) -> list[ClassRow]:
         """Return what the table of classes shows."""
-        counts = self._counts
-        if self.correcting is not None and self.collection is not None:
-            counts = self.collection.counts()
-        return class_rows(self.names, counts, objects=self.objects)
-
-    @property
-    def learned(self) -> bool:
-        """Whether the model in use has learned from strokes of this project."""
-        return self.record is not None and self.record.score is not None
+        return class_rows(self.names, self.counts(), objects=self.objects)
 
     @property
     def objects(self) -> bool:
@@ -382,59 +368,57 @@ class CorrectionState(QObject):
         return paints_objects(self.project, self.result)
 
     @property
-    def found(self) -> str:
-        """What the labels do not show, and one can go on with; empty if nothing."""
-        project = self.project
-        if project is None:
-            return ""
-        if self.behind and self.result is not None:
-            old = name_of(project, self.result.model)
-            new, where = project.index.active, project.folder.name
-            return f"These labels are of {Path(old).stem}; {new} is in use in {where}."
-        if not self._earlier:
-            return ""
-        active = project.index.active
-        model = f" and the model {active}" if active else ""
-        return f"There are corrections{model} in {project.folder.name} from before."
+    def resumable(self) -> bool:
+        """Whether the project holds what the labels do not show."""
+        return self.project is not None and (self.earlier or self.behind)
+
+    @property
+    def compared(self) -> list["Compared"]:
+        """What the model in use has changed on what is reviewed of this image."""
+        correcting, last = self.correcting, self.comparison
+        if correcting is None or last is None or self.model != last.model:
+            return []
+        if correcting.project is not last.project:
+            return []
+        return [one for one in last.found if one.key == correcting.key]
 
     def went_on(self) -> None:
         """Note that the corrections from an earlier session are shown now."""
-        self._earlier = False
+        self.earlier = False
         if self.project is not None:
-            self._session.begun.add(self.image_layer)
+            self.session.begun.add(self.image_layer)
             self._homes.settle(self.image_layer)
             self._homes.used(self.project)
 
     @property
     def record(self) -> ModelRecord | None:
         """The model in use, if it is one of the project's."""
-        if self.project is None:
-            return None
-        models = self.project.index.models
-        return next((m for m in models if m.name == self.known_as), None)
+        models = () if self.project is None else self.project.index.models
+        name = self.known_as
+        return next((m for m in models if m.name == name), None)
 
     def _on_reviewed(self) -> None:
-        if self.project is None or self._earlier:
+        if self.project is None or self.earlier:
             return
-        self._session.begun.add(self.image_layer)
+        self.session.begun.add(self.image_layer)
         if self.other is None:  # else nobody has decided yet where it belongs
             self._homes.settle(self.image_layer)
             self._homes.used(self.project)
 
     def _open(self, subject: Subject, before: Collection | None) -> None:
         folder = self._homes.folder(subject.image)
-        self.project = self._session.open_project(folder)
+        self.project = self.session.open_project(folder)
         project = self.project
         finish_renaming(project)
         if before is None or before.project is not project:
-            before = Collection(self._viewer, self._session, project)
+            before = Collection(self.viewer, self.session, project)
         self.collection = before
-        if not any(r.source() is subject.image for r in self._session.shown()):
-            self._session.begun.discard(subject.image)  # closed: they are from before
-        begun = subject.image in self._session.begun
-        self._earlier = worked_on(project) and not begun
+        if not any(r.source() is subject.image for r in self.session.shown()):
+            self.session.begun.discard(subject.image)  # closed: they are from before
+        begun = subject.image in self.session.begun
+        self.earlier = worked_on(project) and not begun
         self.names = table_names(self.project, self.result)
-        if self._earlier:
+        if self.earlier:
             self.reviews()  # which may have another name now
             self._counts = self.collection.counts()
         rules = None if subject.result is None else subject.result.rules

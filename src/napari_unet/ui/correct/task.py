@@ -75,7 +75,7 @@ class Task(QObject):
         job.caught_up.connect(self._on_caught_up)
         job.finished.connect(done)
         job.failed.connect(self._on_failed)
-        job.cancelled.connect(lambda: self._progress.say("Cancelled."))
+        job.cancelled.connect(lambda: self.say("Cancelled."))
         job.ended.connect(self._on_ended)
         self._progress.begin(f"{doing}...")
         self._session.start(job)
@@ -85,7 +85,7 @@ class Task(QObject):
         """Ask what runs to end early."""
         if self._job is not None:
             self.stopping = True
-            self._progress.say("Stopping...")
+            self.say("Stopping...")
             (self._stop or self._job.cancel)()
             self.changed.emit()
 
@@ -96,6 +96,24 @@ class Task(QObject):
             filler.release()
         if job is not None:
             self._session.forget(job)
+
+    @property
+    def line(self) -> str:
+        """What is said now."""
+        return self._progress.line.text()
+
+    def say(self, text: str) -> None:
+        """Say something in place of what was said before."""
+        self._progress.say(text)
+
+    def unsay(self, text: str) -> None:
+        """Say nothing, if this is what is said still."""
+        if text and self.line == text:
+            self.say("")
+
+    def show(self, doing: str, fraction: float, left: float | None = None) -> None:
+        """Show how far it is, 0 to 1, and the seconds that are left, if known."""
+        self._progress.show_fraction(doing, fraction, left)
 
     def attempt(self, prepare: Callable[[], _T]) -> _T | None:
         """Return what `prepare` returns; None, and its sentence, if it cannot."""
@@ -112,8 +130,7 @@ class Task(QObject):
 
     def forgive(self) -> None:
         """Take back why the last job failed: the user does something about it."""
-        if self._failure and self._progress.line.text() == self._failure:
-            self._progress.say("")
+        self.unsay(self._failure)
 
     def _on_failed(self, sentence: str) -> None:
         self._failure = sentence

@@ -6,8 +6,9 @@ from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_unet.ui.correct.class_table import ClassRow
+from napari_unet.ui.correct.messages import unpainted_line
 
-__all__ = ["Lacking", "lacking_line", "listed"]
+__all__ = ["Lacking"]
 
 _SHOW = (
     "Go to a good place for a stroke of it: for background far from any object, else "
@@ -63,28 +64,4 @@ class Lacking(QWidget):
         self.anyway.setEnabled(idle)
         if rows:
             self._first = rows[0].value
-            self.line.setText(lacking_line(rows))
-
-
-def lacking_line(rows: Sequence[ClassRow]) -> str:
-    """Return which classes have no stroke, and why that matters."""
-    names = listed([row.name for row in rows])
-    why = (
-        "the model would find the other classes everywhere"
-        if any(row.value == 0 for row in rows)
-        else "the model would not learn it"
-    )
-    return (
-        f"Nothing is painted as {names} yet: {why}. A small stroke is enough, also "
-        "where the labels are right."
-    )
-
-
-def listed(names: Sequence[str], last: str = "or") -> str:
-    """Return names as people list them; `last` stands before the last one.
-
-    >>> listed(["background", "cell", "debris"])
-    'background, cell or debris'
-    """
-    *others, end = names
-    return f"{', '.join(others)} {last} {end}" if others else end
+            self.line.setText(unpainted_line(rows))

@@ -1,0 +1,132 @@
+"""Controls for how corrections begin: from labels, from nothing, or where they were."""
+
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import QObject
+
+from napari_unet.annotation.models import source_of, use
+from napari_unet.annotation.resegment import Request
+from napari_unet.annotation.start import Begun, from_labels, going_on, new_classes
+from napari_unet.ui.correct.messages import begun_line
+from napari_unet.ui.correct.state import CorrectionState
+from napari_unet.ui.correct.task import Task
+from napari_unet.ui.job import Verb
+from napari_unet.ui.result_filler import Filler
+from napari_unet.ui.result_layer import Result
+
+__all__ = ["StartControls"]
+
+
+class StartControls(QObject):
+    """Makes a result that can be corrected, and lets the user paint on it.
+
+    Parameters
+    ----------
+    choose
+        Lets a labels layer be what is corrected.
+    """
+
+    def __init__(
+        self,
+        desk: CorrectionState,
+        task: Task,
+        choose: Callable[[Any], None],
+        parent: QObject,
+    ) -> None:
+        super().__init__(parent)
+        self._desk, self._task, self._choose = desk, task, choose
+
+    def go_on(self) -> None:
+        """Segment the view with the project's model."""
+        desk, project = self._desk, self._desk.project
+        active = "" if project is None else project.index.active
+        model = source_of(project, active) if project and active else desk.model
+        self.segment_view("Going on", model)
+
+    def segment_view(self, doing: str, model: str) -> None:
+        """Segment the view with a model, into the result or a new one.
+
+        Parameters
+        ----------
+        doing
+            What the user reads meanwhile.
+        """
+        desk, result = self._desk, self._desk.result
+        rules = None if result is None else result.rules
+        view = self._task.attempt(lambda: desk.view(model, result))
+        if view is not None:
+            target = result or desk.session.new_result(desk.image_layer, model)
+            self._begin(doing, lambda: going_on(view, rules), target, view)
+
+    def make_model(self, *, empty: bool) -> None:
+        """Make a model for the classes in the table; `empty`: on a bare image."""
+        desk, names = self._desk, self._desk.names
+        if desk.correcting is not None:
+            self._task.attempt(desk.correcting.save)
+        project = self._task.attempt(desk.open_project)
+        view = self._task.attempt(lambda: desk.view(desk.model))
+        if project is None or view is None:
+            return
+        self._begin(
+            "Making a model",
+            lambda: new_classes(project, names, view, empty=empty),
+            desk.session.new_result(desk.image_layer, "new"),
+            view,
+        )
+
+    def take_labels(self, *, dense: bool) -> None:
+        """Take the user's own labels; `dense`: where they are 0 is background."""
+        desk, subject = self._desk, self._desk.subject
+        reviews = self._task.attempt(desk.reviews)
+        view = self._task.attempt(lambda: desk.view(desk.model))
+        if subject is None or reviews is None or view is None:
+            return
+        labels = subject.layer.data
+        self._begin(
+            "Taking the labels",
+            lambda: from_labels(reviews, labels, view, dense=dense),
+            desk.session.new_result(desk.image_layer, desk.model),
+            view,
+        )
+
+    def _begin(self, doing: str, verb: Verb, result: Result, view: Request) -> None:
+        filler, project = Filler(self._desk.viewer, result), self._desk.project
+        result.options = view.options
+
+        def done(begun: Begun) -> None:
+            self._fill(begun, filler)
+            if project is not None:
+                self._task.attempt(lambda: use(project, begun.model))
+            self._on_begun(begun, result)
+
+        self._task.start(doing, verb, done, filler=filler)
+
+    def _fill(self, begun: Begun, filler: Filler) -> None:
+        result = filler.result
+        result.show(self._desk.viewer, begun.array)
+        result.rename(begun.model)
+        result.rules, result.output = begun.rules, begun.rules.kind
+        if begun.outcome is not None:
+            filler.finish(begun.outcome)
+        filler.release()
+
+    def _on_begun(self, begun: Begun, result: Result) -> None:
+        """Let the user paint, unless the image was left meanwhile."""
+        desk = self._desk
+        desk.session.announce(begun.model)
+        if not result.shown or desk.image_layer is not result.source():
+            self._task.say(f"{result.name} is not there: it was closed.")
+            return
+        self._choose(result.layer)
+        desk.went_on()
+        self._hide_others(result)
+        desk.viewer.layers.selection.active = result.layer
+        self._task.say(begun_line(begun, desk.project))
+
+    def _hide_others(self, result: Result) -> None:
+        """Hide the other results of the image: two on top of each other confuse."""
+        for other in self._desk.session.results:
+            same = other.source() is result.source()
+            if same and other is not result and other.layer is not None:
+                other.layer.visible = False
