@@ -8,6 +8,11 @@ __all__ = ["Fold"]
 class Fold(QWidget):
     """A title that folds and unfolds a form.
 
+    It is no `superqt.QCollapsible` (0.9), which makes its content 0 pixels high and
+    leaves it there: Tab goes through fields that nobody sees. Unfolded, its height is
+    fixed by the size hint, so sentences that wrap in a narrow dock are cut; and its
+    arrow is a picture in the colour of the theme that it was made in.
+
     Parameters
     ----------
     tip
