@@ -30,7 +30,7 @@ import json, sys, time
 from pathlib import Path
 began = time.perf_counter() - time.process_time()
 from napari_unet._memory import peak_memory
-from napari_unet.training.from_files import train
+from napari_unet.annotation.train import TrainRequest, train
 from napari_unet.options import TrainOptions, parse_memory
 folder, seconds, memory = Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
 steps = []
@@ -38,10 +38,11 @@ def report(doing, fraction):
     if fraction:
         steps.append(time.perf_counter() - began)
 options = TrainOptions(seconds=seconds, memory=parse_memory(memory) if memory else None)
-lesson = train(
+request = TrainRequest(
     folder / "model.safetensors",
-    images=folder / "images", labels=folder / "labels", options=options, report=report,
+    images=folder / "images", labels=folder / "labels", options=options,
 )
+lesson = train(request, report)
 print(json.dumps({
     "peak_rss_mb": round(peak_memory() / 1e6, 1),
     "first_step_seconds": round(steps[0], 1) if steps else None,

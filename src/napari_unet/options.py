@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from napari_unet.errors import OptionsError
 
 __all__ = [
+    "DEFAULT_MODEL",
     "BatchOptions",
     "Output",
     "Precision",
@@ -20,6 +21,8 @@ __all__ = [
 Output = Literal["objects", "classes", "probabilities"]
 Precision = Literal["auto", "fp32", "bf16"]
 StackFormat = Literal["ome-zarr", "ome-tiff", "auto"]
+
+DEFAULT_MODEL = "nuclei"  # the shipped one: it segments, or learns, if none is named
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _MEMORY = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?\s*$", re.IGNORECASE)

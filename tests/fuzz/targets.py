@@ -39,7 +39,7 @@ from napari_unet.project.project import Project
 from napari_unet.training.checkpoint import read_checkpoint, write_checkpoint
 from napari_unet.training.examples import read_examples
 from napari_unet.training.fine_tune import Trained
-from napari_unet.training.from_files import describe
+from napari_unet.training.run import describe
 from napari_unet.training.standing import standing
 from napari_unet.training.trainer import Trainer
 

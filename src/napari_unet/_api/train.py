@@ -131,11 +131,11 @@ def _learning(
     new: Sequence[str] | None,
     overwrite: bool,
 ) -> Generator[Progress, None, "Trained"]:
-    from napari_unet.training.from_files import train_steps
+    from napari_unet.annotation.train import TrainRequest, train_steps
 
     if isinstance(project, Project):
         project.flush()
-    job = train_steps(
+    request = TrainRequest(
         out,
         project=project.folder if isinstance(project, Project) else project,
         images=None if images is None else Path(images).expanduser(),
@@ -146,8 +146,8 @@ def _learning(
         overwrite=overwrite,
         keep_best=True,
     )
-    with closing(iter(run := Verb(job))) as steps:  # what keeping raises is told
-        for event in steps:
+    with closing(iter(run := Verb(train_steps(request)))) as steps:
+        for event in steps:  # what keeping raises is told
             yield Progress("learning", event.fraction, event)
     lesson = run.result
     return replace(lesson.trained, model=load_model(out), notes=lesson.notes)

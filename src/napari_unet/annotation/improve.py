@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.annotation.improved import Improved, ImproveRequest, Learned
 from napari_unet.annotation.models import free_name, keep
+from napari_unet.annotation.project_data import project_data
 from napari_unet.annotation.resegment import (
     Outcome,
     Request,
@@ -22,13 +23,14 @@ from napari_unet.annotation.reviews import ImageReviews
 from napari_unet.errors import CorrectionError
 from napari_unet.options import TrainOptions
 from napari_unet.project.corrections import Correction
-from napari_unet.project.lazy_corrections import Drawn, by_turns
+from napari_unet.project.lazy_corrections import ROOM, Drawn, by_turns
 from napari_unet.project.project import Project
 
 if TYPE_CHECKING:
     from napari_unet.network.model import Model
     from napari_unet.training.compare import Compared, Comparing
-    from napari_unet.training.fine_tune import Trained, TrainStep
+    from napari_unet.training.fine_tune import Trained
+    from napari_unet.training.run import TrainingRun
 
 __all__ = ["improving", "warm_up"]
 
@@ -47,29 +49,31 @@ def improving(
 ) -> Generator["Learned | Step | Outcome | Comparing", None, Improved]:
     """Learn, keep the better model, and segment the view with it."""
     from napari_unet.network.threads import spare_cores
+    from napari_unet.training.run import TrainingRun
 
     spare_cores()  # the viewer needs one too
-    view = request.view
+    view, project, options = request.view, request.project, request.options
     old = load_model(view.model, view.models)
-    corrections = _corrections(request.project)
-    lesson = _Lesson(request, old)
-    trained = yield from lesson.run(corrections)
+    data = project_data(project, ROOM, options.seed)
+    _check_contrast(project, data.corrections)
+    lesson = _Lesson(request, TrainingRun(old, data, options))
+    trained = yield from lesson.steps()
     if not trained.published:
         if lesson.shown is not None:  # a first answer that was taken back
             yield (yield from segmenting(replace(lesson.view, ready=old)))
         return _told(trained, old.name, view.model, [])
-    name, path = _keep(request, trained, corrections)
+    name, path = _keep(request, lesson.run, trained)
     new = load_model(path, view.models)
-    compared = yield from _compared(old, new, corrections, request.options)
+    compared = yield from _compared(old, new, data.corrections, options)
     if lesson.shown is not trained.model:
         yield (yield from segmenting(replace(lesson.view, ready=new)))
-    part = isinstance(corrections, Drawn)
-    squares = request.project.squares if part else len(corrections)
+    part = isinstance(data.corrections, Drawn)
+    squares = project.squares if part else len(data.corrections)
     return _told(trained, name, path, compared, squares)
 
 
 class _Lesson:
-    """A training that shows its first answer, and can be stopped with what it has.
+    """A training run that shows its first answer, and ends when somebody says stop.
 
     Attributes
     ----------
@@ -79,65 +83,31 @@ class _Lesson:
         How the view is segmented next.
     """
 
-    def __init__(self, request: ImproveRequest, old: "Model") -> None:
-        self.request, self.old = request, old
+    def __init__(self, request: ImproveRequest, run: "TrainingRun") -> None:
+        self.request, self.run = request, run
         self.view = request.view
         self.shown: Model | None = None
 
-    def run(
-        self, corrections: Sequence[Correction]
-    ) -> Generator[Learned | Step | Outcome, None, "Trained"]:
+    def steps(self) -> Generator[Learned | Step | Outcome, None, "Trained"]:
         """Train; what comes out after a stop is the best so far."""
-        from napari_unet.training.fine_tune import fine_tune
-
         request = self.request
-        job = fine_tune(self.old, corrections, request.options, before=request.before)
-        with closing(job) as steps:
-            best: TrainStep | None = None
-            last: TrainStep | None = None
+        with closing(self.run.steps(before=request.before)) as steps:
             while not request.stop.is_set():
                 try:
-                    last = next(steps)
+                    now = next(steps)
                 except StopIteration as end:
                     trained: Trained = end.value
                     return trained
-                yield Learned(
-                    last.fraction, last.step, last.seconds, last.loss, last.score
-                )
-                if last.model is not None:
-                    best = last
-                    if self.shown is None:
-                        yield from self._show(last.model)
-        return self._stopped(corrections, best, last)
+                yield Learned(now.fraction, now.step, now.seconds, now.loss, now.score)
+                if now.model is not None and self.shown is None:
+                    yield from self._show(now.model)
+        return self.run.stopped()
 
     def _show(self, model: "Model") -> Generator[Step | Outcome, None, None]:
         """Segment the view with the first answer, while the rest is learned."""
         outcome = yield from segmenting(replace(self.view, ready=model))
         yield outcome
         self.shown, self.view = model, _again(self.view, outcome)
-
-    def _stopped(
-        self,
-        corrections: Sequence[Correction],
-        best: "TrainStep | None",
-        last: "TrainStep | None",
-    ) -> "Trained":
-        """Return the best until now; it is judged like one whose training has ended."""
-        from napari_unet.training.fine_tune import Trained, judge
-        from napari_unet.training.selection import told
-
-        old = self.old
-        steps, seconds = (0, 0.0) if last is None else (last.step, last.seconds)
-        if best is None or best.model is None:
-            rule = "It was stopped before there was a better model."
-            return Trained(old, False, 0.0, 0.0, rule, steps, seconds)
-        options = self.request.options
-        was, now, measure = judge(old, best.model, corrections, options)
-        what = told(now, was, measure, "what was painted")
-        rule = f"It was stopped; this is the best until then: {what}."
-        if now < was:  # a first answer is chosen by a part of what was painted
-            return Trained(old, False, was, was, rule, steps, seconds, measure)
-        return Trained(best.model, True, was, now, rule, steps, seconds, measure)
 
 
 def _again(view: Request, outcome: Outcome) -> Request:
@@ -147,15 +117,14 @@ def _again(view: Request, outcome: Outcome) -> Request:
     )
 
 
-def _corrections(project: Project) -> Sequence[Correction]:
-    """Return what there is to learn from.
+def _check_contrast(project: Project, corrections: Sequence[Correction]) -> None:
+    """Ask whether there is more than one class to tell apart.
 
     Raises
     ------
     CorrectionError
-        If it is too little.
+        If there is not.
     """
-    corrections = project.corrections()
     said = {int(v) for c in corrections for v in set(c.target[c.reviewed].tolist())}
     if len(said) == 1:
         value = said.pop()
@@ -166,21 +135,17 @@ def _corrections(project: Project) -> Sequence[Correction]:
             "not. Paint a stroke of another class too, or mark a view as right.",
             option="approve",
         )
-    return corrections
 
 
 def _keep(
-    request: ImproveRequest, trained: "Trained", corrections: Sequence[Correction]
+    request: ImproveRequest, run: "TrainingRun", trained: "Trained"
 ) -> tuple[str, str]:
     """Put a new model into the project and in use; return its name and file."""
-    from napari_unet.training.from_files import describe
-
     project = request.project
     name = free_name(project, "v")
-    new = replace(trained.model, card=describe(trained, corrections), name=name)
     path = keep(
         project,
-        new,
+        run.named(trained, name),
         request.view.model,
         score=trained.score_after,
         before=trained.score_before,

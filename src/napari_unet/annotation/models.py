@@ -2,7 +2,8 @@
 
 import itertools
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,11 +71,7 @@ def keep(
     UNetError
         If the disk does not take it.
     """
-    from napari_unet.network.model import save
-
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "model.safetensors"
-        save(model, file)
+    with _file_of(model) as file:
         project.add_model(
             model.name,
             file,
@@ -95,13 +92,20 @@ def renew(project: Project, model: "Model", score: float) -> str:
     UNetError
         If the disk does not take it.
     """
+    with _file_of(model) as file:
+        project.renew_model(model.name, file, score)
+    return str(project.model_file(model.name))
+
+
+@contextmanager
+def _file_of(model: "Model") -> Iterator[Path]:
+    """Yield a file of a model, which is gone afterwards."""
     from napari_unet.network.model import save
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.safetensors"
         save(model, file)
-        project.renew_model(model.name, file, score)
-    return str(project.model_file(model.name))
+        yield file
 
 
 def use(project: Project, source: str) -> None:

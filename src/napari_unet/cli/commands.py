@@ -262,20 +262,20 @@ def train(
     )
     classes = None if new is None else _names(new)
     _quiet()
-    from napari_unet.training.from_files import train as learn
+    from napari_unet.annotation import train as training
 
+    request = training.TrainRequest(
+        out,
+        project=project,
+        images=images,
+        labels=labels,
+        model=model,
+        classes=classes,
+        options=options,
+        overwrite=overwrite,
+    )
     with console.progress("reading what was said") as report:
-        lesson = learn(
-            out,
-            project=project,
-            images=images,
-            labels=labels,
-            model=model,
-            classes=classes,
-            options=options,
-            overwrite=overwrite,
-            report=report,
-        )
+        lesson = training.train(request, report)
     said = console.lesson_json if as_json else console.lesson_text
     console.say(said(lesson, out))
 

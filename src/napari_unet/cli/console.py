@@ -21,7 +21,7 @@ from napari_unet._text import plain
 if TYPE_CHECKING:
     from napari_unet.network.summary import Row
     from napari_unet.segmentation.predict import Segmentation
-    from napari_unet.training.from_files import TrainingOutcome
+    from napari_unet.training.to_file import TrainingOutcome
 
 __all__ = [
     "describe",

@@ -15,6 +15,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from napari_unet._steps import Verb
+from napari_unet.annotation import train as training
+from napari_unet.annotation.train import TrainRequest
 from napari_unet.cli.commands import main
 from napari_unet.errors import CorrectionError, OptionsError, OutputError
 from napari_unet.io.open import open_image
@@ -28,9 +30,15 @@ from napari_unet.segmentation.predict import segment
 from napari_unet.training import fine_tune, trainer
 from napari_unet.training.checkpoint import read_checkpoint
 from napari_unet.training.fine_tune import Trained
-from napari_unet.training.from_files import describe, train
+from napari_unet.training.run import describe
+from napari_unet.training.to_file import TrainingOutcome
 
 BRIEF = TrainOptions(seconds=0.1, device="cpu")
+
+
+def train(target, *, report=lambda doing, fraction: None, **about) -> TrainingOutcome:
+    """Train as the command line does."""
+    return training.train(TrainRequest(target, **about), report)
 
 
 def squares(name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -297,15 +305,20 @@ def checksum(folder, name):
     return load(folder / f"{name}.safetensors").checksum()
 
 
-def test_training_that_was_interrupted_goes_on(folder, long) -> None:
+def interrupt(long) -> None:
+    """Begin to train the model "broken", and press Ctrl-C after five steps."""
     steps = itertools.count()
 
-    def interrupt(doing, fraction):
+    def report(doing, fraction):
         if next(steps) == 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        long("broken", interrupt)
+        long("broken", report)
+
+
+def test_training_that_was_interrupted_goes_on(folder, long) -> None:
+    interrupt(long)
     assert (folder / "broken.safetensors.training").exists()
     counted, whole = [], []
     long("broken", lambda *told: counted.append(told))
@@ -316,14 +329,7 @@ def test_training_that_was_interrupted_goes_on(folder, long) -> None:
 
 
 def test_damaged_training_is_set_aside_told_and_begun_anew(folder, long) -> None:
-    steps = itertools.count()
-
-    def interrupt(doing, fraction):
-        if next(steps) == 5:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        long("broken", interrupt)
+    interrupt(long)
     kept = folder / "broken.safetensors.training"
     with safe_open(kept, framework="pt") as file:
         about = file.metadata()
