@@ -22,7 +22,6 @@ LONG = {
     "annotation/resegment.py": "request, steps and outcome, a third of it their docs",
     "annotation/start.py": "three ways to begin, which share what they return",
     "batch/steps.py": "one class: the order of the steps is the order of the ledger",
-    "cli/commands.py": "a signature for each command, one option a line",
     "labels/objects.py": "one algorithm: seeds, growth, joining, and the way back",
     "network/blockwise.py": "one algorithm: the forward pass, and what it keeps",
     "project/project.py": "one class, a third of it docs: the folder's public face",

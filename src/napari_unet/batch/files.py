@@ -29,7 +29,7 @@ from napari_unet.errors import OutputError, UNetError, sentence
 from napari_unet.events import BatchReport, StackProgress, StackReport
 from napari_unet.io.open import open_image
 from napari_unet.io.zarr_labels import image_around
-from napari_unet.options import BatchOptions
+from napari_unet.options import DEFAULT_MODEL, BatchOptions
 
 __all__ = ["FilePlan", "plan_files", "segment_files"]
 
@@ -68,7 +68,7 @@ def plan_files(
     folder: str | os.PathLike[str],
     options: BatchOptions | None = None,
     *,
-    model: str = "nuclei",
+    model: str = DEFAULT_MODEL,
 ) -> Iterator[FilePlan]:
     """Go through what `segment_files` would do; nothing is written.
 
@@ -96,7 +96,7 @@ def segment_files(
     folder: str | os.PathLike[str],
     options: BatchOptions | None = None,
     *,
-    model: str = "nuclei",
+    model: str = DEFAULT_MODEL,
 ) -> Generator[StackProgress | StackReport, None, BatchReport]:
     """Segment files, folders and globs into `folder`, and leave a report there.
 

@@ -27,7 +27,7 @@ from napari_unet.errors import OutputError
 from napari_unet.events import StackProgress, StackReport
 from napari_unet.io.save import check_different, check_output
 from napari_unet.io.zarr_labels import image_around
-from napari_unet.options import BatchOptions
+from napari_unet.options import DEFAULT_MODEL, BatchOptions
 
 __all__ = ["plan_stack_file", "run_stack", "segment_stack"]
 
@@ -37,7 +37,7 @@ def segment_stack(
     target: str | os.PathLike[str],
     options: BatchOptions | None = None,
     *,
-    model: str = "nuclei",
+    model: str = DEFAULT_MODEL,
 ) -> Generator[StackProgress, None, StackReport]:
     """Segment an image of any size from file to file, tile by tile.
 

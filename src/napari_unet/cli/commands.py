@@ -3,36 +3,37 @@
 Exit codes: 0 success, 1 some files of a batch failed (`cli/batch.py`), 2 bad input or
 usage, 130 Ctrl-C.
 Everything heavy is imported inside the commands, so that ``--help`` and a typing
-mistake are answered at once.
+mistake are answered at once. Words of a command that are options are handed on by name.
 """
 
 import json
 import os
 import signal
-import sys
 import traceback
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from napari_unet import __version__
 from napari_unet.cli import console
 from napari_unet.cli import options as flags
-from napari_unet.errors import (
-    OptionsError,
-    StoppedError,
-    UNetError,
-    hinted,
-    sentence,
+from napari_unet.errors import StoppedError, UNetError, hinted, sentence
+from napari_unet.options import (
+    DEFAULT_MODEL,
+    BatchOptions,
+    SegmentOptions,
+    TrainOptions,
 )
-from napari_unet.options import BatchOptions, SegmentOptions, TrainOptions, parse_memory
 
 __all__ = ["app", "main"]
 
 _TRACEBACK = "NAPARI_UNET_TRACEBACK"  # set to 1 to see where a defect happened
 _CANCELLED = 130  # what a shell expects after Ctrl-C
+# Where the options of the commands have their defaults.
+_SEGMENT, _BATCH, _TRAIN = SegmentOptions(), BatchOptions(), TrainOptions()
+_Options = TypeVar("_Options", SegmentOptions, BatchOptions, TrainOptions)
 app = typer.Typer(
     name="napari-unet",
     help="Segment microscopy images with a U-Net.",
@@ -110,41 +111,30 @@ def _app(
 
 @app.command()
 def segment(
+    ctx: typer.Context,
     image: flags.Image,
     out: flags.Out,
     *,
-    model: flags.Model = "nuclei",
-    output: flags.Outputs = None,
+    model: flags.Model = DEFAULT_MODEL,
+    output: flags.Outputs = _SEGMENT.output,
     link_z: flags.LinkZ = False,
     channel: flags.Channel = None,
     axes: flags.Axes = None,
-    device: flags.Device = "auto",
-    memory: flags.Memory = None,
-    tile: flags.Tile = None,
-    diameter: flags.Diameter = None,
-    scale: flags.Scale = None,
-    min_size: flags.MinSize = None,
-    threshold: flags.Threshold = None,
-    precision: flags.Precise = "auto",
-    per_plane: flags.PerPlane = False,
+    device: flags.Device = _SEGMENT.device,
+    memory: flags.Memory = _SEGMENT.memory,
+    tile: flags.Tile = _SEGMENT.tile,
+    diameter: flags.Diameter = _SEGMENT.diameter,
+    scale: flags.Scale = _SEGMENT.scale,
+    min_size: flags.MinSize = _SEGMENT.min_size,
+    threshold: flags.Threshold = _SEGMENT.threshold,
+    precision: flags.Precise = _SEGMENT.precision,
+    per_plane: flags.PerPlane = _SEGMENT.per_plane,
     overwrite: flags.Overwrite = False,
     as_json: flags.Json = False,
 ) -> None:
     """Segment an image and write its labels."""
-    options = SegmentOptions(
-        output=output,
-        channel=channel,
-        device=device,
-        precision=precision,
-        tile=tile,
-        memory=None if memory is None else parse_memory(memory),
-        min_size=min_size,
-        threshold=threshold,
-        diameter=diameter,
-        scale=scale,
-        per_plane=per_plane,
-    )
-    _quiet()
+    options = _options(SegmentOptions, ctx.params)
+    console.quiet()
     from napari_unet.segmentation.files import segment_file
 
     with console.progress(f"opening {image.name}") as report:
@@ -167,28 +157,29 @@ def segment(
 
 @app.command()
 def batch(
+    ctx: typer.Context,
     inputs: flags.Inputs,
     *,
     out: flags.OutFolder,
-    model: flags.Model = "nuclei",
-    output: flags.Outputs = None,
-    form: flags.Format = "ome-zarr",
-    measure: flags.Measure = False,
-    link_z: flags.LinkZ = False,
+    model: flags.Model = DEFAULT_MODEL,
+    output: flags.Outputs = _SEGMENT.output,
+    form: flags.Format = _BATCH.format,
+    measure: flags.Measure = _BATCH.measure,
+    link_z: flags.LinkZ = _BATCH.link_z,
     channel: flags.Channel = None,
-    axes: flags.Axes = None,
-    device: flags.Device = "auto",
-    memory: flags.Memory = None,
-    workers: flags.Workers = None,
-    scheduler: flags.Scheduler = None,
-    tile: flags.Tile = None,
-    diameter: flags.Diameter = None,
-    scale: flags.Scale = None,
-    min_size: flags.MinSize = None,
-    threshold: flags.Threshold = None,
-    precision: flags.Precise = "auto",
-    per_plane: flags.PerPlane = False,
-    overwrite: flags.Replace = False,
+    axes: flags.Axes = _BATCH.axes,
+    device: flags.Device = _SEGMENT.device,
+    memory: flags.Memory = _SEGMENT.memory,
+    workers: flags.Workers = _BATCH.workers,
+    scheduler: flags.Scheduler = _BATCH.scheduler,
+    tile: flags.Tile = _SEGMENT.tile,
+    diameter: flags.Diameter = _SEGMENT.diameter,
+    scale: flags.Scale = _SEGMENT.scale,
+    min_size: flags.MinSize = _SEGMENT.min_size,
+    threshold: flags.Threshold = _SEGMENT.threshold,
+    precision: flags.Precise = _SEGMENT.precision,
+    per_plane: flags.PerPlane = _SEGMENT.per_plane,
+    overwrite: flags.Replace = _BATCH.overwrite,
     dry_run: flags.DryRun = False,
     as_json: flags.Json = False,
 ) -> None:
@@ -196,30 +187,9 @@ def batch(
 
     Interrupted in any way, the same command goes on from what is finished.
     """
-    segment = SegmentOptions(
-        output=output,
-        channel=channel,
-        device=device,
-        precision=precision,
-        tile=tile,
-        memory=None if memory is None else parse_memory(memory),
-        min_size=min_size,
-        threshold=threshold,
-        diameter=diameter,
-        scale=scale,
-        per_plane=per_plane,
-    )
-    options = BatchOptions(
-        segment=segment,
-        format=form,
-        measure=measure,
-        link_z=link_z,
-        workers=workers,
-        scheduler=scheduler,
-        axes=axes,
-        overwrite=overwrite,
-    )
-    _quiet()
+    segment = _options(SegmentOptions, ctx.params)
+    options = _options(BatchOptions, ctx.params, segment=segment, format=form)
+    console.quiet()
     from napari_unet.cli import batch as batchconsole
 
     show = batchconsole.plan if dry_run else batchconsole.run
@@ -231,6 +201,7 @@ def batch(
 
 @app.command()
 def train(
+    ctx: typer.Context,
     *,
     out: flags.NewModel,
     project: flags.Project = None,
@@ -240,9 +211,9 @@ def train(
     new: flags.NewClasses = None,
     seconds: flags.Seconds = None,
     channel: flags.Channel = None,
-    device: flags.Device = "auto",
-    memory: flags.Memory = None,
-    seed: flags.Seed = 0,
+    device: flags.Device = _TRAIN.device,
+    memory: flags.Memory = _TRAIN.memory,
+    seed: flags.Seed = _TRAIN.seed,
     overwrite: flags.Overwrite = False,
     as_json: flags.Json = False,
 ) -> None:
@@ -253,15 +224,9 @@ def train(
     the viewer: the result is never worse on those pixels, and is the model as it was
     when nothing better was found.
     """
-    options = TrainOptions(
-        seconds=seconds,
-        channel=channel,
-        device=device,
-        seed=seed,
-        memory=None if memory is None else parse_memory(memory),
-    )
-    classes = None if new is None else _names(new)
-    _quiet()
+    options = _options(TrainOptions, ctx.params)
+    classes = None if new is None else flags.class_names(new)
+    console.quiet()
     from napari_unet.annotation import train as training
 
     request = training.TrainRequest(
@@ -280,43 +245,22 @@ def train(
     console.say(said(lesson, out))
 
 
-def _names(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(","))
-    if not all(names):
-        raise OptionsError(
-            f"--new {text!r} has a class without a name. Write names with commas "
-            "between them, as in background,cell."
-        )
-    return names
-
-
-def _quiet() -> None:
-    """Keep the libraries' warnings off the terminal: our sentences say what matters."""
-    import logging
-    import warnings
-
-    if not logging.root.handlers:
-        logging.root.addHandler(logging.NullHandler())
-    if not sys.warnoptions:
-        warnings.simplefilter("ignore")
+def _options(kind: type[_Options], words: Mapping[str, Any], **others: Any) -> _Options:
+    """Return options as the words of a command say, whose names are their fields."""
+    known = {field.name for field in fields(kind)} - others.keys()
+    return kind(**{name: words[name] for name in known & words.keys()}, **others)
 
 
 @app.command()
 def info(
-    model: Annotated[
-        str | None, typer.Argument(metavar="[MODEL]", help="A name or a file.")
-    ] = None,
+    model: flags.Described = None,
     *,
-    shapes: Annotated[
-        bool, typer.Option("--shapes", help="What every level looks like.")
-    ] = False,
-    size: Annotated[
-        int | None, typer.Option(help="Side of the image for --shapes.")
-    ] = None,
+    shapes: flags.Shapes = False,
+    size: flags.Size = None,
     as_json: flags.Json = False,
 ) -> None:
     """Describe a model, or list those that come with napari-unet."""
-    _quiet()
+    console.quiet()
     from napari_unet.network.model import load, shipped
 
     if model is None:
@@ -340,16 +284,11 @@ def info(
 
 
 @app.command()
-def demo(
-    headless: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Write what is seen to DIR and leave."),
-    ] = None,
-) -> None:
+def demo(headless: flags.Headless = None) -> None:
     """Open the sample image in napari and segment it with the shipped model."""
     from napari_unet.cli.demo import run
 
-    _quiet()
+    console.quiet()
     figures = run(headless)
     if figures is not None:
         console.say(json.dumps(figures))

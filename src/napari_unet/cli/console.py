@@ -5,8 +5,10 @@ table is really drawn.
 """
 
 import json
+import logging
 import math
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +30,7 @@ __all__ = [
     "lesson_json",
     "lesson_text",
     "progress",
+    "quiet",
     "result_json",
     "result_text",
     "say",
@@ -39,6 +42,14 @@ __all__ = [
 def say(text: str, *, err: bool = False) -> None:
     """Print lines, none of which can do anything to a terminal but be read."""
     typer.echo("\n".join(map(plain, text.split("\n"))), err=err)
+
+
+def quiet() -> None:
+    """Keep the libraries' warnings off the terminal: our sentences say what matters."""
+    if not logging.root.handlers:
+        logging.root.addHandler(logging.NullHandler())
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
 
 
 @contextmanager

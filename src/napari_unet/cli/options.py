@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 from typer.main import get_group
 
-from napari_unet.options import Output, Precision, StackFormat
+from napari_unet.errors import OptionsError
+from napari_unet.options import Output, Precision, StackFormat, parse_memory
 
 Axes = Annotated[
     str | None, typer.Option(help="Axes of the file where it is silent, as in TZYX.")
@@ -18,8 +19,15 @@ Channel = Annotated[
     str | None, typer.Option(help="Which channel: its name, or its index from 0.")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Described = Annotated[
+    str | None, typer.Argument(metavar="[MODEL]", help="A name or a file.")
+]
 Diameter = Annotated[
     float | None, typer.Option(help="Typical diameter of an object, in pixels.")
+]
+Headless = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Write what is seen to DIR and leave."),
 ]
 Image = Annotated[
     Path, typer.Argument(metavar="IMAGE", help="TIFF, PNG, JPEG or OME-Zarr.")
@@ -73,7 +81,12 @@ Labels = Annotated[
     ),
 ]
 Memory = Annotated[
-    str | None, typer.Option(help="Most memory to use altogether, as in 2GB.")
+    int | None,
+    typer.Option(
+        metavar="<str>",
+        parser=parse_memory,
+        help="Most memory to use altogether, as in 2GB.",
+    ),
 ]
 MinSize = Annotated[
     int | None,
@@ -124,6 +137,8 @@ Seconds = Annotated[
     typer.Option(help="Most time to take; else until it gets no better."),
 ]
 Seed = Annotated[int, typer.Option(help="The same one gives the same model.")]
+Shapes = Annotated[bool, typer.Option("--shapes", help="What every level looks like.")]
+Size = Annotated[int | None, typer.Option(help="Side of the image for --shapes.")]
 Start = Annotated[
     str | None,
     typer.Option(
@@ -148,3 +163,20 @@ def flags_of(app: typer.Typer, command: str) -> dict[str, str]:
     found = get_group(app).commands.get(command)
     options = [] if found is None else found.params
     return {p.name: p.opts[-1] for p in options if p.name and p.opts[-1][:2] == "--"}
+
+
+def class_names(text: str) -> tuple[str, ...]:
+    """Return the names in what ``--new`` says.
+
+    Raises
+    ------
+    OptionsError
+        If one of them is empty.
+    """
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise OptionsError(
+            f"--new {text!r} has a class without a name. Write names with commas "
+            "between them, as in background,cell."
+        )
+    return names
