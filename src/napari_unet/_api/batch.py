@@ -12,7 +12,7 @@ from napari_unet._api.results import Progress, ProgressCall, drive
 from napari_unet._api.settings import BatchSettings, batch_options, named
 from napari_unet._steps import Verb
 from napari_unet.events import BatchReport, StackReport
-from napari_unet.options import BatchOptions
+from napari_unet.options import DEFAULT_MODEL, BatchOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ def batch(
     out_folder: _Path,
     options: BatchOptions | None = None,
     *,
-    model: "Model | _Path" = "nuclei",
+    model: "Model | _Path" = DEFAULT_MODEL,
     progress: ProgressCall | None = None,
     **settings: Unpack[BatchSettings],
 ) -> BatchReport:
@@ -76,8 +76,8 @@ def batch(
     >>> [(file.target.name, file.state) for file in report.files]
     [('nuclei.ome.zarr', 'done')]
     """
-    how = batch_options(options, settings)
-    return drive(named(batch, _batching(inputs, out_folder, how, model)), progress)
+    run = batch_iter(inputs, out_folder, options, model=model, **settings)
+    return drive(run, progress)
 
 
 def batch_iter(
@@ -85,7 +85,7 @@ def batch_iter(
     out_folder: _Path,
     options: BatchOptions | None = None,
     *,
-    model: "Model | _Path" = "nuclei",
+    model: "Model | _Path" = DEFAULT_MODEL,
     **settings: Unpack[BatchSettings],
 ) -> Verb[Progress, BatchReport]:
     """Segment files in a loop; leaving the loop keeps what is finished.

@@ -1,7 +1,7 @@
 """Results of the public functions, and the progress that they report."""
 
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,12 +134,10 @@ class Segmentation:
         )
 
 
-def drive(
-    job: Generator[Progress, None, _Result], progress: ProgressCall | None
-) -> _Result:
+def drive(run: Verb[Progress, _Result], progress: ProgressCall | None) -> _Result:
     """Run a verb to its end and return its result; what `progress` raises cancels."""
-    with closing(job):
-        for step in (run := Verb(job)):
+    with closing(iter(run)) as steps:
+        for step in steps:
             if progress is not None:
                 progress(step)
     return run.result

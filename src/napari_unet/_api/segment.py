@@ -69,9 +69,8 @@ def segment(
     >>> result.labels.shape, str(result.labels.dtype), result.objects > 3
     ((128, 128), 'int32', True)
     """
-    how = settle(SegmentOptions, options, settings)
-    job = _segmenting(model, image, how, axes, out)
-    return drive(named(segment, job), progress)
+    run = segment_iter(model, image, options, axes=axes, out=out, **settings)
+    return drive(run, progress)
 
 
 def segment_iter(
@@ -189,7 +188,7 @@ def measure(
         )
     found = _under(segmentation, image, axes)
     index = None if channel is None else found.channel_index(channel)
-    table = drive(_measuring(segmentation, found, index), progress)
+    table = drive(Verb(_measuring(segmentation, found, index)), progress)
     return _no_rows(found, index) if table is None else table
 
 

@@ -15,6 +15,7 @@ from napari_unet.options import TrainOptions
 from napari_unet.project.project import Project
 
 if TYPE_CHECKING:
+    from napari_unet.annotation.train import TrainRequest
     from napari_unet.network.model import Model
     from napari_unet.training.selection import Trained
 
@@ -93,9 +94,18 @@ def train(
     >>> trained.model.name, trained.model.spec.classes
     ('cells', ('background', 'cell'))
     """
-    how = settle(TrainOptions, options, settings)
-    job = _learning(out, how, project, images, labels, model, new, overwrite)
-    return drive(named(train, job), progress)
+    run = train_iter(
+        out,
+        options,
+        project=project,
+        images=images,
+        labels=labels,
+        model=model,
+        new=new,
+        overwrite=overwrite,
+        **settings,
+    )
+    return drive(run, progress)
 
 
 def train_iter(
@@ -116,38 +126,32 @@ def train_iter(
     ``event`` of a step has the ``loss``, the ``score``, and a ``model`` whenever there
     is a better one.
     """
+    from napari_unet.annotation.train import TrainRequest
+
     how = settle(TrainOptions, options, settings)
-    job = _learning(out, how, project, images, labels, model, new, overwrite)
-    return Verb(named(train_iter, job))
-
-
-def _learning(
-    out: _Path,
-    options: TrainOptions,
-    project: Project | _Path | None,
-    images: _Path | None,
-    labels: _Path | None,
-    model: "Model | _Path | None",
-    new: Sequence[str] | None,
-    overwrite: bool,
-) -> Generator[Progress, None, "Trained"]:
-    from napari_unet.annotation.train import TrainRequest, train_steps
-
     if isinstance(project, Project):
         project.flush()
+        project = project.folder
     request = TrainRequest(
         out,
-        project=project.folder if isinstance(project, Project) else project,
+        project=project,
         images=None if images is None else Path(images).expanduser(),
         labels=None if labels is None else Path(labels).expanduser(),
         model=model_name(model) if isinstance(model, str | os.PathLike) else model,
         classes=new,
-        options=options,
+        options=how,
         overwrite=overwrite,
         keep_best=True,
     )
-    with closing(iter(run := Verb(train_steps(request)))) as steps:
-        for event in steps:  # what keeping raises is told
+    return Verb(named(train_iter, _learning(request)))
+
+
+def _learning(request: "TrainRequest") -> Generator[Progress, None, "Trained"]:
+    from napari_unet.annotation.train import train_steps
+
+    run = Verb(train_steps(request))
+    with closing(iter(run)) as steps:  # what keeping raises is told
+        for event in steps:
             yield Progress("learning", event.fraction, event)
     lesson = run.result
-    return replace(lesson.trained, model=load_model(out), notes=lesson.notes)
+    return replace(lesson.trained, model=load_model(request.target), notes=lesson.notes)

@@ -9,6 +9,7 @@ mistake are answered at once. Words of a command that are options are handed on 
 import json
 import os
 import signal
+import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
