@@ -14,6 +14,7 @@ from napari_unet.errors import CorrectionError, ImageError, OptionsError, Output
 from napari_unet.io.open import open_image
 from napari_unet.network.model import load
 from napari_unet.options import BatchOptions, SegmentOptions, TrainOptions
+from napari_unet.training import fine_tune, trainer
 
 
 class EnoughError(Exception):
@@ -335,6 +336,43 @@ def test_cancelled_training_keeps_its_best(blobs, tiny_model, tmp_path):
             out, project=project, model=tiny_model, new=names, seconds=60, progress=stop
         )
     assert load(out).spec.classes == names
+
+
+def test_cancelled_training_goes_on_when_the_same_is_asked_for_again(
+    blobs, tiny_model, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(fine_tune, "_CHECK", 2)
+    monkeypatch.setattr(trainer, "_PATIENCE", 2)
+    monkeypatch.setattr(trainer, "_CUTS", 1)
+    for name in "abcde":
+        for folder in ("images", "labels"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+        tifffile.imwrite(tmp_path / "images" / f"{name}.tif", blobs + ord(name))
+        truth = (blobs > 500).astype(np.uint8)
+        tifffile.imwrite(tmp_path / "labels" / f"{name}.tif", truth)
+    how = {
+        "images": tmp_path / "images",
+        "labels": tmp_path / "labels",
+        "model": tiny_model,
+        "new": ("background", "cell"),
+        "seconds": None,
+        "device": "cpu",
+    }
+
+    def stop(step):
+        if step.event.step == 3:
+            raise EnoughError
+
+    out = tmp_path / "cells.safetensors"
+    with pytest.raises(EnoughError):
+        nu.train(out, **how, progress=stop)
+    assert load(out).spec.classes == how["new"]
+    first = []
+    trained = nu.train(out, **how, progress=lambda step: first.append(step.event.step))
+    assert first[1] == 3  # after a fit, from the look at step 2
+    assert trained.model.checksum() == load(out).checksum()
+    whole = nu.train(tmp_path / "whole.safetensors", **how)
+    assert whole.model.checksum() == trained.model.checksum()
 
 
 def test_batch_is_called_though_its_package_has_the_name(blobs, bright_model, tmp_path):

@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 import shutil
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -326,6 +327,68 @@ def test_training_that_was_interrupted_goes_on(folder, long) -> None:
     assert checksum(folder, "broken") == checksum(folder, "whole")
     assert len(counted) == len(whole) - 4
     assert not list(folder.glob("*.training"))
+
+
+@pytest.fixture
+def endless(folder, long, small):
+    """Return what trains without a time limit, and is cancelled after some steps."""
+
+    def learn(steps=None, seed=0):
+        request = TrainRequest(
+            folder / "x.safetensors",
+            images=folder / "images",
+            labels=folder / "labels",
+            model=str(small),
+            options=TrainOptions(seconds=None, device="cpu", seed=seed),
+            keep_best=True,
+        )
+        with closing(training.train_steps(request)) as job:
+            return sum(1 for _ in itertools.islice(job, steps))
+
+    return learn
+
+
+def test_training_whose_cancel_kept_the_best_goes_on(folder, long, endless) -> None:
+    before = endless(6)
+    assert (folder / "x.safetensors").exists()
+    after = endless()  # what lies there is its own
+    whole = []
+    long("whole", lambda *told: whole.append(told))
+    assert checksum(folder, "x") == checksum(folder, "whole")
+    assert before + after == len(whole) + 2  # from step 4 on, after the same fit
+    assert not list(folder.glob("*.training"))
+
+
+def test_best_is_kept_however_often_training_is_cancelled(folder, endless) -> None:
+    endless(6)
+    best = checksum(folder, "x")
+    endless(1)
+    assert checksum(folder, "x") == best
+    endless(2)
+    assert checksum(folder, "x") == best
+
+
+def test_file_that_no_cancel_has_left_is_not_replaced(folder, small, endless) -> None:
+    endless(6)
+    out = folder / "x.safetensors"
+    kept = out.read_bytes()
+    with pytest.raises(OutputError, match="exists already"):
+        endless(seed=1)  # another training, which begins anew
+    for other in (small.read_bytes(), b"mine", b""):
+        out.write_bytes(other)
+        with pytest.raises(OutputError, match="exists already"):
+            endless()
+        assert out.read_bytes() == other
+    out.write_bytes(kept)
+    state = out.with_name(f"{out.name}.training")
+    whole = state.read_bytes()
+    state.write_bytes(b"damaged")
+    with pytest.raises(OutputError, match="exists already"):
+        endless()
+    assert out.read_bytes() == kept
+    state.write_bytes(whole)
+    endless()
+    assert not state.exists()
 
 
 def test_damaged_training_is_set_aside_told_and_begun_anew(folder, long) -> None:

@@ -41,7 +41,8 @@ class TrainRequest:
     classes
         Begin a new model for these classes with what `model` has learned.
     overwrite
-        Whether `target` may exist and be replaced.
+        Whether `target` may be replaced if it is there. What a cancel of the same
+        training has left is replaced in any case.
     keep_best
         Whether a cancel writes the best model until then, if there is a better one.
     """
@@ -93,7 +94,10 @@ def train_steps(request: TrainRequest) -> Generator[TrainStep, None, TrainingOut
     parent, data = _source(request)
     model = _start(parent, data, request, out.stem)
     run = TrainingRun(model, data, request.options)
-    return (yield from train_to_file(run, out, keep_best=request.keep_best))
+    job = train_to_file(
+        run, out, overwrite=request.overwrite, keep_best=request.keep_best
+    )
+    return (yield from job)
 
 
 def _source(request: TrainRequest) -> tuple[Model, TrainingData]:

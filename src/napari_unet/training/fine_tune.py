@@ -290,16 +290,18 @@ class _Lesson:
         began = contest.seconds
         contest.begin(self.score(self.teacher))
         self.rate *= min(1.0, max(_LEAST, (1 - contest.before) / _FAR))
-        new = self._judge(student)
+        self._judge(student)
         took = contest.seconds - began  # for two looks; the last may come after another
         self.spare = min(self.spare, 2 * took)
-        yield contest.event(0.0, fit.loss, new=new)
         course = self._course(
             student, self.teacher, self.learn, trusted.share * self.unseen
         )
         course.frozen = 1 - contest.before < _NEAR
-        if self.held and self.options.seconds is None:
-            yield from self._settle(course)
+        endless = bool(self.held) and self.options.seconds is None
+        pace = self._recall(course) if endless else None
+        yield contest.event(0.0, fit.loss, new=contest.won)
+        if endless:
+            yield from self._settle(course, pace or Pace(self.rate))
         else:
             limit = _ALONE if self.options.seconds is None else math.inf
             for fraction, loss in self._timed(course, self.rate, limit):
@@ -316,9 +318,8 @@ class _Lesson:
         pixels = sum(place.target.numel() for place in self.held)
         return _CHECK * max(1, round(pixels / _LOOK))
 
-    def _settle(self, course: Trainer) -> Iterator[TrainStep]:
+    def _settle(self, course: Trainer, pace: Pace) -> Iterator[TrainStep]:
         """Go on until what is held out gets no better, however small the steps."""
-        pace = self._recall(course) or Pace(self.rate)
         while not pace.over:
             loss = self._advance(course, pace.rate)
             new = False

@@ -6,8 +6,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from napari_unet.errors import OutputError
-from napari_unet.network.model import Model, save
+import torch
+
+from napari_unet.errors import ModelError, OutputError
+from napari_unet.network.model import Model, load, save
+from napari_unet.training.checkpoint import read_checkpoint, task
 from napari_unet.training.head import OBEYED
 from napari_unet.training.run import TrainingRun
 from napari_unet.training.selection import Trained, TrainStep
@@ -39,6 +42,9 @@ class TrainingOutcome:
 def check_target(out: Path, *, overwrite: bool) -> None:
     """Ask whether a model can be written there, before hours of training, not after.
 
+    A file that is there already beside one to resume from is asked about by
+    `train_to_file`, which knows the training.
+
     Raises
     ------
     OutputError
@@ -46,7 +52,7 @@ def check_target(out: Path, *, overwrite: bool) -> None:
     """
     if out.suffix != ".safetensors":
         raise OutputError(f"'{out}' must end in .safetensors. Choose another name.")
-    if out.exists() and not overwrite:
+    if out.exists() and not overwrite and not _kept(out).exists():
         raise _taken(out)
     if not out.resolve().parent.is_dir():
         raise OutputError(f"There is no folder {out.parent}. Make it first.")
@@ -63,7 +69,7 @@ def check_target(out: Path, *, overwrite: bool) -> None:
 
 
 def train_to_file(
-    run: TrainingRun, out: Path, *, keep_best: bool = False
+    run: TrainingRun, out: Path, *, overwrite: bool = False, keep_best: bool = False
 ) -> Generator[TrainStep, None, TrainingOutcome]:
     """Learn, and save what it comes to; yield what is reached.
 
@@ -72,6 +78,9 @@ def train_to_file(
 
     Parameters
     ----------
+    overwrite
+        Whether `out` may be replaced if it is there. What a cancel of the same run has
+        left may be in any case.
     keep_best
         Whether a cancel saves the best model until then, if there is a better one.
 
@@ -81,6 +90,8 @@ def train_to_file(
         As `fine_tune`, and if the model cannot be saved.
     """
     kept = _kept(out)
+    if out.exists() and not overwrite and not _left_by(run, out):
+        raise _taken(out)
     try:
         trained = yield from run.steps(resume=kept)
     except (GeneratorExit, KeyboardInterrupt):
@@ -105,6 +116,22 @@ def _taken(out: Path) -> OutputError:
     return OutputError(
         f"'{out}' exists already. Choose another name, or have it replaced.",
         option="overwrite",
+    )
+
+
+def _left_by(run: TrainingRun, out: Path) -> bool:
+    """Whether a file is the best model of the same run, which was cancelled."""
+    same = task(run.model, run.data.corrections, run.options)
+    try:
+        found = read_checkpoint(_kept(out), same)
+        there = load(out).net.state_dict()
+    except (ValueError, ModelError):
+        return False
+    best = {} if found is None else found[1]
+    return all(  # a file holds weights in half precision
+        f"best/{name}" in best
+        and torch.equal(tensor.half(), best[f"best/{name}"].half())
+        for name, tensor in there.items()
     )
 
 
