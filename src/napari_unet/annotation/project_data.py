@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from napari_unet.errors import CorrectionError
 from napari_unet.options import DEFAULT_MODEL, TrainOptions
-from napari_unet.project.location import is_project
 from napari_unet.project.lazy_corrections import Drawn, More, room_for
+from napari_unet.project.location import is_project
 from napari_unet.project.project import Project
 
 if TYPE_CHECKING:
