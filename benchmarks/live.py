@@ -33,7 +33,8 @@ from napari_unet.project.corrections import IGNORE, Correction
 from napari_unet.segmentation.predict import segment
 from napari_unet.tiling import whole
 from napari_unet.training.fine_tune import fine_tune, warm_up
-from napari_unet.training.live import LiveHead, LiveView
+from napari_unet.training.live_head import LiveHead
+from napari_unet.training.live_view import LiveView
 
 
 def view(pairs: list[Pair], side: int) -> Pair:

@@ -27,7 +27,6 @@ LONG = {
     "project/project.py": "one class, a third of it docs: the folder's public face",
     "segmentation/predict.py": "one run: its loop over planes and tiles, its progress",
     "training/fine_tune.py": "the sparse and the dense loop, in one class",
-    "training/live.py": "features kept, strokes elsewhere, and the head on both",
     "ui/batch/form.py": "one form, a widget a line",
     "ui/correct/state.py": "one state, a quarter of it docs",
     "ui/recording/recorder.py": "one listener: strokes, saving, and time",

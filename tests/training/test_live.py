@@ -13,13 +13,9 @@ from napari_unet.network.model import Model, UNetSpec
 from napari_unet.options import SegmentOptions
 from napari_unet.project.corrections import IGNORE, Correction
 from napari_unet.segmentation.predict import segment
-from napari_unet.training.live import (
-    LARGEST,
-    Elsewhere,
-    LiveHead,
-    LiveView,
-    TooLargeError,
-)
+from napari_unet.training.live_head import LiveHead
+from napari_unet.training.live_strokes import Elsewhere
+from napari_unet.training.live_view import LARGEST, LiveView, TooLargeError
 from napari_unet.training.standing import Standing, noted
 
 CLASSES = ("background", "cell")

@@ -20,7 +20,8 @@ from napari_unet.project.project import Project
 from napari_unet.tiling import Box, cut, shifted, whole
 
 if TYPE_CHECKING:
-    from napari_unet.training.live import Elsewhere, LiveView
+    from napari_unet.training.live_strokes import Elsewhere
+    from napari_unet.training.live_view import LiveView
 
 __all__ = ["Followed", "LiveRequest", "Sight", "refitting"]
 
@@ -99,7 +100,7 @@ class Followed:
 def refitting(request: LiveRequest) -> Generator[str, None, Followed]:
     """Follow the strokes in view; yield what is being done."""
     from napari_unet.network.threads import spare_cores
-    from napari_unet.training.live import TooLargeError
+    from napari_unet.training.live_view import TooLargeError
 
     spare_cores(most=_CORES)  # the viewer needs one too
     head = None if request.sight is None else request.sight.view.head
@@ -153,7 +154,9 @@ class _Numbers:
 
 def _seen(request: LiveRequest) -> Generator[str, None, Sight]:
     """Return the view, read now if it was not read before."""
-    from napari_unet.training.live import Elsewhere, LiveHead, LiveView
+    from napari_unet.training.live_head import LiveHead
+    from napari_unet.training.live_strokes import Elsewhere
+    from napari_unet.training.live_view import LiveView
 
     view, before = request.view, request.sight
     model = load_model(view.model, view.models)

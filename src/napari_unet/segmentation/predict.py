@@ -56,7 +56,7 @@ _JOINING = 0.05  # of the time that the net takes for a pixel, objects take afte
 
 
 class Known(Protocol):
-    """Logits of a view that were computed before; see `training.live.Within`."""
+    """Logits of a view that were computed before; see `training.live_view.Within`."""
 
     @property
     def run(self) -> Predictor:

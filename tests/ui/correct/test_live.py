@@ -8,7 +8,7 @@ from qtpy.QtTest import QTest
 
 from napari_unet.project.corrections import IGNORE
 from napari_unet.project.project import Project
-from napari_unet.training import live as live_module
+from napari_unet.training import live_head
 
 BAR = (slice(38, 43), slice(17, 44))  # of `missed`, less its edge
 CTRL = Qt.KeyboardModifier.ControlModifier
@@ -17,7 +17,7 @@ CTRL = Qt.KeyboardModifier.ControlModifier
 @pytest.fixture(autouse=True)
 def _unhurried(monkeypatch):
     """Let what is followed not depend on how busy the computer is."""
-    monkeypatch.setattr(live_module, "_SECONDS", 60.0)
+    monkeypatch.setattr(live_head, "_SECONDS", 60.0)
 
 
 def begin(window, image):
