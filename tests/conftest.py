@@ -63,9 +63,9 @@ def _short_collections() -> None:
 @pytest.fixture(autouse=True, scope="session")
 def _small_lessons() -> None:
     """Let steps be on views that toys need: it was most of the time of the tests."""
-    from napari_unet.training import features, trainer
+    from napari_unet.training import features, fine_tune
 
-    trainer._VIEW = 64
+    fine_tune._PATCH = 64
     features._REVIEWED = features._OTHER = 1000
 
 

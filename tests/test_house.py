@@ -26,7 +26,6 @@ LONG = {
     "network/blockwise.py": "one algorithm: the forward pass, and what it keeps",
     "project/project.py": "one class, a third of it docs: the folder's public face",
     "segmentation/predict.py": "one run: its loop over planes and tiles, its progress",
-    "training/fine_tune.py": "the sparse and the dense loop, in one class",
     "ui/batch/form.py": "one form, a widget a line",
     "ui/correct/state.py": "one state, a quarter of it docs",
     "ui/recording/recorder.py": "one listener: strokes, saving, and time",

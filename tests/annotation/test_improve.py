@@ -16,7 +16,7 @@ from napari_unet.options import SegmentOptions, TrainOptions
 from napari_unet.project import lazy_corrections
 from napari_unet.project.corrections import IGNORE
 from napari_unet.project.project import Project
-from napari_unet.training import fine_tune, trainer
+from napari_unet.training import fine_tune
 from napari_unet.ui.correct.messages import improved_line
 
 
@@ -49,7 +49,7 @@ def improved(project, image, options):
 def test_the_line_says_how_much_was_compared(
     tmp_path, nets, monkeypatch, seconds, squares
 ):
-    monkeypatch.setattr(trainer, "_VIEW", 32)
+    monkeypatch.setattr(fine_tune, "_PATCH", 32)
     monkeypatch.setattr(fine_tune, "_STEPS", 4)
     monkeypatch.setattr(steps, "_COMPARING", seconds)
     done = improved(*painted(tmp_path, nets), TrainOptions(10, "cpu"))

@@ -36,6 +36,7 @@ from napari_unet.network.summary import describe as facts
 from napari_unet.options import BatchOptions, SegmentOptions
 from napari_unet.project.corrections import Correction
 from napari_unet.project.project import Project
+from napari_unet.training.augment import Batch, PatchSampler
 from napari_unet.training.checkpoint import read_checkpoint, write_checkpoint
 from napari_unet.training.examples import read_examples
 from napari_unet.training.fine_tune import Trained
@@ -77,7 +78,9 @@ class Ground:
         net = UNet(UNetSpec(1, ("background", "cell"), width=4, depth=2)).eval()
         card = {"diameter": 12, "min_size": 3, "history": ["made"], "strokes": 3}
         save(Model(net, card=card), good / "tiny.safetensors")
-        write_checkpoint(good / "kept.training", "task", _numbers(), _course().state())
+        write_checkpoint(
+            good / "kept.training", "task", _numbers(), _trainer()[0].state()
+        )
         _paint(good / "cells.unet", good / "plain.tif")
         model = str(good / "tiny.safetensors")
         for name in ("out.ome.zarr", "begun.ome.zarr"):
@@ -219,15 +222,16 @@ def _ledger(good: Path, place: Path, chance: random.Random) -> None:
 
 
 @cache
-def _course() -> Trainer:
+def _trainer() -> tuple[Trainer, Batch]:
     torch.manual_seed(0)
     net = UNet(UNetSpec(1, ("background", "cell"), width=4, depth=1)).eval()
     image = Image("a", np.random.default_rng(0).random((32, 32)), "YX")
     target = (image.data > 0.5).astype(np.uint8)
     examples = read_examples(Model(net), [Correction(image, target)])
-    course = Trainer(net, net, examples, 0.0, dense=True, seed=0)
-    course.advance(1e-3)
-    return course
+    batch = PatchSampler(examples, 32, 0, (2, 6)).batch()
+    trainer = Trainer(net, net, 0.0, statistics=True)
+    trainer.step(batch, 1e-3)
+    return trainer, batch
 
 
 def _numbers() -> dict[str, int]:
@@ -237,13 +241,13 @@ def _numbers() -> dict[str, int]:
 def _training(good: Path, place: Path, chance: random.Random) -> None:
     file = Path(shutil.copy(good / "kept.training", place))
     file.write_bytes(mutated_tensors(file.read_bytes(), "napari-unet training", chance))
-    course = _course()
+    trainer, batch = _trainer()
     with contextlib.suppress(ValueError):  # of which `fine_tune` makes a sentence
         found = read_checkpoint(file, "task")
         if found:
-            course.restore(found[1], found[0]["step"])
+            trainer.restore(found[1], found[0]["step"])
             if not chance.randrange(8):
-                course.advance(1e-3)
+                trainer.step(batch, 1e-3)
 
 
 def _command(good: Path, place: Path, chance: random.Random) -> None:

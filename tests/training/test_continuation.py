@@ -16,7 +16,6 @@ from napari_unet.options import TrainOptions
 from napari_unet.project.corrections import Correction
 from napari_unet.training import continuation as module
 from napari_unet.training import fine_tune as training
-from napari_unet.training import trainer
 from napari_unet.training.continuation import Continuation, Further, go_on
 from napari_unet.training.fine_tune import Trained, fine_tune
 from napari_unet.training.head import OBEYED
@@ -27,7 +26,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "_STEPS", 8)
     monkeypatch.setattr(module, "_LOOK", 10)
     monkeypatch.setattr(module, "_RATE", 3.0)  # there is more to gain in a few steps
-    monkeypatch.setattr(trainer, "_VIEW", 64)
+    monkeypatch.setattr(training, "_PATCH", 64)
 
 
 def corrections(seed: int = 1) -> list[Correction]:
@@ -103,7 +102,7 @@ def test_no_model_replaces_a_better_one(why, monkeypatch) -> None:
         sequel.loss = -math.inf
     before = trained.model.checksum()
     assert {f.model for f in run(sequel)} == {None}
-    assert sequel.contest.champion.checksum() == before
+    assert sequel.selection.champion.checksum() == before
 
 
 def test_models_that_were_given_away_are_never_changed(longer) -> None:
@@ -141,9 +140,10 @@ def test_next_lesson_begins_where_it_has_led(tmp_path) -> None:
     taken = lesson(kept, again, sequel)
     assert taken.model.checksum() != usual.model.checksum()
     assert taken.score_before == usual.score_before  # of the model, not of where it led
-    state = sequel_of(taken).course.optimiser.state_dict()["state"]
+    trainer = sequel_of(taken).trainer
+    state = trainer.optimiser.state_dict()["state"]
     (steps,) = {int(slots["step"]) for slots in state.values()}
-    assert steps > sequel_of(taken).course.step  # it went on with the means of others
+    assert steps > trainer.steps  # it went on with the means of others
 
 
 def test_better_model_in_a_file_is_known_as_well(tmp_path) -> None:
@@ -174,7 +174,7 @@ def test_next_lesson_ignores_what_does_not_fit(other) -> None:
 def test_labelled_images_have_no_sequel_and_take_none() -> None:
     image, truth = squares(1, (64, 64))
     sequel = sequel_of(lesson(small_model(), corrections()))
-    model = sequel.contest.champion
+    model = sequel.selection.champion
     job = fine_tune(
         model,
         [Correction(image, truth)],
@@ -188,9 +188,9 @@ def test_full_graphics_card_ends_it_and_keeps_what_was_reached(monkeypatch) -> N
     trained = lesson(small_model(), corrections())
     sequel = sequel_of(trained)
 
-    def full(rate: float) -> float:
+    def full(*_: object) -> float:
         raise torch.OutOfMemoryError("full")
 
-    monkeypatch.setattr(sequel.course, "advance", full)
+    monkeypatch.setattr(sequel.trainer, "step", full)
     assert run(sequel) == [replace(run(sequel)[0], steps=0, over=True)]
-    assert sequel.contest.champion is trained.model
+    assert sequel.selection.champion is trained.model

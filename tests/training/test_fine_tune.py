@@ -24,14 +24,21 @@ from napari_unet.project.lazy_corrections import More
 from napari_unet.segmentation.inputs import model_input
 from napari_unet.training import features as pixels
 from napari_unet.training import fine_tune as training
-from napari_unet.training import trainer as course
-from napari_unet.training.augment import Views
+from napari_unet.training import schedule, training_run, training_set
+from napari_unet.training.augment import PatchSampler
 from napari_unet.training.examples import as_images, class_weights, read_examples
 from napari_unet.training.features import read_pixels
 from napari_unet.training.fine_tune import Trained, TrainStep, fine_tune, judge
 from napari_unet.training.head import fit_head, obey
 from napari_unet.training.readers import apart
+from napari_unet.training.selection import score
 from napari_unet.training.standing import NEARLY_RIGHT, STROKES, Standing, standing
+from napari_unet.training.trainer import Trainer
+from napari_unet.training.training_set import (
+    CorrectionStream,
+    TrainingSet,
+    read_training_set,
+)
 
 
 def train(model, corrections, **options) -> tuple[list[TrainStep], Trained]:
@@ -122,7 +129,7 @@ def test_scores_at_the_end_are_of_all_that_was_painted(end, monkeypatch) -> None
     assert scores[0] <= scores[1]
     examples = read_examples(model, corrections)
     for one, told in zip((model, trained.model), scores, strict=True):
-        assert course.score(one.net, examples, 0) == pytest.approx(told, abs=1e-3)
+        assert score(one.net, examples, 0) == pytest.approx(told, abs=1e-3)
     assert training.judge(model, trained.model, corrections) == (*scores, "right")
     assert trained.measure == "right"
 
@@ -132,7 +139,7 @@ def test_first_answer_is_taken_back_if_it_is_worse_on_what_was_painted(
 ) -> None:
     image, truth = squares(1)
     found = iter([0.9, 0.8, 0.8])  # the model before, the whole net, the first answer
-    monkeypatch.setattr(training, "score", lambda *_: next(found))
+    monkeypatch.setattr(training_run, "score", lambda *_: next(found))
     monkeypatch.setattr(training, "_STEPS", 2)
     model = small_model()
     steps, trained = train(model, [Correction(image, painted(truth))], seconds=None)
@@ -154,7 +161,7 @@ def test_second_round_begins_with_the_first_ones_model() -> None:
     examples = read_examples(first.model, again)  # what both scores are told of
     told = (first.model, second.score_before), (second.model, second.score_after)
     for model, value in told:
-        assert course.score(model.net, examples, 0) == pytest.approx(value, abs=0.005)
+        assert score(model.net, examples, 0) == pytest.approx(value, abs=0.005)
 
 
 def test_model_that_learned_from_more_strokes_is_trusted_more() -> None:
@@ -217,9 +224,9 @@ def test_what_was_painted_is_obeyed_and_the_rest_stays(monkeypatch) -> None:
     careful = Standing(10**6, proven=True)
     fit = fit_head(model.model.net, examples, 0, careful)
     before = share_right(replace(model.model, net=fit.teacher), image, truth)
-    assert course.score(fit.teacher, examples, 0) < 0.9
+    assert score(fit.teacher, examples, 0) < 0.9
     net = obey(fit, fit.net, examples, seed=0, seconds=60)
-    assert course.score(net, examples, 0) >= 0.95
+    assert score(net, examples, 0) >= 0.95
     assert share_right(replace(model.model, net=net), image, truth) > before - 0.1
     alone = apart(net, fit.share)  # what the next lesson begins with
     torch.testing.assert_close(alone.hypercolumn.bias, fit.net.hypercolumn.bias)
@@ -362,10 +369,10 @@ def test_every_pixel_of_a_large_plane_is_in_one_example() -> None:
     assert found[1].target.shape[0] > 700  # with context on both sides
 
 
-def test_views_copy_pixels_and_keep_targets_on_them() -> None:
+def test_patches_copy_pixels_and_keep_targets_on_them() -> None:
     image, truth = squares(1, (60, 200))
     example = read_examples(small_model(), [Correction(image, painted(truth))])[0]
-    images, targets, weights = Views([example], 64, 0).batch(6, 2)
+    images, targets, weights = PatchSampler([example], 64, 0, (6, 2)).batch()
     assert images.shape == (8, 1, 64, 64)
     assert ((weights > 0) <= (targets != IGNORE)).all()
     assert all(bool((t != IGNORE).any()) for t in targets[:6])
@@ -409,12 +416,6 @@ def test_slow_device_reads_less_before_its_first_answer() -> None:
     assert set(all_of_it.target.tolist()) == {0, 1, IGNORE}
     assert set(in_no_time.target.tolist()) in ({0, IGNORE}, {1, IGNORE})
     assert float(in_no_time.weight.sum()) == pytest.approx(1)
-
-
-def test_slow_device_learns_in_as_many_steps_as_it_has_time_for() -> None:
-    assert training._lack((1, 0.1), (3, 0.3), wanted=40) == pytest.approx(4)  # for 10
-    assert training._lack((1, 1 / 40), (3, 3 / 40), wanted=40) == pytest.approx(1)
-    assert training._lack((1, 0.0), (2, 1e-6), wanted=math.inf) == 1
 
 
 WHOLE = {"five images": (5, (64, 64)), "four": (4, (60, 60)), "one": (1, (90, 64))}
@@ -466,17 +467,17 @@ def test_whole_labels_of_what_is_no_background_teach_a_model_with_a_boundary() -
 
 def test_what_is_held_out_is_not_learned_from_the_model_so_far() -> None:
     unlike = torch.nn.Conv2d(4, 2, 1)
+    data = read_training_set(small_model(), labelled(4), TrainOptions())
+    assert data.unseen == 0  # all that is not held out is labelled
     nets = []
     for head in (None, unlike):
         teacher = small_model().net
         if head is not None:
             teacher.head = head
-        lesson = training._Lesson(small_model(), labelled(4), TrainOptions(), None)
-        lesson.teacher = teacher
-        trust = Standing(64).share * lesson.unseen
-        run = lesson._course(small_model().net, teacher, lesson.learn, trust)
-        run.advance(1e-3)
-        nets.append(run.net.state_dict())
+        trust = Standing(64).share * data.unseen
+        trainer = Trainer(small_model().net, teacher, trust, statistics=True)
+        trainer.step(PatchSampler(data.examples, 64, 0, (2, 6)).batch(), 1e-3)
+        nets.append(trainer.net.state_dict())
     for name, tensor in nets[0].items():
         torch.testing.assert_close(tensor, nets[1][name])
 
@@ -489,19 +490,18 @@ def test_share_that_nobody_looked_at_counts_no_pixel_twice() -> None:
     for rows, unseen in ((2100, 0.0), (1400, 1 / 3)):
         target = np.full_like(truth, IGNORE)
         target[:rows] = truth[:rows]
-        corrections = [Correction(image, target)]
-        lesson = training._Lesson(model, corrections, TrainOptions(), None)
-        assert lesson.is_dense
-        assert lesson.unseen == pytest.approx(unseen)
+        data = read_training_set(model, [Correction(image, target)], TrainOptions())
+        assert data.dense
+        assert data.unseen == pytest.approx(unseen)
 
 
 def test_strokes_on_a_third_of_small_images_are_not_taken_for_whole_masks() -> None:
     corrections = labelled(2)
     for correction in corrections:
         correction.target[22:] = IGNORE
-    lesson = training._Lesson(small_model(), corrections, TrainOptions(), None)
-    assert lesson.reviewed / sum(c.target.size for c in corrections) > 0.3
-    assert not lesson.is_dense
+    data = read_training_set(small_model(), corrections, TrainOptions())
+    assert data.reviewed / sum(c.target.size for c in corrections) > 0.3
+    assert not data.dense
 
 
 def statistics(net: UNet) -> torch.Tensor:
@@ -513,13 +513,14 @@ def test_model_that_is_nearly_right_moves_little() -> None:
     model = small_model()
     found = []
     for _ in range(2):
-        lesson = training._Lesson(model, labelled(), TrainOptions(device="cpu"), None)
-        job = lesson.dense()
-        next(job)
-        next(job)
-        learning = job.gi_frame.f_locals["course"].net
-        moved = statistics(learning) - statistics(model.net)
-        found.append((lesson.contest.before, lesson.rate, bool(moved.any())))
+        job = fine_tune(model, labelled(), TrainOptions(device="cpu"))
+        for _ in range(3):
+            next(job)
+        inside = job.gi_yieldfrom.gi_frame.f_locals
+        moved = statistics(inside["trainer"].net) - statistics(model.net)
+        before, plan = inside["selection"].before, inside["schedule"]
+        found.append((before, plan.peak, bool(moved.any())))
+        job.close()
         model = train(model, labelled(), seconds=4)[1].model
     (poor, fast, changed), (good, slow, kept) = found
     assert poor < 0.7 < 0.9 < good
@@ -530,20 +531,18 @@ def test_model_that_is_nearly_right_moves_little() -> None:
 
 
 def test_what_takes_longer_to_judge_is_judged_more_rarely(monkeypatch) -> None:
-    def check() -> int:
-        return training._Lesson(small_model(), labelled(), TrainOptions(), None).check
-
-    assert check() == 50
+    held = read_training_set(small_model(), labelled(), TrainOptions()).held
+    assert training._steps_between_looks(held) == 50
     monkeypatch.setattr(training, "_LOOK", 64 * 64 // 3)  # one image is held out
-    assert check() == 150
+    assert training._steps_between_looks(held) == 150
 
 
 @pytest.fixture
 def _hasty(monkeypatch) -> None:
     """Let long training look at the held-out part often, and give up soon."""
     monkeypatch.setattr(training, "_CHECK", 2)
-    monkeypatch.setattr(course, "_PATIENCE", 2)
-    monkeypatch.setattr(course, "_CUTS", 2)
+    monkeypatch.setattr(schedule, "_PATIENCE", 2)
+    monkeypatch.setattr(schedule, "_CUTS", 2)
 
 
 @pytest.mark.usefixtures("_hasty")
@@ -607,44 +606,64 @@ def beside(first: list[Correction], count: int = 12) -> tuple[list[Correction], 
     return named, More(draws, room)
 
 
-def lesson_with_more(monkeypatch, first: list[Correction]):
-    monkeypatch.setattr(training, "_EVERY", 1)
+@pytest.fixture
+def _at_each_step(monkeypatch) -> None:
+    monkeypatch.setattr(training_set, "_EVERY", 1)
+
+
+def streamed(
+    first: list[Correction],
+) -> tuple[TrainingSet, CorrectionStream, PatchSampler]:
+    """Return what learning begins with, what comes later, and what draws from both."""
     named, more = beside(first)
-    options = TrainOptions(device="cpu", seconds=None)
-    lesson = training._Lesson(small_model(), named, options, None, more)
-    net = lesson.teacher
-    course = lesson._course(training.copied(net), net, lesson.learn, 0.0)
-    return lesson, course, more
+    model, options = small_model(), TrainOptions(device="cpu", seconds=None)
+    data = read_training_set(model, named, options)
+    stream = CorrectionStream(model, data, more, options)
+    return data, stream, PatchSampler(data.examples, 64, 0, (2, 2))
 
 
+@pytest.mark.usefixtures("_at_each_step")
 @pytest.mark.parametrize("first", ["images", "strokes"])
-def test_steps_move_on_to_what_cannot_be_held(first, monkeypatch) -> None:
+def test_steps_move_on_to_what_cannot_be_held(first) -> None:
     found = labelled()
     if first == "strokes":
         found = [Correction(c.image, painted(c.target)) for c in found]
-    lesson, course, more = lesson_with_more(monkeypatch, found)
-    assert lesson.is_dense == (first == "images")
-    held = {spot[0] for spot in lesson.held_spots}
-    assert bool(held) == lesson.is_dense
+    data, stream, sampler = streamed(found)
+    assert data.dense == (first == "images")
+    held = {spot[0] for spot in data.spots}
+    assert bool(held) == data.dense
     seen = set()
-    for _ in range(18):  # once through all
-        lesson._advance(course, 1e-3)
-        seen |= {e.spot[0] for e in course.views.examples}
-        taken = sum(e.nbytes for e in course.views.examples)
-        assert {id(e) for e, _ in course.views.strokes} == {
-            id(e) for e in course.views.examples
-        }
+    for step in range(18):  # once through all
+        stream.feed(sampler, step)
+        sampler.batch()
+        seen |= {e.spot[0] for e in sampler.examples}
+        taken = sum(e.nbytes for e in sampler.examples)
+        assert {id(e) for e, _ in sampler.strokes} == {id(e) for e in sampler.examples}
     assert {f"later {i}" for i in range(12)} <= seen
     assert not held & seen
-    assert taken <= more.room
+    assert taken <= stream.more.room
 
 
-def test_later_images_are_weighed_as_the_first_ones(monkeypatch) -> None:
-    lesson, course, _ = lesson_with_more(monkeypatch, labelled())
-    for _ in range(10):
-        lesson._advance(course, 1e-3)
-    old = {(int(t), float(w)) for e in lesson.learn for t, w in _pairs(e)}
-    new = {(int(t), float(w)) for e in course.views.examples for t, w in _pairs(e)}
+def test_more_is_read_every_few_steps_of_training(monkeypatch) -> None:
+    monkeypatch.setattr(training, "_STEPS", 10)
+    strokes = [Correction(c.image, painted(c.target)) for c in labelled()]
+    named, more = beside(strokes)
+    read = []
+    draws = (read.append(found) or found for found in more.draws)
+    options = TrainOptions(device="cpu", seconds=None)
+    job = fine_tune(small_model(), named, options, more=More(draws, more.room))
+    steps = finish(job).steps
+    assert len(read) == steps // 4 > 1
+
+
+@pytest.mark.usefixtures("_at_each_step")
+def test_later_images_are_weighed_as_the_first_ones() -> None:
+    data, stream, sampler = streamed(labelled())
+    for step in range(10):
+        stream.feed(sampler, step)
+    old = {(int(t), float(w)) for e in data.examples for t, w in _pairs(e)}
+    new = {(int(t), float(w)) for e in sampler.examples for t, w in _pairs(e)}
+    assert {e.spot[0] for e in sampler.examples} != {e.spot[0] for e in data.examples}
     assert new <= old | {(IGNORE, 0.0)}
 
 
@@ -653,15 +672,17 @@ def _pairs(example):
     return torch.unique(found, dim=1).T
 
 
-def test_image_that_cannot_be_read_later_does_not_end_training(monkeypatch) -> None:
-    lesson, course, more = lesson_with_more(monkeypatch, labelled())
+@pytest.mark.usefixtures("_at_each_step")
+def test_image_that_cannot_be_read_later_does_not_end_training() -> None:
+    _, stream, sampler = streamed(labelled())
     two = Image("two channels", np.zeros((2, 64, 64), np.uint8), "CYX")
     bad = Correction(two, np.ones((64, 64), np.uint8))
-    lesson.more = More(iter([bad]), more.room)
-    before = list(course.views.examples)
-    for _ in range(3):
-        lesson._advance(course, 1e-3)
-    assert course.views.examples == before
+    stream.more = More(iter([bad]), 10**9)
+    before = list(sampler.examples)
+    for step in range(3):
+        stream.feed(sampler, step)
+    assert sampler.examples == before
+    assert next(stream.more.draws, None) is None  # it was tried
 
 
 def test_class_that_only_comes_later_weighs_as_the_rarest() -> None:

@@ -1,34 +1,60 @@
-"""Data augmentation: random square views, flipped, turned, brighter or darker."""
+"""Data augmentation: random square patches, flipped, turned, brighter or darker."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from napari_unet.project.corrections import IGNORE
-from napari_unet.training.examples import Example, View
+from napari_unet.training.examples import Example, Patch
 
-__all__ = ["Views", "altered_view"]
+__all__ = ["Batch", "PatchSampler", "augmented"]
 
 _GAIN, _SHIFT = 0.2, 0.06  # how much brighter or darker, on images from 0 to 1
 
+Batch = tuple[Tensor, Tensor, Tensor]  # image (N, C, S, S), target, weight (N, S, S)
 
-class Views:
-    """Draws square views of examples, turned, flipped and a little brighter or darker.
+
+class PatchSampler:
+    """Draws square patches of examples, turned, flipped, a bit brighter or darker.
 
     Pixels are copied, never interpolated: that would smooth the very texture that
     local filters look at.
+
+    Parameters
+    ----------
+    side
+        Of a patch, in pixels.
+    seed
+        What chances begin with.
+    size
+        Patches in a batch: so many with a stroke in them, and so many from all over the
+        examples.
+
+    Attributes
+    ----------
+    hasty
+        Whether batches are half as large: the device is slow.
     """
 
-    def __init__(self, examples: Sequence[Example], size: int, seed: int) -> None:
-        self.examples, self.size = list(examples), size
-        self.restart(seed)
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        side: int,
+        seed: int,
+        size: tuple[int, int],
+    ) -> None:
+        self.examples, self.side = list(examples), side
+        self.seed, self.size = seed, size
         self.strokes = [(e, piece) for e in examples for piece in e.pieces]
+        self.hasty = False
+        self.restart()
 
-    def restart(self, seed: int) -> None:
-        """Draw from here on as this seed says."""
-        self.random = np.random.default_rng(seed)
+    def restart(self, steps: int = 0) -> None:
+        """Draw from here on as whoever goes on after so many steps."""
+        self.random = np.random.default_rng(self.seed + steps)
 
     def admit(self, example: Example, room: int) -> None:
         """Draw from one more example, and from the oldest no more if memory is short.
@@ -46,52 +72,45 @@ class Views:
             held -= oldest.nbytes
             del self.strokes[: len(oldest.pieces)]  # they stand in the same order
 
-    def batch(self, around: int, anywhere: int) -> View:
-        """Return images (N, C, S, S), targets and weights (N, S, S).
-
-        Parameters
-        ----------
-        around
-            Views with a stroke in them.
-        anywhere
-            Views from all over the examples.
-        """
-        views = [self._around() for _ in range(around)]
-        views += [self._anywhere() for _ in range(anywhere)]
-        images, targets, weights = map(torch.stack, zip(*views, strict=True))
+    def batch(self) -> Batch:
+        """Return the next images, targets and weights."""
+        around, anywhere = (n // 2 if self.hasty else n for n in self.size)
+        patches = [self._around() for _ in range(around)]
+        patches += [self._anywhere() for _ in range(anywhere)]
+        images, targets, weights = map(torch.stack, zip(*patches, strict=True))
         return images, targets, weights
 
-    def _around(self) -> View:
+    def _around(self) -> Patch:
         example, piece = self.strokes[int(self.random.integers(len(self.strokes)))]
-        return self._view(example, *piece.somewhere(self.random))
+        return self._patch(example, *piece.somewhere(self.random))
 
-    def _anywhere(self) -> View:
+    def _anywhere(self) -> Patch:
         example = self.examples[int(self.random.integers(len(self.examples)))]
         height, width = example.target.shape
         y, x = self.random.integers(height), self.random.integers(width)
-        return self._view(example, int(y), int(x))
+        return self._patch(example, int(y), int(x))
 
-    def _view(self, example: Example, y: int, x: int) -> View:
+    def _patch(self, example: Example, y: int, x: int) -> Patch:
         """Cut a square with (y, x) in its middle half, padded where there is less."""
         slices = []
         for at, length in zip((y, x), example.target.shape, strict=True):
-            side = min(self.size, length)
+            side = min(self.side, length)
             start = at - int(self.random.integers(side // 4, side - side // 4))
             start = min(max(start, 0), length - side)
             slices.append(slice(start, start + side))
         image, target, weight = example.cut((slices[0], slices[1]))
-        lack = (0, self.size - target.shape[1], 0, self.size - target.shape[0])
+        lack = (0, self.side - target.shape[1], 0, self.side - target.shape[0])
         if any(lack):
             image, weight = F.pad(image, lack), F.pad(weight, lack)
             target = F.pad(target, lack, value=IGNORE)
-        return altered_view((image, target, weight), self.random)
+        return augmented((image, target, weight), self.random)
 
 
-def altered_view(view: View, random: np.random.Generator) -> View:
-    """Turn a view, flip it, and make all channels brighter or darker, and each."""
+def augmented(patch: Patch, random: np.random.Generator) -> Patch:
+    """Turn a patch, flip it, and make all channels brighter or darker, and each."""
     turns, flip = int(random.integers(4)), bool(random.integers(2))
     image, target, weight = (
-        torch.rot90(t.flip(-1) if flip else t, turns, (-2, -1)) for t in view
+        torch.rot90(t.flip(-1) if flip else t, turns, (-2, -1)) for t in patch
     )
     own = (image.shape[0], 1, 1)
     gain = random.normal(0, _GAIN) + random.normal(0, _GAIN, own)

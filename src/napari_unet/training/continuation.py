@@ -16,21 +16,21 @@ from torch import Tensor
 from napari_unet.network.autocast import mean_weights
 from napari_unet.network.model import Model
 from napari_unet.network.unet import UNet
-from napari_unet.training.augment import Views
+from napari_unet.training.augment import PatchSampler
 from napari_unet.training.examples import Example
 from napari_unet.training.head import OBEYED, Fit, obey
-from napari_unet.training.selection import ModelSelection, copied
-from napari_unet.training.trainer import Trainer, score
+from napari_unet.training.selection import ModelSelection, copied, score
+from napari_unet.training.trainer import Trainer
 
 __all__ = ["Continuation", "Further", "go_on"]
 
 _LOOK = 25  # steps between two looks at what was reached
-_VIEWS = 12  # the same at each look: single steps are on too little to compare
+_PATCHES = 12  # the same at each look: single steps are on too little to compare
 _PATIENCE = 3  # looks without a gain, after which it ends
 _GAIN = 0.02  # by which share the loss must have fallen to be one
 _AS_LONG = 5  # times as many steps as in a lesson are the most
 _RATE = 0.3  # of the lesson's learning rate
-_WARM = 10  # steps of a course until the rate is reached
+_WARM = 10  # steps of a lesson until the rate is reached
 _OBEYING = 8.0  # seconds until strokes are followed, at a look
 
 _State = Mapping[int, Mapping[str, Tensor]]
@@ -67,10 +67,10 @@ class Continuation:
 
     Attributes
     ----------
-    contest
+    selection
         The best model so far, and what it is right about: see `look`.
-    course
-        The net that learns, and its optimiser.
+    trainer, sampler
+        The net that learns, its optimiser, and what steps are shown.
     fit
         The first answer: what weights are moved back to, and how far.
     examples, seed
@@ -90,8 +90,9 @@ class Continuation:
         Looks since it has fallen by more than a little.
     """
 
-    contest: ModelSelection
-    course: Trainer
+    selection: ModelSelection
+    trainer: Trainer
+    sampler: PatchSampler
     fit: Fit
     examples: Sequence[Example]
     seed: int
@@ -105,7 +106,7 @@ class Continuation:
     _reached: tuple[UNet, _State] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.floor = min(self.contest.best, OBEYED)
+        self.floor = min(self.selection.best, OBEYED)
         self._note()
 
     @property
@@ -121,7 +122,7 @@ class Continuation:
     @property
     def lacking(self) -> bool:
         """Whether too little of what was painted is followed so far."""
-        return self.contest.best < OBEYED
+        return self.selection.best < OBEYED
 
     @property
     def strokes(self) -> int:
@@ -133,9 +134,9 @@ class Continuation:
         """The best net so far, of which the file may not know yet."""
         return self._reached[0]
 
-    def lend(self, course: Trainer) -> None:
-        """Let another course of the same net go on with the optimiser's means."""
-        optimiser = course.optimiser
+    def lend(self, trainer: Trainer) -> None:
+        """Let the trainer of the same net go on with this optimiser's means."""
+        optimiser = trainer.optimiser
         about = optimiser.state_dict()
         optimiser.load_state_dict({**about, "state": _copied(self._reached[1])})
 
@@ -146,8 +147,8 @@ class Continuation:
 
     def advance(self) -> None:
         """Take one step."""
-        course = self.course
-        course.advance(_RATE * self.rate * min(1.0, (course.step + 1) / _WARM))
+        warm_up = min(1.0, (self.trainer.steps + 1) / _WARM)
+        self.trainer.step(self.sampler.batch(), _RATE * self.rate * warm_up)
         self.steps += 1
 
     def look(self) -> bool:
@@ -166,35 +167,32 @@ class Continuation:
         self.stale = 0 if loss < (1 - _GAIN) * self.loss else self.stale + 1
         self.loss = min(loss, self.loss)
         if better:
-            self.contest.promote(net, now)
+            self.selection.promote(net, now)
             self._note()
         return better
 
     def _settled(self) -> UNet:
         """Return the mean of the weights, moved back by less than in the lesson."""
-        net = copied(self.course.mean)
+        net = copied(self.trainer.mean)
         mean_weights(net, self.fit.net, self.fit.standing.kept)
         return net
 
     @torch.no_grad()
     def _loss(self, net: UNet) -> float:
-        """Return the loss of a net on views of strokes, the same ones each time."""
-        course = self.course
-        views = Views(self.examples, course.views.size, self.seed)
-        image, target, weight = views.batch(_VIEWS, 0)
-        lost = [
-            course.loss(net, view, float(weight.sum()) / _VIEWS)
-            for view in zip(
-                image[:, None], target[:, None], weight[:, None], strict=True
-            )
-        ]
-        return math.fsum(lost) / _VIEWS
+        """Return the loss of a net on patches of strokes, the same ones each time."""
+        some = (_PATCHES, 0)
+        sampler = PatchSampler(self.examples, self.sampler.side, self.seed, some)
+        image, target, weight = sampler.batch()
+        usual = float(weight.sum()) / _PATCHES
+        patches = zip(image[:, None], target[:, None], weight[:, None], strict=True)
+        losses = [self.trainer.loss(net, patch, usual) for patch in patches]
+        return math.fsum(losses) / _PATCHES
 
     def _note(self) -> None:
         """Keep what the next lesson begins with."""
-        best = self.contest.champion
+        best = self.selection.champion
         self._known.append(_mark(best.net))
-        state = self.course.optimiser.state_dict()["state"]
+        state = self.trainer.optimiser.state_dict()["state"]
         self._reached = copied(best.net), _copied(state)
 
 
@@ -218,9 +216,9 @@ def go_on(sequel: Continuation) -> Generator[Further, None, Further]:
 
 
 def _told(sequel: Continuation, *, better: bool = False, over: bool = False) -> Further:
-    contest = sequel.contest
-    model = contest.champion if better else None
-    return Further(sequel.steps, round(contest.best, 4), model, over)
+    selection = sequel.selection
+    model = selection.champion if better else None
+    return Further(sequel.steps, round(selection.best, 4), model, over)
 
 
 def _mark(net: UNet) -> str:

@@ -23,8 +23,8 @@ from napari_unet.tiling import Box, shifted
 
 __all__ = [
     "Example",
+    "Patch",
     "Region",
-    "View",
     "as_images",
     "class_weights",
     "corrected_input",
@@ -35,7 +35,7 @@ __all__ = [
 
 _SIDE = 1024  # pixels along the side of an example; a larger plane is cut
 
-View = tuple[Tensor, Tensor, Tensor]  # image (C, Y, X), target and weight (Y, X)
+Patch = tuple[Tensor, Tensor, Tensor]  # image (C, Y, X), target and weight (Y, X)
 
 
 def corrected_input(
@@ -121,7 +121,7 @@ class Example:
         pieces = sum(piece.rows.nbytes + piece.columns.nbytes for piece in self.pieces)
         return self.image.nbytes + self.target.nbytes + self.weight.nbytes + pieces
 
-    def cut(self, box: Box) -> View:
+    def cut(self, box: Box) -> Patch:
         """Return image, target and weight of a part."""
         return self.image[:, *box], self.target[box], self.weight[box]
 

@@ -14,8 +14,8 @@ from napari_unet.network.fuse import ready
 from napari_unet.network.unet import UNet
 from napari_unet.project.corrections import IGNORE
 from napari_unet.tiling import Box
-from napari_unet.training.augment import altered_view
-from napari_unet.training.examples import Example, Region, View
+from napari_unet.training.augment import augmented
+from napari_unet.training.examples import Example, Patch, Region
 
 __all__ = ["Pixels", "plain_windows", "read_at", "read_pixels", "sample_level"]
 
@@ -84,7 +84,7 @@ def read_pixels(
         share = min(1.0, speed * seconds / (most + _ALTERED))
     plain = list(plain_windows(examples, random, int(share * most), side))
     near = _spread(strokes, random, int(share * _ALTERED))
-    altered = [altered_view(window, random) for window in near]
+    altered = [augmented(window, random) for window in near]
     reviewed, others = _REVIEWED, _OTHER
     if every:
         reviewed, others = 4 * reviewed, 2 * others
@@ -121,7 +121,7 @@ def plain_windows(
     random: np.random.Generator,
     most: int = _MOST,
     side: int = _WINDOW,
-) -> Iterator[View]:
+) -> Iterator[Patch]:
     """Yield image, target and weight of what is computed: all, or around strokes.
 
     Parameters
@@ -149,16 +149,16 @@ def plain_windows(
 
 def _spread(
     strokes: Sequence[tuple[Example, Region]], random: np.random.Generator, most: int
-) -> Iterator[View]:
+) -> Iterator[Patch]:
     """Yield a window around a stroke of every example, of as many as there is time."""
     left, seen = most, set()
     for number in random.permutation(len(strokes)):
         example, piece = strokes[number]
         if left > 0 and id(example) not in seen:
             seen.add(id(example))
-            view = example.cut(_box(example, *piece.somewhere(random)))
-            left -= view[1].numel()
-            yield view
+            window = example.cut(_box(example, *piece.somewhere(random)))
+            left -= window[1].numel()
+            yield window
 
 
 def _box(example: Example, y: int, x: int, side: int = _WINDOW) -> Box:

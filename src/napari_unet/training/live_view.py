@@ -21,7 +21,7 @@ from napari_unet.network.predictor import Predictor, engine
 from napari_unet.options import SegmentOptions
 from napari_unet.project.corrections import IGNORE, Correction
 from napari_unet.segmentation.inputs import ModelInput, model_input
-from napari_unet.segmentation.predict import output_kind
+from napari_unet.segmentation.output import output_kind
 from napari_unet.segmentation.tile_plan import PlaneTiles, plan_plane
 from napari_unet.tiling import Box, Tile, cut, round_up
 from napari_unet.training.examples import find_pieces, said_in

@@ -9,7 +9,7 @@ from helpers.window import missed
 
 from napari_unet.network.model import load
 from napari_unet.project.project import Project
-from napari_unet.training import continuation, fine_tune, trainer
+from napari_unet.training import continuation, fine_tune, training_run
 from napari_unet.ui.correct import keep_learning, stillness
 from napari_unet.ui.correct.dock import CorrectDock
 from napari_unet.ui.session import session_of
@@ -19,7 +19,7 @@ from napari_unet.ui.settings import read_correct_settings
 @pytest.fixture(autouse=True)
 def _short(monkeypatch):
     """Let steps be small, and more of them be worth it."""
-    monkeypatch.setattr(trainer, "_VIEW", 32)
+    monkeypatch.setattr(fine_tune, "_PATCH", 32)
     monkeypatch.setattr(fine_tune, "_STEPS", 4)
     monkeypatch.setattr(continuation, "_LOOK", 5)
     monkeypatch.setattr(continuation, "_RATE", 3.0)
@@ -156,10 +156,9 @@ def test_improve_goes_on_from_where_it_is(window, endless):
     assert line.startswith(("v2 is in use", "v1 stays in use"))
     second = window.correct.keep_learning._sequel
     assert second is not first
-    state = second.course.optimiser.state_dict()["state"]
-    assert {int(slots["step"]) > second.course.step for slots in state.values()} == {
-        True
-    }
+    trainer = second.trainer
+    state = trainer.optimiser.state_dict()["state"]
+    assert {int(slots["step"]) > trainer.steps for slots in state.values()} == {True}
     assert first.steps < 1000  # it ended when the next lesson began
     window.correct.keep_learning.end()
 
@@ -220,7 +219,7 @@ def test_model_stays_as_it_is_once_a_batch_works_with_it(hand, window, endless, 
 def test_what_improve_took_back_may_become_better_later(window, monkeypatch):
     monkeypatch.setattr(continuation, "score", lambda *_: 0.91)
     found = iter([0.9, 0.8, 0.8])  # the model before, the whole net, the first answer
-    monkeypatch.setattr(fine_tune, "score", lambda *_: next(found))
+    monkeypatch.setattr(training_run, "score", lambda *_: next(found))
     window.use("fresh")
     window.file(noisy())
     window.segmented()
