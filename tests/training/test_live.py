@@ -4,15 +4,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from helpers.nets import passing
 
 from napari_unet._steps import Verb
 from napari_unet.io.image import Image
-from napari_unet.network.model import Model, UNetSpec
+from napari_unet.network.model import Model, UNetSpec, load
+from napari_unet.network.transfer import new_model
 from napari_unet.options import SegmentOptions
 from napari_unet.project.corrections import IGNORE, Correction
 from napari_unet.segmentation.predict import segment
+from napari_unet.training import live_head
 from napari_unet.training.live_head import LiveHead
 from napari_unet.training.live_strokes import Elsewhere
 from napari_unet.training.live_view import LARGEST, LiveView, TooLargeError
@@ -148,6 +151,37 @@ def test_strokes_are_followed_and_the_rest_of_the_view_too():
     assert (shown(live) == target)[seen].all()
     assert (shown(live) == truth[BOX]).mean() > 0.94
     assert live.head.model.checksum() == before
+
+
+def a_stroke_of_each(truth, seed):
+    """Return a target with a short horizontal stroke on each class."""
+    rng = np.random.default_rng(seed)
+    target = np.full(truth.shape, IGNORE, np.uint8)
+    for value in (0, 1):
+        rows, columns = np.nonzero(truth == value)
+        at = rng.integers(len(rows), size=1)[0]
+        y, x = rows[at], columns[at]
+        box = slice(max(y - 4, 0), y + 5), slice(max(x - 20, 0), x + 21)
+        target[box][truth[box] == value] = value
+    return target
+
+
+@pytest.mark.parametrize("seed", [0, 1, 4])
+def test_start_that_is_useless_is_not_held_on_to_on_real_images(
+    shared_data, seed, monkeypatch
+):
+    # A head that the model holds agrees with it: that tells nothing about the model.
+    monkeypatch.setattr(live_head, "_SECONDS", 60.0)  # however busy the computer is
+    box = slice(0, 256), slice(0, 256)
+    pixels, truth = (
+        tifffile.imread(shared_data / "isbi2012_em" / folder / "z00.tif")[box]
+        for folder in ("images", "masks")
+    )
+    model = new_model(load("nuclei"), ("background", "membrane"))
+    live = view(Image("em", pixels, "YX"), model, box=box)
+    target = a_stroke_of_each((truth > 0).astype(np.uint8), seed)
+    live.refit(target)
+    assert (shown(live) == target)[target != IGNORE].mean() > 0.95
 
 
 def test_what_is_taken_back_leaves_nothing_behind():
