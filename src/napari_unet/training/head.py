@@ -32,7 +32,7 @@ from napari_unet.training.head_fit import (
     score,
     standardised,
 )
-from napari_unet.training.losses import evenly
+from napari_unet.training.losses import class_balanced_weights
 from napari_unet.training.obey import obedient
 from napari_unet.training.readers import (
     apart,
@@ -119,27 +119,27 @@ def fit_head(
     free
         Trust it in nothing, and fit no reader of filters: images are labelled.
     """
-    work = _Work(before, examples, seed, known, seconds)
+    fitting = _Fitting(before, examples, seed, known, seconds)
     standing = Standing() if free or known is None else known
-    loss = work.fit(standing)
-    agreement = work.agreement()
+    loss = fitting.fit(standing)
+    agreement = fitting.agreement()
     if known is None and not free:
-        standing = work.standing(agreement)
+        standing = fitting.standing(agreement)
         if standing.proven:
-            loss = work.fit(standing)
-    mean_weights(work.head, work.old, standing.kept)
+            loss = fitting.fit(standing)
+    mean_weights(fitting.head, fitting.old, standing.kept)
     share = 0.0 if free else standing.mixed(sum(len(e.pieces) for e in examples))
-    reader = work.fit_filters(share) if share else filter_reader(work.head)
-    was, now = work.right(before), work.right(work.net)
-    fit = Fit(work.net, reader, share, work.net, standing, agreement, loss, was, now)
+    reader = fitting.fit_filters(share) if share else filter_reader(fitting.head)
+    net, was, now = fitting.net, fitting.right(before), fitting.right(fitting.net)
+    fit = Fit(net, reader, share, net, standing, agreement, loss, was, now)
     if free:  # whole images are learned from, not obeyed
         return fit
-    patch = _obedient(fit, work.net, work.features, work.pixels, work.left())
-    answer = joined(work.net, patch, share)
-    return replace(fit, answer=answer, after=work.right(answer))
+    patch = _obedient(fit, net, fitting.features, fitting.pixels, fitting.left())
+    answer = joined(net, patch, share)
+    return replace(fit, answer=answer, after=fitting.right(answer))
 
 
-class _Work:
+class _Fitting:
     """A head, and the features that it is fitted to.
 
     Attributes
@@ -209,7 +209,7 @@ class _Work:
     def aim(self, trust: float) -> Aim:
         """Return what a fit shall reach that trusts the model before so far."""
         pixels, before = self.pixels, self.was.softmax(1)
-        kept = trust * evenly(before, pixels.target == IGNORE)
+        kept = trust * class_balanced_weights(before, pixels.target == IGNORE)
         return Aim(pixels.target, pixels.weight, pixels.first, before, kept)
 
     @torch.no_grad()

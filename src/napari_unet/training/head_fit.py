@@ -11,7 +11,12 @@ from torch.nn import functional as F
 from napari_unet.network.hypercolumn import Hypercolumn
 from napari_unet.project.corrections import FOREGROUND, IGNORE
 from napari_unet.training.features import Pixels
-from napari_unet.training.losses import distance, evenly, pixel_loss, right
+from napari_unet.training.losses import (
+    class_balanced_weights,
+    distillation_loss,
+    is_correct,
+    masked_cross_entropy,
+)
 
 __all__ = [
     "AGAIN",
@@ -59,8 +64,8 @@ class Aim:
     def loss(self, found: Tensor) -> Tensor:
         """Return how far the logits (P, K) of a reader are from it."""
         logits = self.first + found
-        said = (pixel_loss(logits, self.target) * self.weight).sum()
-        return said + (distance(logits, self.before) * self.trust).sum()
+        said = (masked_cross_entropy(logits, self.target) * self.weight).sum()
+        return said + (distillation_loss(logits, self.before) * self.trust).sum()
 
 
 def descend(
@@ -113,7 +118,7 @@ def standardised(head: Hypercolumn, pixels: Pixels) -> Tensor:
 
 def score(logits: Tensor, told: Pixels | Aim) -> float:
     """Return on which share of the reviewed pixels logits (P, K) are right."""
-    return float((right(logits, told.target) * told.weight).sum())
+    return float((is_correct(logits, told.target) * told.weight).sum())
 
 
 def agreement(was: Tensor, now: Tensor, target: Tensor) -> float:
@@ -164,7 +169,7 @@ def follow(
     with torch.no_grad():
         was = pixels.first + read(teacher, standardised(teacher, pixels))
         before, features = was.softmax(1), standardised(head, pixels)
-    kept = trust * evenly(before, pixels.target == IGNORE)
+    kept = trust * class_balanced_weights(before, pixels.target == IGNORE)
     aim = Aim(pixels.target, pixels.weight, pixels.first, before, kept)
     descend(head, features, aim, NEW, seconds, steps)
     with torch.no_grad():

@@ -5,12 +5,17 @@ from torch import Tensor
 
 from napari_unet.project.corrections import FOREGROUND, IGNORE
 
-__all__ = ["distance", "evenly", "pixel_loss", "right"]
+__all__ = [
+    "class_balanced_weights",
+    "distillation_loss",
+    "is_correct",
+    "masked_cross_entropy",
+]
 
 _SMOOTHING = 0.05  # of targets: hands slip at edges
 
 
-def pixel_loss(logits: Tensor, target: Tensor) -> Tensor:
+def masked_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     """Return the cross-entropy of every pixel, exactly 0 where nobody looked.
 
     Targets are smoothed (Szegedy et al. 2016, arXiv:1512.00567). Where only
@@ -36,7 +41,7 @@ def pixel_loss(logits: Tensor, target: Tensor) -> Tensor:
     return loss.masked_fill(target == IGNORE, 0.0)
 
 
-def distance(logits: Tensor, teacher: Tensor) -> Tensor:
+def distillation_loss(logits: Tensor, teacher: Tensor) -> Tensor:
     """Return the Kullback-Leibler divergence of every pixel from the teacher's.
 
     Parameters
@@ -50,7 +55,7 @@ def distance(logits: Tensor, teacher: Tensor) -> Tensor:
     return (p * (p.log() - logits.log_softmax(1))).sum(1)
 
 
-def evenly(teacher: Tensor, where: Tensor) -> Tensor:
+def class_balanced_weights(teacher: Tensor, where: Tensor) -> Tensor:
     """Return weights (N, ...) that sum to one over the pixels `where` (N, ...).
 
     All pixels that the teacher (N, K, ...) takes for a class weigh the same together
@@ -65,7 +70,7 @@ def evenly(teacher: Tensor, where: Tensor) -> Tensor:
     return weights
 
 
-def right(logits: Tensor, target: Tensor) -> Tensor:
+def is_correct(logits: Tensor, target: Tensor) -> Tensor:
     """Return which pixels (N, ...) the logits (N, K, ...) are right about."""
     found = logits.argmax(1)
     return torch.where(target == FOREGROUND, found > 0, found == target)

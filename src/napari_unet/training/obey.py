@@ -16,7 +16,7 @@ from napari_unet.network.hypercolumn import Hypercolumn
 from napari_unet.project.corrections import IGNORE
 from napari_unet.training.features import Pixels
 from napari_unet.training.head_fit import AGAIN, Aim, read, score
-from napari_unet.training.losses import evenly
+from napari_unet.training.losses import class_balanced_weights
 
 __all__ = ["obedient"]
 
@@ -55,7 +55,7 @@ def obedient(
     began = time.perf_counter()
     with torch.no_grad():
         before = (first + read(reader, features)).softmax(1)
-    kept = trust * evenly(before, pixels.target == IGNORE)
+    kept = trust * class_balanced_weights(before, pixels.target == IGNORE)
     aim = Aim(pixels.target, pixels.weight, first, before, kept)
     old = copy.deepcopy(reader)
     optimiser = torch.optim.Adam(p for p in reader.parameters() if p.requires_grad)

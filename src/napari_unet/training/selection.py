@@ -21,7 +21,7 @@ from napari_unet.network.model import Model
 from napari_unet.network.unet import UNet
 from napari_unet.training.examples import Example
 from napari_unet.training.features import plain_windows
-from napari_unet.training.losses import right
+from napari_unet.training.losses import is_correct
 
 if TYPE_CHECKING:
     from napari_unet.training.continuation import Continuation
@@ -238,6 +238,6 @@ def score(net: UNet, examples: Sequence[Example], seed: int) -> float:
         lack = (0, -width % stride, 0, -height % stride)
         whole = F.pad(image[None].to(device), lack, mode="replicate")
         found = forward(net, whole)[0, :, :height, :width].cpu()
-        good += float((weight * right(found[None], target[None])[0]).sum())
+        good += float((weight * is_correct(found[None], target[None])[0]).sum())
         total += float(weight.sum())
     return good / max(total, 1e-12)

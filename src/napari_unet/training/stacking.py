@@ -14,7 +14,7 @@ from torch import Tensor
 from napari_unet.network.hypercolumn import Hypercolumn
 from napari_unet.project.corrections import IGNORE
 from napari_unet.training.head_fit import NEW, Aim, descend, read
-from napari_unet.training.losses import pixel_loss
+from napari_unet.training.losses import masked_cross_entropy
 from napari_unet.training.readers import filter_reader, filters_of
 
 __all__ = ["filters_share"]
@@ -75,5 +75,5 @@ def _foretold(
 
 
 def _loss(aim: Aim, found: Tensor) -> float:
-    losses = pixel_loss(aim.first + found, aim.target).clamp(max=_WORST)
+    losses = masked_cross_entropy(aim.first + found, aim.target).clamp(max=_WORST)
     return float((losses * aim.weight).sum())

@@ -15,7 +15,11 @@ from napari_unet.network.fuse import ready
 from napari_unet.network.unet import UNet
 from napari_unet.project.corrections import IGNORE
 from napari_unet.training.augment import Batch
-from napari_unet.training.losses import distance, evenly, pixel_loss
+from napari_unet.training.losses import (
+    class_balanced_weights,
+    distillation_loss,
+    masked_cross_entropy,
+)
 
 __all__ = ["Trainer"]
 
@@ -97,13 +101,14 @@ class Trainer:
     def _loss(self, logits: Tensor, batch: Batch, usual: float) -> Tensor:
         """Return cross-entropy where people looked, plus distillation elsewhere."""
         image, target, weight = batch
-        told = (pixel_loss(logits, target) * (weight / max(usual, 1e-12))).sum()
+        losses = masked_cross_entropy(logits, target)
+        told = (losses * (weight / max(usual, 1e-12))).sum()
         if not self.trust:
             return told
         with torch.no_grad():
             taught = self.teacher(image).float().softmax(1)
-            trust = self.trust * evenly(taught, target == IGNORE)
-        return told + (distance(logits, taught) * trust).sum()
+            trust = self.trust * class_balanced_weights(taught, target == IGNORE)
+        return told + (distillation_loss(logits, taught) * trust).sum()
 
     @torch.no_grad()
     def _average(self) -> None:
