@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from torch.nn import functional as F
 
 from napari_unet.project.corrections import FOREGROUND, IGNORE
 from napari_unet.training.losses import (
@@ -36,10 +35,21 @@ def test_all_unseen_is_zero_and_not_nan() -> None:
 
 
 def test_known_class_is_smoothed_cross_entropy() -> None:
-    logits, target = torch.randn(5, 4), torch.tensor([0, 1, 2, 3, 1])
-    expected = F.cross_entropy(logits, target, reduction="none", label_smoothing=0.05)
-    found = masked_cross_entropy(logits, target.to(torch.uint8))
+    p = torch.tensor([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]])
+    smoothed = [
+        [0.95 + 0.05 / 3, 0.05 / 3, 0.05 / 3],
+        [0.05 / 3, 0.95 + 0.05 / 3, 0.05 / 3],
+    ]
+    expected = -(torch.tensor(smoothed) * p.log()).sum(1)
+    found = masked_cross_entropy(p.log(), torch.tensor([0, 1], dtype=torch.uint8))
     torch.testing.assert_close(found, expected)
+
+
+def test_class_that_a_model_lacks_is_no_error() -> None:
+    target = torch.tensor([3, IGNORE, 0], dtype=torch.uint8)
+    found = masked_cross_entropy(torch.tensor([[2.0, 0.0]] * 3), target)
+    assert found[0] == found[2] > 0
+    assert found[1] == 0
 
 
 def test_foreground_is_the_summed_probability_of_the_others() -> None:
@@ -55,6 +65,16 @@ def test_distance_from_the_teacher_is_zero_only_at_its_own_answer() -> None:
     p = logits.softmax(1)
     assert distillation_loss(logits, p).abs().max() < 1e-5
     assert (distillation_loss(logits + torch.randn_like(logits), p) > 0).all()
+
+
+def test_distance_is_defined_where_the_teacher_is_certain() -> None:
+    teacher = torch.tensor([[1.0, 0.0], [0.25, 0.75]])
+    logits = torch.tensor([[0.5, 0.5], [0.5, 0.5]]).log().requires_grad_()
+    found = distillation_loss(logits, teacher)
+    sure, unsure = math.log(2), 0.25 * math.log(0.5) + 0.75 * math.log(1.5)
+    assert found.tolist() == pytest.approx([sure, unsure], rel=1e-5)
+    found.sum().backward()
+    torch.testing.assert_close(logits.grad, 0.5 - teacher)
 
 
 def test_a_rare_class_of_the_teacher_counts_as_much_as_a_common_one() -> None:

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from napari_unet.project.corrections import FOREGROUND, IGNORE
 
@@ -27,18 +28,23 @@ def masked_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     logits
         (N, K, ...) float32.
     target
-        (N, ...) uint8: the index of a class, `FOREGROUND` or `IGNORE`.
+        (N, ...) uint8: the index of a class, `FOREGROUND` or `IGNORE`. A class that the
+        logits lack counts as the first.
     """
-    log_p = logits.log_softmax(1)
-    unknown = target >= logits.shape[1]
-    index = target.long().masked_fill(unknown, 0)
-    right = log_p.gather(1, index[:, None])[:, 0]
-    loss = -(1 - _SMOOTHING) * right - _SMOOTHING * log_p.mean(1)
     some = target == FOREGROUND
-    if bool(some.any()):
-        others, half = log_p[:, 1:].logsumexp(1), _SMOOTHING / 2
-        loss = torch.where(some, -(1 - half) * others - half * log_p[:, 0], loss)
-    return loss.masked_fill(target == IGNORE, 0.0)
+    lacking = (target >= logits.shape[1]) & (target != IGNORE)
+    loss = F.cross_entropy(
+        logits,
+        target.long().masked_fill(lacking, 0),
+        ignore_index=IGNORE,
+        reduction="none",
+        label_smoothing=_SMOOTHING,
+    )
+    if not bool(some.any()):
+        return loss
+    log_p, half = logits.log_softmax(1), _SMOOTHING / 2
+    others = log_p[:, 1:].logsumexp(1)
+    return torch.where(some, -(1 - half) * others - half * log_p[:, 0], loss)
 
 
 def distillation_loss(logits: Tensor, teacher: Tensor) -> Tensor:
@@ -51,8 +57,7 @@ def distillation_loss(logits: Tensor, teacher: Tensor) -> Tensor:
     teacher
         (N, K, ...) probabilities, float32.
     """
-    p = teacher.clamp_min(1e-6)
-    return (p * (p.log() - logits.log_softmax(1))).sum(1)
+    return F.kl_div(logits.log_softmax(1), teacher, reduction="none").sum(1)
 
 
 def class_balanced_weights(teacher: Tensor, where: Tensor) -> Tensor:
