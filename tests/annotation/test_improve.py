@@ -16,7 +16,7 @@ from napari_unet.options import SegmentOptions, TrainOptions
 from napari_unet.project import lazy_corrections
 from napari_unet.project.corrections import IGNORE
 from napari_unet.project.project import Project
-from napari_unet.training import fine_tune
+from napari_unet.training import fine_tune, training_set
 from napari_unet.ui.correct.messages import improved_line
 
 
@@ -65,9 +65,9 @@ def test_the_line_says_how_much_was_compared(
 def test_improve_and_train_project_give_the_same_weights(
     tmp_path, nets, monkeypatch, room
 ):
-    monkeypatch.setattr(trainer, "_VIEW", 32)
+    monkeypatch.setattr(fine_tune, "_PATCH", 32)
     monkeypatch.setattr(fine_tune, "_STEPS", 6)
-    monkeypatch.setattr(fine_tune, "_EVERY", 1)  # as many pieces as steps
+    monkeypatch.setattr(training_set, "_EVERY", 1)  # as many pieces as steps
     for module in (steps, lazy_corrections):
         monkeypatch.setattr(module, "ROOM", room)
     project, image = painted(tmp_path, nets)

@@ -28,7 +28,7 @@ from napari_unet.project import lazy_corrections
 from napari_unet.project.corrections import FOREGROUND, IGNORE, Correction
 from napari_unet.project.project import Project
 from napari_unet.segmentation.predict import segment
-from napari_unet.training import fine_tune, schedule, training_run
+from napari_unet.training import fine_tune, fine_tune_state, schedule
 from napari_unet.training.checkpoint import read_checkpoint
 from napari_unet.training.fine_tune import Trained
 from napari_unet.training.run import describe
@@ -190,7 +190,7 @@ def test_card_of_the_model_as_it_was_is_the_card_as_it_was(folder, small) -> Non
 
 def test_same_seed_gives_the_same_file(folder, small, monkeypatch) -> None:
     # Where time is short, fits are on fewer pixels: how many, the clock says.
-    monkeypatch.setattr(training_run, "_FIRST", 60.0)
+    monkeypatch.setattr(fine_tune_state, "_FIRST", 60.0)
     files = [folder / f"{i}.safetensors" for i in range(3)]
     for path, seed in zip(files, (1, 1, 2), strict=True):
         options = TrainOptions(seconds=0, device="cpu", seed=seed)

@@ -24,7 +24,7 @@ from napari_unet.project.lazy_corrections import More
 from napari_unet.segmentation.inputs import model_input
 from napari_unet.training import features as pixels
 from napari_unet.training import fine_tune as training
-from napari_unet.training import schedule, training_run, training_set
+from napari_unet.training import fine_tune_state, schedule, training_set
 from napari_unet.training.augment import PatchSampler
 from napari_unet.training.examples import as_images, class_weights, read_examples
 from napari_unet.training.features import read_pixels
@@ -139,7 +139,7 @@ def test_first_answer_is_taken_back_if_it_is_worse_on_what_was_painted(
 ) -> None:
     image, truth = squares(1)
     found = iter([0.9, 0.8, 0.8])  # the model before, the whole net, the first answer
-    monkeypatch.setattr(training_run, "score", lambda *_: next(found))
+    monkeypatch.setattr(fine_tune_state, "score", lambda *_: next(found))
     monkeypatch.setattr(training, "_STEPS", 2)
     model = small_model()
     steps, trained = train(model, [Correction(image, painted(truth))], seconds=None)

@@ -29,13 +29,13 @@ from napari_unet.training.augment import PatchSampler
 from napari_unet.training.checkpoint import Checkpoint, task
 from napari_unet.training.continuation import Continuation
 from napari_unet.training.examples import Example
+from napari_unet.training.fine_tune_state import FineTuneState
 from napari_unet.training.head import fit_head, obey
 from napari_unet.training.holdout import ImagePart
 from napari_unet.training.schedule import CosineSchedule, PlateauSchedule
 from napari_unet.training.selection import Measure, Trained, TrainStep, copied
 from napari_unet.training.standing import Standing, agrees
 from napari_unet.training.trainer import Trainer
-from napari_unet.training.training_run import TrainingRun
 
 __all__ = ["TrainStep", "Trained", "fine_tune", "judge", "warm_up"]
 
@@ -94,7 +94,7 @@ def fine_tune(
     """
     threading.Thread(target=warm_up, name="napari-unet warm-up").start()
     with _told_when_full():
-        run = TrainingRun(model, corrections, options or TrainOptions(), more)
+        run = FineTuneState(model, corrections, options or TrainOptions(), more)
         if run.data.dense:
             return (yield from _learn_masks(run, resume))
         fits = before is not None and before.fits(model)
@@ -117,7 +117,7 @@ def judge(
         As `fine_tune`.
     """
     with _told_when_full():
-        run = TrainingRun(before, corrections, options or TrainOptions())
+        run = FineTuneState(before, corrections, options or TrainOptions())
         nets = run.teacher, copied(after.net).to(run.device)
         was, now = (round(run.score(net), 4) for net in nets)
     return was, now, run.measure
@@ -143,7 +143,7 @@ def _told_when_full() -> Iterator[None]:
 
 
 def _learn_strokes(
-    run: TrainingRun, before: Continuation | None
+    run: FineTuneState, before: Continuation | None
 ) -> Generator[TrainStep, None, Trained]:
     """Learn from strokes: few of all pixels, and most of them drawn on mistakes."""
     data, selection, options = run.data, run.selection, run.options
@@ -186,7 +186,7 @@ def _learn_strokes(
 
 
 def _learn_masks(
-    run: TrainingRun, resume: Path | None
+    run: FineTuneState, resume: Path | None
 ) -> Generator[TrainStep, None, Trained]:
     """Learn from images in which most is labelled; judged by what is held out."""
     data, selection, options = run.data, run.selection, run.options
@@ -228,7 +228,9 @@ def _learn_masks(
     return replace(selection.end_of_masks(held=bool(data.held)), notes=notes)
 
 
-def _mask_schedule(run: TrainingRun, spare: float) -> CosineSchedule | PlateauSchedule:
+def _mask_schedule(
+    run: FineTuneState, spare: float
+) -> CosineSchedule | PlateauSchedule:
     """Return smaller steps for a better model, until the time is over or no gain."""
     lack, limit = 1 - run.selection.before, run.options.seconds
     rate = _MASK_RATE * min(1.0, max(_LEAST, lack / _FAR))
@@ -238,7 +240,7 @@ def _mask_schedule(run: TrainingRun, spare: float) -> CosineSchedule | PlateauSc
 
 
 def _resumed(
-    run: TrainingRun,
+    run: FineTuneState,
     path: Path | None,
     trainer: Trainer,
     sampler: PatchSampler,

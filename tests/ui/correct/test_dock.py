@@ -9,7 +9,7 @@ from qtpy.QtTest import QTest
 
 from napari_unet.labels.metrics import dice
 from napari_unet.project.project import Project
-from napari_unet.training import fine_tune, training_run
+from napari_unet.training import fine_tune, fine_tune_state
 
 CONTROL = Qt.KeyboardModifier.ControlModifier
 SHIFT = Qt.KeyboardModifier.ShiftModifier
@@ -88,7 +88,7 @@ def test_first_answer_that_is_taken_back_leaves_the_view_as_it_was(window, monke
         window.paint(number, (y, x - 3), (y, x + 3), size=5)
     window.erase((2, 4), (2, 40))
     found = iter([0.9, 0.8, 0.8])  # the model before, the whole net, the first answer
-    monkeypatch.setattr(training_run, "score", lambda *_: next(found))
+    monkeypatch.setattr(fine_tune_state, "score", lambda *_: next(found))
     window.correct.form.seconds.setValue(8)
     window.click("Improve")
     untouched = window.target() == 255

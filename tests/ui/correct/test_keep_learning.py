@@ -9,7 +9,7 @@ from helpers.window import missed
 
 from napari_unet.network.model import load
 from napari_unet.project.project import Project
-from napari_unet.training import continuation, fine_tune, training_run
+from napari_unet.training import continuation, fine_tune, fine_tune_state
 from napari_unet.ui.correct import keep_learning, stillness
 from napari_unet.ui.correct.dock import CorrectDock
 from napari_unet.ui.session import session_of
@@ -219,7 +219,7 @@ def test_model_stays_as_it_is_once_a_batch_works_with_it(hand, window, endless, 
 def test_what_improve_took_back_may_become_better_later(window, monkeypatch):
     monkeypatch.setattr(continuation, "score", lambda *_: 0.91)
     found = iter([0.9, 0.8, 0.8])  # the model before, the whole net, the first answer
-    monkeypatch.setattr(training_run, "score", lambda *_: next(found))
+    monkeypatch.setattr(fine_tune_state, "score", lambda *_: next(found))
     window.use("fresh")
     window.file(noisy())
     window.segmented()

@@ -1,4 +1,4 @@
-"""Training run: data, device, chances, time and scores, as both loops need them."""
+"""State of one fine-tuning: data, device, chances, time and scores, for both loops."""
 
 import math
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from napari_unet.training.selection import Measure, ModelSelection, copied, scor
 from napari_unet.training.standing import Standing, noted, standing
 from napari_unet.training.training_set import CorrectionStream, read_training_set
 
-__all__ = ["TrainingRun"]
+__all__ = ["FineTuneState"]
 
 _FIRST = 3.2  # seconds for the first answer, if someone waits
 _LEARNING = 0.65  # of the time at least; then strokes are obeyed, and it is judged
 _OBEYING, _OBEYING_LEAST = 60.0, 4.0  # seconds until they are; and if there is no time
 
 
-class TrainingRun:
+class FineTuneState:
     """What is learned from, by which options, and who is best so far.
 
     Attributes
