@@ -92,14 +92,7 @@ def _read_multiscale(group: Any, attributes: dict[str, Any], path: Path) -> Cont
 
     images = [m for m in dicts_of(attributes["multiscales"]) if m]
     multiscale = (images or [{}])[0]
-    datasets = dicts_of(multiscale.get("datasets"))
-    missing = [d.get("path") for d in datasets if str(d.get("path")) not in group]
-    if not datasets or datasets[0].get("path") in missing:
-        raise ImageError(
-            f"{path.name} is damaged: it names the array {(missing or ['0'])[0]!r}, "
-            "which is not there. Copy or convert it again."
-        )
-    datasets = [d for d in datasets if d.get("path") not in missing]
+    datasets, missing = _levels_there(multiscale, group, path)
     arrays = [group[str(d["path"])] for d in datasets]
     finest = max(range(len(arrays)), key=lambda i: math.prod(arrays[i].shape))
     axes = _parse_axes(multiscale.get("axes"), arrays[finest].ndim)
@@ -129,6 +122,26 @@ def _read_multiscale(group: Any, attributes: dict[str, Any], path: Path) -> Cont
         tuple(notes),
         {a: start for a, _, _, start in named if a != "C"},
     )
+
+
+def _levels_there(
+    multiscale: dict[str, Any], group: Any, path: Path
+) -> tuple[list[dict[str, Any]], list[Any]]:
+    """Return the levels whose arrays there are, and the paths of those that are gone.
+
+    Raises
+    ------
+    ImageError
+        If the first is not there.
+    """
+    datasets = dicts_of(multiscale.get("datasets"))
+    missing = [d.get("path") for d in datasets if str(d.get("path")) not in group]
+    if not datasets or datasets[0].get("path") in missing:
+        raise ImageError(
+            f"{path.name} is damaged: it names the array {(missing or ['0'])[0]!r}, "
+            "which is not there. Copy or convert it again."
+        )
+    return [d for d in datasets if d.get("path") not in missing], missing
 
 
 def _parse_axes(axes: Any, ndim: int) -> list[tuple[str, str]]:
