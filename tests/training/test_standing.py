@@ -4,7 +4,15 @@ import math
 
 import pytest
 
-from napari_unet.training.standing import Standing, agrees, noted, standing
+from napari_unet.network.model import load
+from napari_unet.network.transfer import new_model
+from napari_unet.training.standing import (
+    Standing,
+    agrees,
+    is_new,
+    noted,
+    standing,
+)
 
 NEW, SOME, MANY = Standing(), Standing(8), Standing(1000)
 PROVEN = Standing(0, proven=True)
@@ -25,9 +33,21 @@ def test_net_of_a_model_that_was_right_moves_less() -> None:
     assert max(s.kept for s in (MANY, Standing(10**6, proven=True))) < 1
 
 
-def test_answers_agree_when_nearly_all_is_the_same() -> None:
-    assert agrees(0.8)
-    assert not agrees(0.6)
+@pytest.mark.parametrize("new", [True, False])
+def test_answers_agree_when_nearly_all_is_the_same(new) -> None:
+    assert agrees(0.8, new=new)
+    assert not agrees(0.6, new=new)
+
+
+def test_less_is_asked_of_a_model_that_was_trained_for_its_classes() -> None:
+    trained = load("nuclei")
+    made = new_model(trained, ("background", "cell"))
+    found = [agrees(0.7, new=is_new(model.card)) for model in (trained, made)]
+    assert found == [True, False]
+
+
+def test_model_that_has_learned_from_strokes_is_not_new() -> None:
+    assert not is_new(noted(SOME, 8))
 
 
 @pytest.mark.parametrize("known", [SOME, PROVEN, Standing(3, filters=0.12345)])

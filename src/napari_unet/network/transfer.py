@@ -75,6 +75,7 @@ def new_model(
     net.load_state_dict(state)
     kept = "diameter", "pixel_size", "data"
     card: dict[str, Any] = {k: parent.card[k] for k in kept if k in parent.card}
+    card["strokes"] = 0  # that it has learned from; see `training.standing`
     card["history"] = [*parent.card.get("history", []), f"new classes, {parent.name}"]
     return Model(net.eval(), parent.scaling, card, name)
 

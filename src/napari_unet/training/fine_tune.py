@@ -150,7 +150,9 @@ def _learn_strokes(
 
     # 1. The first answer: a head alone, fitted to features that do not change.
     start = run.teacher if before is None else copied(before.start).to(run.device)
-    fit = fit_head(start, data.examples, run.seed, run.known, run.waiting)
+    fit = fit_head(
+        start, data.examples, run.seed, run.known, run.waiting, new=run.is_new
+    )
     run.note(fit.standing)
     if fit.after >= fit.before:
         selection.promote(fit.answer)
@@ -195,7 +197,7 @@ def _learn_masks(
     fit = fit_head(
         run.teacher, data.examples, run.seed, run.known, run.waiting, free=True
     )
-    trusted = run.known or Standing(proven=agrees(fit.agreement))
+    trusted = run.known or Standing(proven=agrees(fit.agreement, new=run.is_new))
     run.note(replace(trusted, proven=True))  # it learns from whole images
     began = selection.seconds
     selection.begin(run.score(run.teacher))

@@ -13,7 +13,7 @@ from napari_unet.project.lazy_corrections import More
 from napari_unet.training.holdout import mean_dice
 from napari_unet.training.schedule import CosineSchedule
 from napari_unet.training.selection import Measure, ModelSelection, copied, score
-from napari_unet.training.standing import Standing, noted, standing
+from napari_unet.training.standing import Standing, is_new, noted, standing
 from napari_unet.training.training_set import CorrectionStream, read_training_set
 
 __all__ = ["FineTuneState"]
@@ -57,6 +57,11 @@ class FineTuneState:
         self.device, _ = best_device(options.device)
         self.teacher = copied(model.net).to(self.device)
         self.waiting = None if options.seconds is None else _FIRST
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the model was made for new classes, and learned nothing since."""
+        return is_new(self.model.card)
 
     @property
     def measure(self) -> Measure:

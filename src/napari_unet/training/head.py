@@ -104,6 +104,7 @@ def fit_head(
     seconds: float | None = None,
     *,
     free: bool = False,
+    new: bool = False,
 ) -> Fit:
     """Fit a second head to the examples; nothing else of the net is changed.
 
@@ -118,13 +119,15 @@ def fit_head(
         How long that may take, about; None: as long as it takes.
     free
         Trust it in nothing, and fit no reader of filters: images are labelled.
+    new
+        Whether its classes are new to it; see `standing.agrees`.
     """
     fitting = _Fitting(before, examples, seed, known, seconds)
     standing = Standing() if free or known is None else known
     loss = fitting.fit(standing)
     agreement = fitting.agreement()
     if known is None and not free:
-        standing = fitting.standing(agreement)
+        standing = fitting.standing(agreement, new=new)
         if standing.proven:
             loss = fitting.fit(standing)
     mean_weights(fitting.head, fitting.old, standing.kept)
@@ -198,9 +201,9 @@ class _Fitting:
             reader.out.weight.mul_(share)
         return reader
 
-    def standing(self, agreement: float) -> Standing:
+    def standing(self, agreement: float, *, new: bool) -> Standing:
         """Return how far the model before is to be trusted, and filters beside it."""
-        if agrees(agreement) and self.right(self.net) >= FITTED:
+        if agrees(agreement, new=new) and self.right(self.net) >= FITTED:
             return Standing(proven=True)
         seconds = self.left(2 * _FILTERS)
         share = filters_share(self.old, self.features, self.aim(_FREE), seconds)

@@ -15,6 +15,7 @@ __all__ = [
     "STROKES",
     "Standing",
     "agrees",
+    "is_new",
     "noted",
     "standing",
 ]
@@ -22,7 +23,8 @@ __all__ = [
 STROKES = "strokes"  # in a card: how many the model has learned from
 NEARLY_RIGHT = "nearly right"  # in a card: whether it was, at its first lesson
 FILTERS = "filters"  # in a card: how much they counted then, 0 to 1
-_AGREES = 0.73  # Dice of every class of two answers, of which a good model has more
+_AGREES = 0.65  # Dice of every class of two answers, of which a good model has more
+_AGREES_NEW = 0.73  # of a model for new classes, of which nobody has seen anything yet
 _KNOWN = 64  # strokes that a model is worth that was nearly right from the beginning
 _HALF = 8  # strokes that make a model half trusted
 _SHARE = 0.25  # of the filters, when a net has learned from many strokes
@@ -92,7 +94,12 @@ class Standing:
         return _SHARE + (self.filters - _SHARE) * left
 
 
-def agrees(agreement: float) -> bool:
+def is_new(card: Mapping[str, Any]) -> bool:
+    """Return whether the model with this card was made for new classes, and no more."""
+    return card.get(STROKES) == 0
+
+
+def agrees(agreement: float, *, new: bool) -> bool:
     """Return whether a model is nearly right that agrees so far with another answer.
 
     Parameters
@@ -100,8 +107,11 @@ def agrees(agreement: float) -> bool:
     agreement
         The least Dice of a class between what it says and a first answer that was
         fitted to strokes without it, where nobody painted.
+    new
+        Whether its classes are new to it. Who corrects a model that was trained for
+        them has seen it at work, and less is asked of it.
     """
-    return agreement >= _AGREES
+    return agreement >= (_AGREES_NEW if new else _AGREES)
 
 
 def standing(card: Mapping[str, Any]) -> Standing | None:
