@@ -127,11 +127,10 @@ def _left_by(run: TrainingRun, out: Path) -> bool:
         there = load(out).net.state_dict()
     except (ValueError, ModelError):
         return False
-    best = {} if found is None else found[1]
-    return all(  # a file holds weights in half precision
-        f"best/{name}" in best
-        and torch.equal(tensor.half(), best[f"best/{name}"].half())
-        for name, tensor in there.items()
+    state = {} if found is None else found[1]
+    best = {k.removeprefix("best/"): t for k, t in state.items() if "/" in k}
+    return there.keys() == best.keys() and all(  # files are in half precision
+        torch.equal(tensor.half(), best[name].half()) for name, tensor in there.items()
     )
 
 
