@@ -82,8 +82,8 @@ def test_temporary_array_is_written_like_numpy(tmp_path: Path, suffix: str) -> N
         pytest.param("out.zarr", ".ome.zarr", id="bare-zarr"),
         pytest.param("missing/out.tif", "no folder", id="no-folder"),
         pytest.param("note.txt/out.tif", "no folder", id="folder-is-a-file"),
-        pytest.param("there.tif", "--overwrite", id="file-exists"),
-        pytest.param("there.ome.zarr", "--overwrite", id="zarr-exists"),
+        pytest.param("there.tif", "exists already", id="file-exists"),
+        pytest.param("there.ome.zarr", "exists already", id="zarr-exists"),
     ],
 )
 def test_bad_output_is_refused(tmp_path: Path, name: str, words: str) -> None:
