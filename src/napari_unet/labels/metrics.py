@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from napari_unet.errors import ImageError
 
-__all__ = ["THRESHOLDS", "Match", "average_precision", "dice", "f1", "match"]
+__all__ = ["THRESHOLDS", "Match", "average_precision", "dice", "f1", "match", "matches"]
 
 Labels = NDArray[Any]
 
@@ -88,7 +88,7 @@ def match(truth: Labels, labels: Labels, iou: float = 0.5) -> Match:
     ImageError
         If the shapes differ.
     """
-    return _matches(truth, labels, (iou,))[0]
+    return matches(truth, labels, (iou,))[0]
 
 
 def f1(truth: Labels, labels: Labels, iou: float = 0.5) -> float:
@@ -103,12 +103,12 @@ def average_precision(
 
     Source: Caicedo et al. 2019, Nature Methods 16, 1247.
     """
-    found = _matches(truth, labels, thresholds)
+    found = matches(truth, labels, thresholds)
     return sum(m.average_precision for m in found) / len(found)
 
 
-def _matches(truth: Labels, labels: Labels, thresholds: Sequence[float]) -> list[Match]:
-    """Match the objects at each threshold, from one table."""
+def matches(truth: Labels, labels: Labels, thresholds: Sequence[float]) -> list[Match]:
+    """Do what `match` does, at each of several thresholds, from one table."""
     _check(truth, labels)
     overlap = _overlap(truth, labels)  # (true objects + 1, found objects + 1)
     sizes_true, sizes_found = overlap.sum(axis=1), overlap.sum(axis=0)
