@@ -25,6 +25,7 @@ HARD = (
     0.5,
     3.0,
 )  # least and most that an image's last errors change how often it comes
+NOBODY = 1e6  # more than the number of any object
 NEAR = 4  # pixels from two objects at which a border begins to count
 BORDER = 6.0  # weight of a pixel right between two objects, beside 1 elsewhere
 
@@ -160,25 +161,26 @@ def targets(labels: Tensor) -> tuple[Tensor, Tensor]:
     """
     x = labels[:, None]
     inside = x > 0
-    edge = inside & ((highest(x, 1) != x) | (-highest(-x, 1) != x))
-    far = torch.where(inside, x, torch.full_like(x, 1e6))  # only objects count
-    both = [_two(x, far, radius) for radius in range(1, NEAR + 1)]
-    edge |= inside & both[1]
+    high = x  # greatest and least number of an object in a window that grows
+    low = torch.where(inside, x, torch.full_like(x, NOBODY))
+    edge = inside & ((highest(x) != x) | (-highest(-x) != x))
+    near = torch.zeros_like(x)
+    for radius in range(1, NEAR + 1):
+        high, low = highest(high), -highest(-low)
+        both = (low < high) & (low < NOBODY)
+        near += both / NEAR
+        if radius == 2:
+            edge |= inside & both
     classes = torch.where(edge, 2, torch.where(inside, 1, 0))[:, 0]
-    near = torch.stack([b.float() for b in both]).mean(0)
     weights = 1 + 0.5 * edge + BORDER * near**2
     return classes, weights[:, 0]
 
 
-def highest(x: Tensor, radius: int) -> Tensor:
-    """Return the maximum of (N, 1, Y, X) within a square window of `radius`."""
-    return F.max_pool2d(x, 2 * radius + 1, 1, radius)
-
-
-def _two(x: Tensor, far: Tensor, radius: int) -> Tensor:
-    """Return where the window of `radius` sees two objects or more."""
-    low = -highest(-far, radius)
-    return (low < 1e6) & (highest(x, radius) != low)
+def highest(x: Tensor) -> Tensor:
+    """Return the maximum of (N, 1, Y, X) among each pixel and its 8 neighbours."""
+    x = F.pad(x, (1, 1, 1, 1), value=-math.inf)  # ten times as fast as max_pool2d
+    x = torch.maximum(torch.maximum(x[..., :-2, :], x[..., 1:-1, :]), x[..., 2:, :])
+    return torch.maximum(torch.maximum(x[..., :-2], x[..., 1:-1]), x[..., 2:])
 
 
 def loss_of(logits: Tensor, classes: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -204,10 +206,8 @@ def shares(items: Sequence[Annotated]) -> NDArray[np.float64]:
     images = Counter((i.kind, i.group) for i in items)
     groups = Counter(kind for kind, _ in images)
     weights = np.array([images[i.kind, i.group] ** -0.5 for i in items])
-    for of, share in (
-        ("kind", {k: n**0.5 for k, n in groups.items()}),
-        ("set", SHARES),
-    ):
+    kinds = {kind: count**0.5 for kind, count in groups.items()}
+    for of, share in (("kind", kinds), ("set", SHARES)):
         names = np.array([getattr(i, of) for i in items])
         for name in np.unique(names):
             weights[names == name] *= share[name] / weights[names == name].sum()
