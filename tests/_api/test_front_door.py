@@ -14,7 +14,7 @@ from napari_unet.errors import CorrectionError, ImageError, OptionsError, Output
 from napari_unet.io.open import open_image
 from napari_unet.network.model import load
 from napari_unet.options import BatchOptions, SegmentOptions, TrainOptions
-from napari_unet.training import fine_tune, trainer
+from napari_unet.training import fine_tune, schedule
 
 
 class EnoughError(Exception):
@@ -342,8 +342,8 @@ def test_cancelled_training_goes_on_when_the_same_is_asked_for_again(
     blobs, tiny_model, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(fine_tune, "_CHECK", 2)
-    monkeypatch.setattr(trainer, "_PATIENCE", 2)
-    monkeypatch.setattr(trainer, "_CUTS", 1)
+    monkeypatch.setattr(schedule, "_PATIENCE", 2)
+    monkeypatch.setattr(schedule, "_CUTS", 1)
     for name in "abcde":
         for folder in ("images", "labels"):
             (tmp_path / folder).mkdir(exist_ok=True)
