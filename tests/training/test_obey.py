@@ -19,8 +19,8 @@ COUNT, PAINTED = 600, 120
 @pytest.fixture(autouse=True)
 def _few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(obey, "_STEPS", 100)
-    monkeypatch.setattr(obey, "_SOME", 300)
-    monkeypatch.setattr(obey, "AGAIN", 5e-2)  # so that they are enough
+    monkeypatch.setattr(obey, "_SOME", 600)
+    monkeypatch.setattr(obey, "AGAIN", 3e-2)  # this head knows nothing yet
 
 
 def case(says: float = 1.0) -> tuple[Hypercolumn, torch.Tensor, Pixels, torch.Tensor]:
@@ -30,9 +30,7 @@ def case(says: float = 1.0) -> tuple[Hypercolumn, torch.Tensor, Pixels, torch.Te
     with -1, next to none is.
     """
     torch.manual_seed(0)
-    head = Hypercolumn([0], 1, 32, 2)
-    for part in (head.read, head.mix):  # what it says is linear in what is fitted
-        part.requires_grad_(False)
+    head = Hypercolumn([0], 1, 8, 2)
     features = torch.randn(COUNT, 5)
     target = torch.full((COUNT,), IGNORE, dtype=torch.uint8)
     target[:PAINTED] = (features[:PAINTED, 0] > 0).to(torch.uint8)
@@ -94,9 +92,7 @@ def test_it_moves_back_as_far_as_strokes_are_still_followed() -> None:
     moved = copy.deepcopy(new)
     obey._move_back(moved, old, features, aim)
     assert score(said(moved, features, first), pixels) >= obey._ENOUGH
-    whole, rest = (
-        float((a.out.weight - old.out.weight).detach().norm()) for a in (new, moved)
-    )
+    whole, rest = (float((a.out.weight - old.out.weight).norm()) for a in (new, moved))
     assert 0 < rest < 0.8 * whole
     less = copy.deepcopy(moved)  # a tenth less of the way
     share = rest / whole
@@ -104,3 +100,15 @@ def test_it_moves_back_as_far_as_strokes_are_still_followed() -> None:
         for a, b in zip(less.parameters(), old.parameters(), strict=True):
             a.copy_(b + (a - b) * (share - 0.1) / share)
     assert score(said(less, features, first), pixels) < obey._ENOUGH
+
+
+def test_no_more_is_changed_than_strokes_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(obey, "_GOAL", 1.1)  # it goes on through all steps
+    sizes = []
+    for enough in (obey._ENOUGH, 1.1):
+        monkeypatch.setattr(obey, "_ENOUGH", enough)
+        head, features, pixels, first = case(says=-1)
+        before = head.out.weight.detach().clone()
+        obedient(head, features, pixels, first, 0.0, math.inf)
+        sizes.append(float((head.out.weight - before).norm()))
+    assert sizes[0] < 0.95 * sizes[1]
