@@ -42,7 +42,7 @@ from napari_unet.network.transfer import new_model
 from napari_unet.options import SegmentOptions, TrainOptions
 from napari_unet.project.corrections import FOREGROUND, IGNORE, Correction
 from napari_unet.segmentation.predict import segment
-from napari_unet.training.augment import Views
+from napari_unet.training.augment import PatchSampler
 from napari_unet.training.examples import read_examples
 from napari_unet.training.fine_tune import fine_tune
 
@@ -163,11 +163,12 @@ class Naive:
     def learn(self, corrections: list[Correction]) -> Round:
         began = time.perf_counter()
         net = self.model.net.requires_grad_(True).eval()
-        views = Views(read_examples(self.model, corrections), 192, self.seed)
+        examples = read_examples(self.model, corrections)
+        patches = PatchSampler(examples, 192, self.seed, (4, 0))
         optimiser = torch.optim.AdamW(net.parameters(), lr=1e-3)
         k = len(net.spec.classes)
         while time.perf_counter() - began < NAIVE:
-            image, target, _ = views.batch(4, 0)
+            image, target, _ = patches.batch()
             with torch.autocast("cpu", torch.bfloat16):
                 logits = net(image)
             target = target.long()

@@ -1,6 +1,7 @@
 """The house as it is described: first lines, sizes of files, and the maps in docs."""
 
 import ast
+import importlib
 import re
 import tomllib
 from functools import cache
@@ -184,3 +185,34 @@ def test_citation_is_of_this_version() -> None:
     cited = dict(re.findall(r"^(version|license): (\S+)$", text, re.MULTILINE))
     project = pyproject()["project"]
     assert cited == {key: project[key] for key in ("version", "license")}
+
+
+def _imported_names() -> list[tuple[str, str, str]]:
+    """Return file, module and name of all that benchmarks and tools import of ours."""
+    found = []
+    for path in sorted([*ROOT.glob("benchmarks/*.py"), *ROOT.glob("tools/*.py")]):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        programs = [
+            ast.parse(node.value)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and re.search(r"^(?:from|import) napari_unet", node.value, re.MULTILINE)
+        ]
+        for node in (n for each in (tree, *programs) for n in ast.walk(each)):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                found += [(path.name, node.module, alias.name) for alias in node.names]
+            elif isinstance(node, ast.Import):
+                found += [(path.name, alias.name, "") for alias in node.names]
+    return [entry for entry in found if entry[1].startswith("napari_unet")]
+
+
+def test_benchmarks_and_tools_import_what_there_is() -> None:
+    found = _imported_names()
+    assert len(found) > 50
+    missing = []
+    for file, module, name in found:
+        there = importlib.import_module(module)
+        if name and not hasattr(there, name):
+            missing.append((file, module, name))
+    assert not missing
