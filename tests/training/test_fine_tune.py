@@ -21,6 +21,7 @@ from napari_unet.network.predictor import engine
 from napari_unet.options import SegmentOptions, TrainOptions
 from napari_unet.project.corrections import FOREGROUND, IGNORE, Correction
 from napari_unet.project.lazy_corrections import More
+from napari_unet.project.project import Project
 from napari_unet.segmentation.inputs import model_input
 from napari_unet.training import features as pixels
 from napari_unet.training import fine_tune as training
@@ -493,6 +494,22 @@ def test_share_that_nobody_looked_at_counts_no_pixel_twice() -> None:
         data = read_training_set(model, [Correction(image, target)], TrainOptions())
         assert data.dense
         assert data.unseen == pytest.approx(unseen)
+
+
+@pytest.mark.parametrize(("rows", "dense"), [(600, True), (20, False)])
+def test_images_of_a_project_that_are_labelled_throughout_are_whole_masks(
+    tmp_path, rows, dense
+) -> None:
+    project = Project.open(tmp_path / "cells.unet")
+    image, truth = squares(0, (600, 520))  # four squares of 256, and what lies around
+    box, truth = (slice(0, rows), slice(0, 520)), truth[:rows]
+    project.write(
+        project.add_image(image), (), box, (truth, np.zeros(truth.shape, np.int32))
+    )
+    corrections = project.corrections()
+    assert len(corrections) > 2
+    data = read_training_set(small_model(width=1), corrections, TrainOptions())
+    assert data.dense == dense
 
 
 def test_strokes_on_a_third_of_small_images_are_not_taken_for_whole_masks() -> None:

@@ -26,7 +26,7 @@ from napari_unet.training.holdout import ImagePart, places, set_apart
 
 __all__ = ["CorrectionStream", "TrainingSet", "read_training_set"]
 
-_DENSE = 0.5  # share of reviewed pixels from which they are taken for the images'
+_DENSE = 0.5  # share of labelled pixels from which whole images are labelled
 _EVERY = 4  # steps until one more correction is read, of more than can be held
 _APART = 1024  # rows or columns between what is held out and what is read then
 
@@ -91,33 +91,36 @@ def read_training_set(
             "something else."
         )
     reviewed = sum(len(region.rows) for region in regions)
-    dense = reviewed >= _DENSE * sum(e.target.numel() for e in examples)
-    total = sum(region.weight for region in regions)
-    about = dense, len(regions), reviewed, total
-    if not dense:
+    total, share = sum(region.weight for region in regions), _labelled(corrections)
+    about = share >= _DENSE, len(regions), reviewed, total
+    if share < _DENSE:
         return TrainingSet(examples, *about)
     weights = class_weights(examples)
     examples = as_images(examples, weights)  # the first weighing is let go
-    found = TrainingSet(examples, *about, class_weights=weights)
-    return _less_held_out(found, model, corrections, options.seed)
+    found = TrainingSet(examples, *about, unseen=1 - share, class_weights=weights)
+    return _less_held_out(found, model, options.seed)
 
 
-def _less_held_out(
-    found: TrainingSet, model: Model, corrections: Sequence[Correction], seed: int
-) -> TrainingSet:
+def _labelled(corrections: Sequence[Correction]) -> float:
+    """Return which share of the pixels of corrections is labelled.
+
+    Of their own pixels: what an example has around them belongs to others.
+    """
+    seen = sum(np.count_nonzero(c.reviewed) for c in corrections)
+    return seen / sum(c.target.size for c in corrections)
+
+
+def _less_held_out(found: TrainingSet, model: Model, seed: int) -> TrainingSet:
     """Hold out a part of labelled images."""
     spec = replace(model.spec, hypercolumn=1)
     examples, held = set_apart(found.examples, spec, seed)
     whole = {id(example) for example in examples}
-    sizes = [(np.count_nonzero(c.reviewed), c.target.size) for c in corrections]
-    seen, pixels = map(sum, zip(*sizes, strict=True))
     return replace(
         found,
         examples=examples,
         held=held,
         judged=held or places(found.examples, spec),
         spots=[e.spot for e in found.examples if id(e) not in whole],
-        unseen=1 - seen / pixels,
     )
 
 
