@@ -5,6 +5,7 @@ import doctest
 import pickle
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from napari_unet import errors
 from napari_unet.cli import options as flags
 from napari_unet.cli.commands import app
 from napari_unet.errors import MemoryBudgetError, UNetError, hinted
+from napari_unet.options import BatchOptions, SegmentOptions, TrainOptions
 from napari_unet.ui import hints
 
 SOURCE = Path(errors.__file__).parent
@@ -25,6 +27,7 @@ CORE = sorted(
 )
 COMMANDS = ("segment", "batch", "train")
 DOCKS = {"Segment": hints.SEGMENT, "Correct": hints.CORRECT, "Batch": hints.BATCH}
+NO_FLAG = {"locate"}
 FOREIGN = {
     "flag": r"--[a-z]",
     "dock": r"U-Net: |\bdock\b",
@@ -121,3 +124,32 @@ def test_error_of_a_worker_keeps_its_options() -> None:
     error = MemoryBudgetError("It is too little.", option="memory")
     again = pickle.loads(pickle.dumps(error))
     assert (str(again), again.options) == ("It is too little.", ("memory",))
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("segment", (SegmentOptions,)),
+        ("batch", (SegmentOptions, BatchOptions)),
+        ("train", (TrainOptions,)),
+    ],
+)
+def test_every_option_has_a_flag_by_its_own_name(command, options) -> None:
+    named = {field.name for each in options for field in fields(each)} - {"segment"}
+    assert named <= flags.flags_of(app, command).keys() | NO_FLAG
+
+
+@pytest.mark.parametrize(
+    ("bad", "flag"),
+    [
+        ({"min_size": -1}, "--min-size"),
+        ({"threshold": 2.0}, "--threshold"),
+        ({"tile": 0}, "--tile"),
+        ({"diameter": 3.0, "scale": 2.0}, "--diameter, --scale"),
+    ],
+)
+def test_option_that_cannot_be_is_named_as_a_flag(bad, flag) -> None:
+    with pytest.raises(UNetError) as found:
+        SegmentOptions(**bad)
+    names = flags.flags_of(app, "segment")
+    assert hinted(str(found.value), found.value.options, names).endswith(f" ({flag}).")

@@ -105,25 +105,27 @@ class SegmentOptions:
 
     def __post_init__(self) -> None:
         if self.output is not None and self.output not in get_args(Output):
-            raise OptionsError(_choices("Output", self.output, get_args(Output)))
+            choices = _choices("Output", self.output, get_args(Output))
+            raise OptionsError(choices, option="output")
         if self.precision not in get_args(Precision):
-            raise OptionsError(
-                _choices("Precision", self.precision, get_args(Precision))
-            )
+            choices = _choices("Precision", self.precision, get_args(Precision))
+            raise OptionsError(choices, option="precision")
         if self.diameter is not None and self.scale is not None:
             raise OptionsError(
-                "Both a diameter and a scale were given. Give one of the two."
+                "Both a diameter and a scale were given. Give one of the two.",
+                option=("diameter", "scale"),
             )
         for name in ("tile", "memory", "diameter", "scale"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
-                raise OptionsError(f"{name} is {value}; it must be above 0 and finite.")
+                text = f"{name} is {value}; it must be above 0 and finite."
+                raise OptionsError(text, option=name)
         if self.min_size is not None and self.min_size < 0:
-            raise OptionsError(f"min_size is {self.min_size}; it must be 0 or more.")
+            text = f"min_size is {self.min_size}; it must be 0 or more."
+            raise OptionsError(text, option="min_size")
         if self.threshold is not None and not 0 < self.threshold < 1:
-            raise OptionsError(
-                f"threshold is {self.threshold}; it must lie between 0 and 1."
-            )
+            text = f"threshold is {self.threshold}; it must lie between 0 and 1."
+            raise OptionsError(text, option="threshold")
 
 
 def _choices(what: str, seen: object, choices: tuple[str, ...]) -> str:
@@ -158,15 +160,14 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         if self.seconds is not None and not 0 <= self.seconds < math.inf:
-            raise OptionsError(
-                f"seconds is {self.seconds}; it must be 0 or more, and finite."
-            )
+            text = f"seconds is {self.seconds}; it must be 0 or more, and finite."
+            raise OptionsError(text, option="seconds")
         if not 0 <= self.seed < 2**32:
-            raise OptionsError(f"seed is {self.seed}; it must be 0 to {2**32 - 1}.")
+            text = f"seed is {self.seed}; it must be 0 to {2**32 - 1}."
+            raise OptionsError(text, option="seed")
         if self.memory is not None and not 0 < self.memory < math.inf:
-            raise OptionsError(
-                f"memory is {self.memory}; it must be above 0 and finite."
-            )
+            text = f"memory is {self.memory}; it must be above 0 and finite."
+            raise OptionsError(text, option="memory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,17 +207,21 @@ class BatchOptions:
 
     def __post_init__(self) -> None:
         if self.format not in get_args(StackFormat):
-            raise OptionsError(_choices("Format", self.format, get_args(StackFormat)))
+            choices = _choices("Format", self.format, get_args(StackFormat))
+            raise OptionsError(choices, option="format")
         if self.workers is not None and self.workers < 1:
-            raise OptionsError(f"workers is {self.workers}; it must be 1 or more.")
+            text = f"workers is {self.workers}; it must be 1 or more."
+            raise OptionsError(text, option="workers")
         if self.workers is not None and self.scheduler is not None:
             raise OptionsError(
                 "Both workers and a scheduler were given. Give one of the two: a "
-                "scheduler has workers of its own."
+                "scheduler has workers of its own.",
+                option=("workers", "scheduler"),
             )
         for name in ("measure", "link_z"):
             if getattr(self, name) and self.segment.output not in (None, "objects"):
                 raise OptionsError(
                     f"{name} is about objects, and the output is "
-                    f"{self.segment.output}. Leave one of the two out."
+                    f"{self.segment.output}. Leave one of the two out.",
+                    option=(name, "output"),
                 )

@@ -31,7 +31,7 @@ from napari_unet.training.examples import as_images, class_weights, read_example
 from napari_unet.training.features import read_pixels
 from napari_unet.training.fine_tune import Trained, TrainStep, fine_tune, judge
 from napari_unet.training.head import fit_head, obey
-from napari_unet.training.readers import apart
+from napari_unet.training.readers import apart, joined
 from napari_unet.training.selection import score
 from napari_unet.training.standing import NEARLY_RIGHT, STROKES, Standing, standing
 from napari_unet.training.trainer import Trainer
@@ -224,8 +224,9 @@ def test_what_was_painted_is_obeyed_and_the_rest_stays(monkeypatch) -> None:
     torch.manual_seed(0)
     careful = Standing(10**6, proven=True)
     fit = fit_head(model.model.net, examples, 0, careful)
-    before = share_right(replace(model.model, net=fit.teacher), image, truth)
-    assert score(fit.teacher, examples, 0) < 0.9
+    both = joined(fit.net, fit.reader, fit.share)
+    before = share_right(replace(model.model, net=both), image, truth)
+    assert score(both, examples, 0) < 0.9
     net = obey(fit, fit.net, examples, seed=0, seconds=60)
     assert score(net, examples, 0) >= 0.95
     assert share_right(replace(model.model, net=net), image, truth) > before - 0.1

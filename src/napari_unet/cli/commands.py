@@ -164,7 +164,7 @@ def batch(
     out: flags.OutFolder,
     model: flags.Model = DEFAULT_MODEL,
     output: flags.Outputs = _SEGMENT.output,
-    form: flags.Format = _BATCH.format,
+    format: flags.Format = _BATCH.format,  # noqa: A002 - as the field is called
     measure: flags.Measure = _BATCH.measure,
     link_z: flags.LinkZ = _BATCH.link_z,
     channel: flags.Channel = None,
@@ -189,7 +189,7 @@ def batch(
     Interrupted in any way, the same command goes on from what is finished.
     """
     segment = _options(SegmentOptions, ctx.params)
-    options = _options(BatchOptions, ctx.params, segment=segment, format=form)
+    options = _options(BatchOptions, ctx.params, segment=segment)
     console.quiet()
     from napari_unet.cli import batch as batchconsole
 

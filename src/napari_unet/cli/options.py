@@ -151,7 +151,8 @@ Threshold = Annotated[
     float | None, typer.Option(help="Least probability of a labelled pixel, 0 to 1.")
 ]
 Tile = Annotated[
-    int | None, typer.Option(help="Side of a tile in pixels; else from the memory.")
+    int | None,
+    typer.Option(help="Side of the net's window in pixels; else from the memory."),
 ]
 
 

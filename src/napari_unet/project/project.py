@@ -55,7 +55,8 @@ __all__ = ["Project", "project_place"]
 class Project:
     """Corrections of many images, and the models that were made from them.
 
-    Nothing is written before `flush`, `add_model`, `activate` or `update`.
+    Nothing is written before `flush`, `add_model`, `renew_model`, `activate` or
+    `update`.
 
     Attributes
     ----------

@@ -1,12 +1,13 @@
-"""Fine-tuning on corrections: the two training loops, and never to a worse model.
+"""Fine-tuning on corrections: the two training loops; never to a worse model.
 
 `_learn_strokes` is the sparse recipe, `_learn_masks` the dense one, for images of which
 most is labelled. Both take batches of patches, step by step, as a `Trainer` does it,
 and select the model that comes out (`selection`).
 
 The model in use is never touched. A copy learns, and replaces it only if it is no worse
-on what people said. What keeps it from getting worse elsewhere is that the model in use
-is its teacher on all pixels that nobody looked at, and the more so the better it is.
+on what people said. What keeps it from getting worse elsewhere is a teacher on all
+pixels that nobody looked at: with strokes, the first answer, which keeps to the model
+in use as far as that is trusted; with whole masks, the model in use itself.
 """
 
 import math

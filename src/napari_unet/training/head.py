@@ -90,11 +90,6 @@ class Fit:
     before: float
     after: float
 
-    @property
-    def teacher(self) -> UNet:
-        """The net with both readers: what the whole net learns from."""
-        return joined(self.net, self.reader, self.share)
-
 
 def fit_head(
     before: UNet,

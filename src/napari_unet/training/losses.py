@@ -1,4 +1,4 @@
-"""Masked losses: cross-entropy and distillation, zero where nobody reviewed."""
+"""Losses of each pixel: masked cross-entropy, and distillation from a teacher."""
 
 import torch
 from torch import Tensor

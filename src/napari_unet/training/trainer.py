@@ -1,4 +1,4 @@
-"""Trainer: optimiser steps on the whole net, with the model so far as its teacher.
+"""Trainer: optimiser steps on the whole net, with another net as its teacher.
 
 Knows what a step costs: cross-entropy where people said what a pixel is, distillation
 (Hinton et al. 2015, arXiv:1503.02531) from the teacher where nobody looked.
