@@ -338,8 +338,9 @@ def test_cancelled_training_keeps_its_best(blobs, tiny_model, tmp_path):
     assert load(out).spec.classes == names
 
 
+@pytest.mark.parametrize("last", [0, 3], ids=["at once", "after a look"])
 def test_cancelled_training_goes_on_when_the_same_is_asked_for_again(
-    blobs, tiny_model, tmp_path, monkeypatch
+    blobs, tiny_model, tmp_path, monkeypatch, last
 ):
     monkeypatch.setattr(fine_tune, "_CHECK", 2)
     monkeypatch.setattr(schedule, "_PATIENCE", 2)
@@ -360,7 +361,7 @@ def test_cancelled_training_goes_on_when_the_same_is_asked_for_again(
     }
 
     def stop(step):
-        if step.event.step == 3:
+        if step.event.step == last:
             raise EnoughError
 
     out = tmp_path / "cells.safetensors"
@@ -369,7 +370,7 @@ def test_cancelled_training_goes_on_when_the_same_is_asked_for_again(
     assert load(out).spec.classes == how["new"]
     first = []
     trained = nu.train(out, **how, progress=lambda step: first.append(step.event.step))
-    assert first[1] == 3  # after a fit, from the look at step 2
+    assert first[:2] == ([2, 3] if last else [0, 1])  # a look was at step 2
     assert trained.model.checksum() == load(out).checksum()
     whole = nu.train(tmp_path / "whole.safetensors", **how)
     assert whole.model.checksum() == trained.model.checksum()

@@ -55,6 +55,22 @@ def test_images_are_those_that_are_listed(tmp_path: Path, version: int) -> None:
     assert "holds 2 images" in image.notes[0]
 
 
+@pytest.mark.parametrize(
+    "series", [["OME/.."], ["."], ["OME"], ["n" * 300], [], ["gone"], "0", None]
+)
+def test_list_that_names_no_image_leads_to_the_numbered_ones(
+    tmp_path: Path, series: Any
+) -> None:
+    data = converted(tmp_path / "a.zarr", 2, "0")
+    group(tmp_path / "a.zarr" / "OME", 2, series=series)
+    if series == ["OME"]:  # it is inside, and no image
+        with pytest.raises(ImageError, match="without an OME-Zarr image"):
+            open_image(tmp_path / "a.zarr")
+    else:
+        image = open_image(tmp_path / "a.zarr")
+        np.testing.assert_array_equal(image.data[:, :64], data[:, :64])
+
+
 def test_images_outside_of_the_file_are_not_followed(tmp_path: Path) -> None:
     multiscale(tmp_path / "b.zarr", planes(2, 80, 80), 2, None)
     group(tmp_path / "a.zarr", 2, **{"bioformats2raw.layout": 3})

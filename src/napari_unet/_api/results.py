@@ -119,19 +119,19 @@ class Segmentation:
 
         with naming(self.save):
             target = check_output(path, overwrite=overwrite)
-        if self.source is not None:
-            check_different(self.source, target)
-        save_labels(
-            target,
-            self.labels,
-            axes=self.axes,
-            scale=self.scale,
-            units=self.units,
-            name=self.name,
-            channel_names=self.channel_names,
-            translate=self.translate,
-            overwrite=overwrite,
-        )
+            if self.source is not None:
+                check_different(self.source, target)
+            save_labels(
+                target,
+                self.labels,
+                axes=self.axes,
+                scale=self.scale,
+                units=self.units,
+                name=self.name,
+                channel_names=self.channel_names,
+                translate=self.translate,
+                overwrite=overwrite,
+            )
 
 
 def drive(run: Verb[Progress, _Result], progress: ProgressCall | None) -> _Result:

@@ -31,7 +31,7 @@ def fingerprint(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ImageError(
             f"{path.name} is not there any more ({error.strerror or error}). Put it "
-            "back; started again, a batch goes on from what is finished."
+            "back, and start again."
         ) from error
 
 

@@ -126,7 +126,10 @@ def _opened(path: Path) -> Iterator[_Found]:
         notes = dataset.notes
         if not _makes_sense(tiff):
             tiff = stack.enter_context(_as_pages(path))
-            notes = (*notes, f"The text in {path.name} makes no sense; left aside.")
+            notes = (
+                *notes,
+                f"What the text in {path.name} says of pages makes no sense.",
+            )
         if dataset.promises or _promises_more(tiff, dataset):
             _check_whole(path, pages)
             tiff = stack.enter_context(_as_pages(path))
@@ -154,6 +157,8 @@ def _makes_sense(tiff: tifffile.TiffFile) -> bool:
     """Whether pages can be found by what the text of a file says of them."""
     try:
         return bool(tiff.series)
+    except OSError:  # of the disk, not of the text
+        raise
     except DAMAGE:
         return False
 

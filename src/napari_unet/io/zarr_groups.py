@@ -20,7 +20,10 @@ _CONVERTED = "bioformats2raw.layout"
 
 def is_zarr(path: Path) -> bool:
     """Return whether a folder says that it is a Zarr, whatever it is called."""
-    return any((path / name).is_file() for name in _MARKS)
+    try:
+        return any((path / name).is_file() for name in _MARKS)
+    except (OSError, ValueError):  # no disk has such a name
+        return False
 
 
 def described(folder: Path) -> dict[str, Any]:
@@ -56,13 +59,20 @@ def image_folder(path: Path) -> tuple[Path, int]:
     It lies in the folder itself, unless that is a file which was converted: then it is
     the first of its series. These may be listed in the folder OME, else are numbered.
     """
-    if _CONVERTED not in _known(path):
+    said = _known(path)
+    if _CONVERTED not in said or "multiscales" in said:
         return path, 1
     listed = _known(path / "OME").get("series")
-    names = listed if isinstance(listed, list) else itertools.count()
-    series = list(itertools.takewhile(is_zarr, (path / str(name) for name in names)))
-    outside = [at for at in series if not at.resolve().is_relative_to(path.resolve())]
-    return (path, 1) if outside or not series else (series[0], len(series))
+    series = _series(path, listed) if isinstance(listed, list) else []
+    series = series or _series(path, itertools.count())
+    return (series[0], len(series)) if series else (path, 1)
+
+
+def _series(path: Path, names: Iterable[Any]) -> list[Path]:
+    """Return the images of these names, up to the first that is not there."""
+    found = list(itertools.takewhile(is_zarr, (path / str(name) for name in names)))
+    inside = all(path.resolve() in at.resolve().parents for at in found)
+    return found if inside else []
 
 
 def no_image(path: Path, attributes: dict[str, Any], members: Iterable[str]) -> str:
@@ -87,7 +97,8 @@ def no_image(path: Path, attributes: dict[str, Any], members: Iterable[str]) -> 
             f"{path.name} is a well of many images. Open one, as in "
             f"{path.name}/{field}."
         )
-    names = attributes.get("labels") or sorted(members)
+    names = attributes.get("labels")
+    names = names if names and isinstance(names, list) else sorted(members)
     inside = ", ".join(f"{path.name}/{name}" for name in list(names)[:5])
     return f"{path.name} is a Zarr group without an OME-Zarr image in it. " + (
         f"Open one of: {inside}." if inside else "It is empty."

@@ -39,20 +39,13 @@ def find_labels(image: Path) -> tuple[list[Path], list[str]]:
     found, said = [], []
     for name in names if isinstance(names, list) else [names]:
         place = folder / str(name)
-        if not _is_there(place):
+        if not is_zarr(place):
             said.append(f"The labels '{name}' that {image.name} names are not there.")
         elif not place.resolve().is_relative_to(image.resolve()):
             said.append(f"The labels '{name}' lie outside of {image.name}; left out.")
         else:
             found.append(place)
     return found, said
-
-
-def _is_there(place: Path) -> bool:
-    try:
-        return is_zarr(place)
-    except (OSError, ValueError):  # no disk has such a name
-        return False
 
 
 def says_labels(folder: Path) -> bool:

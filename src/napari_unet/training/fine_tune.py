@@ -257,6 +257,9 @@ def _resumed(
     best = checkpoint.resume()
     if best is not None:
         run.selection.offer(best, run.score(best))
+    run.selection.steps = trainer.steps
+    if not trainer.steps:  # a cancel before the first look leaves something, too
+        checkpoint.save(run.selection)
     return checkpoint
 
 

@@ -96,7 +96,9 @@ class Standing:
 
 def is_new(card: Mapping[str, Any]) -> bool:
     """Return whether the model with this card was made for new classes, and no more."""
-    return card.get(STROKES) == 0
+    history = card.get("history") or [""]  # all that older ones have
+    made = str(history[-1]).startswith("new classes") and STROKES not in card
+    return made or card.get(STROKES) == 0
 
 
 def agrees(agreement: float, *, new: bool) -> bool:

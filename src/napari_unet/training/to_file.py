@@ -52,12 +52,12 @@ def check_target(out: Path, *, overwrite: bool) -> None:
     """
     if out.suffix != ".safetensors":
         raise OutputError(f"'{out}' must end in .safetensors. Choose another name.")
+    if out.is_dir():
+        raise OutputError(f"'{out}' is a folder. Choose another name.")
     if out.exists() and not overwrite and not _kept(out).exists():
         raise _taken(out)
     if not out.resolve().parent.is_dir():
         raise OutputError(f"There is no folder {out.parent}. Make it first.")
-    if out.is_dir():
-        raise OutputError(f"'{out}' is a folder. Choose another name.")
     try:
         with tempfile.TemporaryFile(dir=out.resolve().parent):
             pass

@@ -83,10 +83,11 @@ class KeepLearning(QObject):
     def begin(self, improved: Improved, result: Result, project: Project) -> None:
         """Go on with what Improve has learned, if that is wanted, and can be."""
         self.end()
-        self._sequel = sequel = improved.sequel or self._sequel
-        if improved.sequel is None or not self._wanted():
+        self._sequel = improved.sequel or self._sequel
+        sequel = improved.sequel
+        if sequel is None or not self._wanted():
             return
-        if sequel is None or not (improved.published or sequel.lacking):
+        if not (improved.published or sequel.lacking):
             return
         job = Job(lambda: continuing(sequel), self, CORRECT)
         self._round = round_ = round_after(improved, sequel, result, project, job)
@@ -221,13 +222,12 @@ class KeepLearning(QObject):
             self._renewal.start(better, round_.result)
 
     def _on_renewed(self, renewed: Renewed | None) -> None:
-        round_, project = self._renewing, self._desk.project
+        round_ = self._renewing
         if round_ is None or renewed is None:
             return
         if round_.replace(renewed):
             self._session.announce(renewed.path)
-            if project is not None:
-                self._task.attempt(lambda: note_model(project, renewed.name))
+            self._task.attempt(lambda: note_model(round_.project, renewed.name))
 
     def _on_not_renewed(self, sentence: str) -> None:
         if self._renewing is not None:
