@@ -33,7 +33,7 @@ def test_from_files_to_labels_on_top_of_their_image(hand, images):
     hand.add(images)
     assert hand.dock.form.place() == images / "results"
     line = hand.run()
-    assert line.startswith("2 done, 1 failed · 10 objects · ")
+    assert line.startswith("2 done, 1 failed · 6 objects in 4 planes · ")
     table = [[hand.cell(row, c) for c in (FILE, STATE, OBJECTS)] for row in range(3)]
     assert table == [
         ["a.tif", "done", "4"],
@@ -176,7 +176,7 @@ def test_closing_ends_cleanly_and_can_be_gone_on_with(hand, tmp_path, how, pause
 def test_what_is_complete_is_left_alone(hand, images):
     hand.add(images)
     hand.run()
-    assert hand.run().startswith("2 done before, 1 failed · 10 objects")
+    assert hand.run().startswith("2 done before, 1 failed · 6 objects in 4 planes")
     assert hand.cell(0, STATE) == "done before"
     hand.dock.form.advanced.overwrite.setChecked(True)
     assert hand.run().startswith("2 done, 1 failed")
@@ -352,7 +352,7 @@ def test_run_that_cannot_begin_is_told(hand, images):
 def test_workers_share_the_tiles(hand, tmp_path):
     hand.add(write(tmp_path / "stack.tif", squares((8, 64, 96), 2)))
     hand.dock.form.advanced.workers.setValue(2)
-    assert hand.run().startswith("1 done · 16 objects")
+    assert hand.run().startswith("1 done · 2 objects in 8 planes")
 
 
 # --- results --------------------------------------------------------------------------
@@ -385,7 +385,7 @@ def test_labels_lie_on_an_image_whose_axes_have_another_order(hand, tmp_path):
     path = tmp_path / "zt.tif"
     tifffile.imwrite(path, image, ome=True, metadata={"axes": "ZTYX"})
     hand.add(path)
-    assert hand.run().startswith("1 done · 12 objects")
+    assert hand.run().startswith("1 done · 6 objects in 6 planes")
     hand.open(0)
     image, labels = hand.window.viewer.layers
     assert image.data.shape == labels.data.shape == (3, 2, 64, 96)

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_unet.annotation import resegment
 from napari_unet.project.project import Project
-from napari_unet.training import fine_tune
+from napari_unet.training import run as training_run
 from napari_unet.ui.correct.dock import CorrectDock
 from napari_unet.ui.session import session_of
 
@@ -236,7 +236,7 @@ def test_stop_keeps_the_best_so_far(window, when):
 def test_stop_leaves_no_model_that_is_worse_on_what_was_painted(window, monkeypatch):
     start(window)
     before = window.labels.copy()
-    monkeypatch.setattr(fine_tune, "judge", lambda *_: (0.9, 0.8, "right"))
+    monkeypatch.setattr(training_run, "judge", lambda *_: (0.9, 0.8, "right"))
     window.correct.form.seconds.setValue(600)
     window.click("Improve")
     window.until(lambda: window.correct.form.progress.bar.value() > 0)
