@@ -79,7 +79,13 @@ class Window:
     """
 
     def __init__(
-        self, make: Callable[[], Any], qtbot: Any, nets: Path, folder: Path
+        self,
+        make: Callable[[], Any],
+        qtbot: Any,
+        nets: Path,
+        folder: Path,
+        *,
+        correct: bool = True,
     ) -> None:
         self._make, self.qtbot = make, qtbot
         self.viewer = viewer = make()
@@ -87,7 +93,7 @@ class Window:
         viewer.window._qt_window.resize(1400, 900)
         self.segment = SegmentDock(viewer)
         viewer.window.add_dock_widget(self.segment, name="U-Net: Segment", area="right")
-        self.correct: Any = self.open_dock()
+        self.correct: Any = self.open_dock() if correct else None
         self.use("bright")
 
     def again(self) -> "Window":

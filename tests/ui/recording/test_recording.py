@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers.window import LEFT, NO_BUTTON, missed, squares
+from helpers.window import LEFT, NO_BUTTON, Window, missed, squares
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
@@ -46,6 +46,21 @@ def test_strokes_from_before_the_dock_are_learned(window):
     line = window.do("Improve")
     assert "v1 is in use" in line
     assert window.labels[40, 20:40].all()
+
+
+def test_strokes_count_though_the_dock_was_never_open(
+    make_napari_viewer, qtbot, nets, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    window = Window(
+        lambda: make_napari_viewer(show=True), qtbot, nets, tmp_path, correct=False
+    )
+    window.file(squares())
+    window.segmented()
+    window.paint(99, (40, 20), (40, 40))
+    window.open_dock()
+    assert (window.target() == 1).sum() > 20
 
 
 def test_strokes_without_the_dock_are_on_the_disk_soon(window):
