@@ -169,15 +169,15 @@ class Window:
     # --- what is going on -------------------------------------------------------------
 
     @property
-    def desk(self) -> Any:
-        return self.correct.desk
+    def state(self) -> Any:
+        return self.correct.state
 
     @property
     def layer(self) -> Any:
         """The layer of the result that is corrected; without a dock, of the last."""
         if self.correct is None:
             return session_of(self.viewer).shown()[-1].layer
-        return self.desk.result.layer
+        return self.state.result.layer
 
     @property
     def labels(self) -> Any:
@@ -186,7 +186,7 @@ class Window:
 
     @property
     def reviews(self) -> Any:
-        return self.desk.correcting.reviews
+        return self.state.correcting.reviews
 
     def target(self, plane: tuple[int, ...] = ()) -> Any:
         """Return what was said about a plane, 255 where nothing was."""
@@ -200,7 +200,7 @@ class Window:
 
     @property
     def project(self) -> Any:
-        return self.desk.project
+        return self.state.project
 
     def until(self, condition: Any) -> None:
         self.qtbot.waitUntil(lambda: bool(condition()), timeout=WAIT)

@@ -60,8 +60,8 @@ def test_renamed_class_has_its_name_everywhere_and_for_good(window):
     again.open(path)
     assert again.correct.form.classes.names() == ("background", "wall")
     again.do("Go on")
-    assert again.desk.correcting is not None, again.line
-    assert again.desk.result.rules.classes == ("background", "wall")
+    assert again.state.correcting is not None, again.line
+    assert again.state.result.rules.classes == ("background", "wall")
 
 
 def test_classes_for_the_next_model_are_kept(window):
@@ -76,7 +76,7 @@ def test_classes_for_the_next_model_are_kept(window):
     window.open(path)
     assert window.correct.form.classes.names() == names
     window.do("New model for my classes")
-    assert window.desk.result.rules.classes == names
+    assert window.state.result.rules.classes == names
     assert stored(window).index.settings["draft"] == []
 
 

@@ -35,7 +35,7 @@ def test_strokes_go_into_the_file_and_are_reviews(hand, edited):
     window = hand.window
     image, labels = window.viewer.layers  # the pyramid has made room
     assert not labels.multiscale
-    assert window.desk.result.layer is labels
+    assert window.state.result.layer is labels
     np.testing.assert_allclose(labels.scale, image.scale)
     before = level(edited, 0)
     window.paint(9, (300, 300), (300, 400), size=20)
@@ -49,7 +49,7 @@ def test_strokes_go_into_the_file_and_are_reviews(hand, edited):
     np.testing.assert_array_equal(level(edited, 1), after[::2, ::2])
     assert ((window.target() != 255) & changed).sum() == changed.sum()
     assert window.project.folder == edited.parents[1] / "cells.unet"
-    assert window.project.reviewed(window.desk.correcting.key)
+    assert window.project.reviewed(window.state.correcting.key)
 
 
 def test_undo_is_in_the_file_too(hand, edited):
@@ -81,7 +81,7 @@ def test_file_that_is_painted_on_is_not_replaced(hand, edited):
 
 
 def test_new_objects_get_numbers_that_nobody_has(hand, edited):
-    assert hand.window.desk.correcting.new_number() == 5
+    assert hand.window.state.correcting.new_number() == 5
 
 
 def test_edited_labels_can_be_left_and_opened_again(hand, edited):
@@ -95,7 +95,7 @@ def test_edited_labels_can_be_left_and_opened_again(hand, edited):
     assert (np.asarray(pyramid.data[1]) == 9).any()
     hand.edit(0)
     assert window.labels.max() == 9
-    assert window.desk.correcting.new_number() == 10
+    assert window.state.correcting.new_number() == 10
     hand.open(0)  # is on the screen already
     hand.edit(0)
     assert len(window.viewer.layers) == 3  # one lies below all
@@ -137,7 +137,7 @@ def test_channel_that_was_segmented_is_the_one_that_is_corrected(hand, tmp_path)
     hand.edit(0)
     window = hand.window
     _, second, labels = window.viewer.layers
-    assert window.desk.image_layer is second
+    assert window.state.image_layer is second
     assert window.layer is labels
     window.paint(9, (40, 20), (40, 40))
     assert (window.target() == 1).any()

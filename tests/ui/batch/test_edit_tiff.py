@@ -25,7 +25,7 @@ def edited(hand, tmp_path):
 def test_strokes_go_into_the_file_and_are_reviews(hand, edited):
     window = hand.window
     image, labels = window.viewer.layers  # the lazy labels have made room
-    assert window.desk.result.layer is labels
+    assert window.state.result.layer is labels
     np.testing.assert_allclose(labels.scale, image.scale)
     assert labels.name == "cells [bright]"
     original = edited.read_bytes()
@@ -33,16 +33,16 @@ def test_strokes_go_into_the_file_and_are_reviews(hand, edited):
     window.paint(9, (300, 300), (300, 400), size=20)
     changed = window.labels != before
     assert 1000 < changed.sum() < 4000
-    window.until(lambda: not window.desk.result.unsaved)
+    window.until(lambda: not window.state.result.unsaved)
     finest, coarser = levels(edited)
     np.testing.assert_array_equal(finest, window.labels)
     np.testing.assert_array_equal(coarser, finest[::2, ::2])
     window.until(lambda: not window.project.unsaved)
     assert ((window.target() != 255) & changed).sum() == changed.sum()
     assert window.project.folder == edited.parents[1] / "cells.unet"
-    assert window.project.reviewed(window.desk.correcting.key)
+    assert window.project.reviewed(window.state.correcting.key)
     window.layer.undo()
-    window.until(lambda: not window.desk.result.unsaved)
+    window.until(lambda: not window.state.result.unsaved)
     assert edited.read_bytes() == original
     assert (window.target() == 255).all()
 
@@ -69,7 +69,7 @@ def test_what_was_painted_is_there_though_the_layer_is_closed_at_once(
     assert (np.asarray(finest) == 9).sum() > 1000
     assert (levels(edited)[0] == 9).sum() > 1000
     if verb == "edit":
-        assert window.desk.correcting.new_number() == 10
+        assert window.state.correcting.new_number() == 10
 
 
 @pytest.mark.usefixtures("slow")

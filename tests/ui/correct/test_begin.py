@@ -54,7 +54,7 @@ def test_new_model_learns_the_users_own_classes(window, names, image, start):
     window.do(start)
     assert window.layer.name == "cells [new1]"
     assert window.labels.shape == (64, 96)
-    assert window.desk.result.rules.classes == names
+    assert window.state.result.rules.classes == names
     assert window.viewer.layers.selection.active is window.layer
     if start == "Start from nothing":
         assert not window.labels.any()
@@ -111,7 +111,7 @@ def test_corrections_of_objects_are_kept_by_a_model_for_classes(window, count):
     rename(window, *names)
     window.do("New model for my classes")
     assert window.layer.name == "cells [new1]"
-    assert window.desk.correcting is not None, window.line
+    assert window.state.correcting is not None, window.line
     said = window.target()
     np.testing.assert_array_equal(said == 255, objects == 255)
     np.testing.assert_array_equal(said == 0, objects == 0)
@@ -123,7 +123,7 @@ def test_corrections_of_objects_are_kept_by_a_model_for_classes(window, count):
     assert "went wrong" not in window.line
     window.viewer.layers.selection.active = window.viewer.layers["cells [bright]"]
     window.events()
-    assert window.desk.correcting is None
+    assert window.state.correcting is None
     assert "background, cell" in window.line
 
 
@@ -242,7 +242,7 @@ def learned(window):
     window.paint(9, (40, 20), (40, 40))
     window.erase((30, 20), (30, 40))
     window.do("Improve")
-    return window.desk.known_as
+    return window.state.known_as
 
 
 def test_saved_model_is_in_the_list_of_segment_and_loads(window, monkeypatch):

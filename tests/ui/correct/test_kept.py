@@ -77,7 +77,7 @@ def test_strokes_outlive_the_layer_and_two_segmentations(window):
     for _ in range(2):
         window.segmented()
         assert not window.labels[CUT, 6:38].any()
-        window.desk.correcting.save()
+        window.state.correcting.save()
         target, shown = stored(path.with_suffix(".unet"))
         np.testing.assert_array_equal(target, said)
         assert not shown[target == 0].any()

@@ -90,8 +90,8 @@ def test_painted_pixels_stay_and_are_on_the_disk(classes):
     said = window.target()
     assert (said != IGNORE).sum() > 200
     np.testing.assert_array_equal(window.labels[said != IGNORE], said[said != IGNORE])
-    key, place = window.desk.correcting.key, (slice(0, 64), slice(0, 96))
-    window.desk.correcting.save()
+    key, place = window.state.correcting.key, (slice(0, 64), slice(0, 96))
+    window.state.correcting.save()
     stored = Project.open(window.project.folder).read(key, (), place)[0]
     np.testing.assert_array_equal(stored, said)
 
@@ -188,7 +188,7 @@ def test_improve_that_is_clicked_at_once_comes_first(classes):
     np.testing.assert_array_equal(window.labels[said != IGNORE], said[said != IGNORE])
     assert window.correct.form.live.isChecked()
     rest(window)
-    assert window.desk.known_as == window.project.index.active
+    assert window.state.known_as == window.project.index.active
 
 
 def test_dock_that_is_closed_meanwhile_ends_it_and_keeps_the_strokes(classes):
@@ -198,7 +198,7 @@ def test_dock_that_is_closed_meanwhile_ends_it_and_keeps_the_strokes(classes):
     strokes(window)
     window.events()
     job, folder = window.correct.live._job, window.project.folder
-    key = window.desk.correcting.key
+    key = window.state.correcting.key
     window.close_dock()
     window.until(lambda: job is None or not job._worker.thread.is_alive())
     stored = Project.open(folder).read(key, (), (slice(0, 64), slice(0, 96)))[0]
@@ -329,7 +329,7 @@ def test_view_that_is_too_large_says_so_and_waits(window):
 @pytest.mark.filterwarnings("ignore")
 def test_model_that_is_lost_is_told_and_the_box_unticked(classes):
     window = classes
-    window.correct.desk.session.models.clear()
+    window.correct.state.session.models.clear()
     for path in window.project.folder.rglob("*.safetensors"):
         path.unlink()
     tick(window)

@@ -55,7 +55,7 @@ def test_enormous_view_is_no_view_that_somebody_judges(window):
     window.correct.form.classes._names.given.emit(1, "cell")
     window.do("Start from nothing")
     assert "Zoom in" in window.do("This view is right")
-    assert not window.reviews.places()
+    assert not window.reviews.blocks()
 
 
 def test_forget_this_view_takes_its_reviews_back_for_good(window):

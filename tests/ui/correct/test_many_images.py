@@ -25,7 +25,7 @@ def first(window):
 def second(window, image=None, name="b.tif"):
     """Open another image."""
     path = window.file(missed()[::-1].copy() if image is None else image, name)
-    window.until(lambda: window.desk.image_layer is window.viewer.layers[path.stem])
+    window.until(lambda: window.state.image_layer is window.viewer.layers[path.stem])
     return path
 
 
@@ -71,7 +71,7 @@ def test_second_image_joins_with_one_click_and_goes_on_with_model_and_strokes(wi
     assert not invited(window)
     assert window.project.folder == folder
     assert window.layer.name == "b [v1]"
-    assert window.desk.known_as == "v1"
+    assert window.state.known_as == "v1"
     table = window.correct.form.classes.table
     assert all(table.cell(row, 3).text() != "0" for row in (0, 1))
     window.paint(99, (23, 20), (23, 40))
@@ -87,7 +87,7 @@ def test_improve_on_one_image_learns_from_the_strokes_on_the_other(window, close
     path = window.file(missed(), "cells.tif")
     window.segmented()
     window.erase((30, 20), (30, 40))
-    before = window.desk.correcting.reviews.counts()
+    before = window.state.correcting.reviews.counts()
     second(window)
     join(window)
     if closed:
@@ -184,7 +184,7 @@ def test_list_says_which_image_has_how_many_strokes_and_goes_there(window):
     assert images.table.isVisible()
     assert listed(window) == [("b.tif", "here", "0"), ("cells.tif", "", str(strokes))]
     go_to_row(window, 1)
-    assert window.desk.image_layer is window.viewer.layers["cells"]
+    assert window.state.image_layer is window.viewer.layers["cells"]
     assert window.layer.name == "cells [v1]"
     assert [x.name for x in window.viewer.layers if x.visible] == [
         "cells",
@@ -203,7 +203,7 @@ def test_row_of_a_closed_image_opens_its_file(window):
     window.events()
     assert listed(window)[1][1] == "not open"
     go_to_row(window, 1)
-    assert window.desk.image_layer is layers["cells"]
+    assert window.state.image_layer is layers["cells"]
     assert window.project.folder == path.with_suffix(".unet")
     assert window.do("Go on")
     assert (window.labels[40, 20:40] > 0).all()
@@ -231,7 +231,7 @@ def test_labels_of_an_older_model_go_on_with_the_one_in_use(window):
     assert window.do("Improve").startswith("v2 is in use")
     go_to_row(window, 1)
     assert window.layer.name == "cells [v1]"
-    assert window.desk.known_as == "v2"
+    assert window.state.known_as == "v2"
     offer = window.correct.form.offer.text()
     assert offer == "These labels are of v1; v2 is in use in cells.unet."
     window.do("Go on")
@@ -248,10 +248,10 @@ def test_next_uncertain_goes_on_to_the_other_image(window):
     second(window, np.where(missed() == 60, 109, missed()).astype(np.uint16))
     join(window)
     go_to_row(window, 1)
-    assert window.desk.image_layer is window.viewer.layers["cells"]
+    assert window.state.image_layer is window.viewer.layers["cells"]
     window.click("Next uncertain")
     b = window.viewer.layers["b"]
-    window.until(lambda: window.desk.image_layer is b)
+    window.until(lambda: window.state.image_layer is b)
     window.idle()
     assert "key N" in window.line
     y, x = window.layer.world_to_data(window.viewer.scene.camera.center[1:])

@@ -77,7 +77,7 @@ def test_layers_removed_or_renamed_meanwhile(window, what, when):
     start(window)
     layers = window.viewer.layers
     window.underlay()
-    model, project = window.desk.result.model, window.project
+    model, project = window.state.result.model, window.project
     if when == "learning":
         window.correct.form.seconds.setValue(2)
         window.click("Improve")
@@ -167,7 +167,7 @@ def test_image_with_another_shape_is_refused_by_name(window):
     window.segmented()
     assert "shape" in window.line
     assert "(64, 96)" in window.line
-    assert window.desk.correcting is None
+    assert window.state.correcting is None
     assert not window.button("Improve").isEnabled()
 
 
@@ -190,7 +190,7 @@ def test_project_of_a_newer_version_is_left_alone(window):
     window.open(path)
     assert "newer" in window.line
     window.segmented()
-    assert window.desk.correcting is None
+    assert window.state.correcting is None
     assert not window.button("Improve").isEnabled()
     assert json.loads(file.read_text()) == content
 

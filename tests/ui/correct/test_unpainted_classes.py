@@ -23,7 +23,7 @@ def begin(window, names=NAMES[:2]):
         table.table.item(row, 2).setText(name)
         table._names.given.emit(row, name)
     window.do("New model for my classes")
-    assert window.desk.result.rules.classes == names
+    assert window.state.result.rules.classes == names
     return image
 
 

@@ -140,7 +140,7 @@ def test_strokes_that_no_project_takes_wait_for_one(window):
     window.open_dock()
     assert "newer" in window.line
     assert not window.button("Improve").isEnabled()
-    window.desk.move(window.folder / "other.unet")
+    window.state.move(window.folder / "other.unet")
     said = window.target()
     assert (said[40, 20:40] == 1).all()
     assert (said[30, 20:40] == 0).all()
@@ -181,6 +181,6 @@ def test_strokes_while_the_dock_shows_another_image_count(window):
     window.file(squares(), name="other.tif")
     window.viewer.layers.selection.active = window.viewer.layers["other"]
     window.events()
-    assert window.desk.result is None
+    assert window.state.result is None
     layer.paint((40, 30), 99)  # as a plugin or a script does
     window.until(lambda: (stored(window.folder / "cells.unet") != 255).any())

@@ -46,16 +46,16 @@ class CorrectDock(Dock):
         viewer = self._viewer
         self._session = session_of(viewer)
         self.form = form = CorrectForm(viewer, self._session)
-        self.desk = desk = CorrectionState(viewer, self._session, self)
+        self.state = state = CorrectionState(viewer, self._session, self)
         self.task = task = Task(self._session, form.progress, self)
         overlays = Overlays(viewer)
-        self.keep_learning = KeepLearning(desk, task, form.quiet.box.isChecked, self)
-        self.improve = ImproveController(desk, task, self)
-        self.live = Live(desk, task, self)
-        self.overlays = OverlayControls(desk, task, overlays, self)
-        self.images = ImageControls(desk, task, self)
-        self.tour = TourControls(desk, task, overlays, self.images.show, self)
-        self.start = StartControls(desk, task, self._choose, self)
+        self.keep_learning = KeepLearning(state, task, form.quiet.box.isChecked, self)
+        self.improve = ImproveController(state, task, self)
+        self.live = Live(state, task, self)
+        self.overlays = OverlayControls(state, task, overlays, self)
+        self.images = ImageControls(state, task, self)
+        self.tour = TourControls(state, task, overlays, self.images.show, self)
+        self.start = StartControls(state, task, self._choose, self)
         self._guide = ""  # what was said of the place that the camera was sent to
         self.lay_out(form, form.foot)
         self._connect_form()
@@ -106,10 +106,10 @@ class CorrectDock(Dock):
         self.live.failed.connect(lambda: form.live.setChecked(False))
 
     def _connect_state(self) -> None:
-        desk, form = self.desk, self.form
-        desk.changed.connect(self._on_reviewed)
-        desk.said.connect(self.task.fail)
-        desk.refused.connect(lambda why: form.progress.say(why, wrong=True))
+        state, form = self.state, self.form
+        state.changed.connect(self._on_reviewed)
+        state.said.connect(self.task.fail)
+        state.refused.connect(lambda why: form.progress.say(why, wrong=True))
         self.task.changed.connect(self._show)
         self.keep_learning.changed.connect(self._show)
         form.live.toggled.connect(self._show)
@@ -130,7 +130,7 @@ class CorrectDock(Dock):
 
     def _leaving(self) -> Callable[[], None]:
         """Return what lets go of the viewer when the dock is gone."""
-        session, desk, emitters = self._session, self.desk, self._emitters()
+        session, state, emitters = self._session, self.state, self._emitters()
         ended, show = self._on_session, self._show
 
         def leave() -> None:  # a method would be disconnected by then
@@ -143,9 +143,9 @@ class CorrectDock(Dock):
             self.tour.forget()
             self.live.forget()
             self.keep_learning.leave()
-            desk.said.disconnect()  # nobody reads it any more
-            desk.refused.disconnect()
-            desk.clear()
+            state.said.disconnect()  # nobody reads it any more
+            state.refused.disconnect()
+            state.clear()
             self.task.leave()
 
         return leave
@@ -160,24 +160,24 @@ class CorrectDock(Dock):
         self.overlays.take_off()
         if not self.task.doing:
             self.task.say("")
-        self.desk.take(self.form.subject.subject())
+        self.state.take(self.form.subject.subject())
         self._show_all()
 
     def _on_session(self) -> None:
         """Bind a result that has just been finished, by whichever dock."""
-        subject, desk = self.form.subject.subject(), self.desk
-        if subject is None or not subject.same(desk.subject):
+        subject, state = self.form.subject.subject(), self.state
+        if subject is None or not subject.same(state.subject):
             return
         result = subject.result
-        if desk.correcting is None and result is not None and result.rules is not None:
-            desk.take(subject)
-        desk.tell()
+        if state.correcting is None and result is not None and result.rules is not None:
+            state.take(subject)
+        state.tell()
         self._show_all()
 
     def _on_open(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Open a project")
         if folder:
-            self.desk.move(Path(folder))
+            self.state.move(Path(folder))
             self._show_all()
 
     def _on_from_labels(self) -> None:
@@ -187,23 +187,23 @@ class CorrectDock(Dock):
 
     def _on_renamed(self, value: int, name: str) -> None:
         self.keep_learning.begin_anew()
-        self.task.attempt(lambda: self.desk.rename(value, name))
+        self.task.attempt(lambda: self.state.rename(value, name))
         self._on_names()
 
     def _on_added(self, name: str) -> None:
-        self.task.attempt(lambda: self.desk.draft((*self.desk.names, name)))
+        self.task.attempt(lambda: self.state.draft((*self.state.names, name)))
         self._on_names()
 
     def _on_names(self) -> None:
         """Show the classes as they are kept, which may be as before."""
-        self.desk.colour()
+        self.state.colour()
         self._show()
 
     def _on_class(self, value: int) -> None:
-        result, correcting = self.desk.result, self.desk.correcting
+        result, correcting = self.state.result, self.state.correcting
         if result is None or result.layer is None:
             return
-        if self.desk.objects and value and correcting is not None:
+        if self.state.objects and value and correcting is not None:
             value = correcting.new_number()
         result.layer.selected_label = value
         result.layer.mode = "paint"
@@ -211,20 +211,20 @@ class CorrectDock(Dock):
 
     def _on_where(self, value: int) -> None:
         """Go where a class is best painted, with its brush."""
-        desk, name = self.desk, self.desk.names[value]
-        place = place_of(self._viewer, desk, value)
+        state, name = self.state, self.state.names[value]
+        place = place_of(self._viewer, state, value)
         self._on_class(value)
         self.form.classes.select(value)
-        if place is None or desk.result is None:
+        if place is None or state.result is None:
             self._guide = nowhere_line(name)
         else:
-            go_to(self._viewer, desk.result.layer, place)
+            go_to(self._viewer, state.result.layer, place)
             self._guide = f"Paint a little of it here, if this is {name}."
         self.task.say(self._guide)
 
     def _on_right(self) -> None:
-        correcting = self.desk.correcting
-        view = looked_at(self._viewer, self.desk.image_layer)
+        correcting = self.state.correcting
+        view = looked_at(self._viewer, self.state.image_layer)
         plane, box = view.plane, view.box
         if correcting is None or correcting.result.busy:
             return
@@ -236,8 +236,8 @@ class CorrectDock(Dock):
             self.task.say(f"{pixels:,} pixels in view are marked as right.")
 
     def _on_withdraw(self) -> None:
-        correcting = self.desk.correcting
-        view = looked_at(self._viewer, self.desk.image_layer)
+        correcting = self.state.correcting
+        view = looked_at(self._viewer, self.state.image_layer)
         if correcting is None or correcting.result.busy:
             return
         if view.box is None:
@@ -255,9 +255,9 @@ class CorrectDock(Dock):
 
     def _on_improve(self) -> None:
         """Improve, unless the model would see nothing of a class."""
-        if self.desk.correcting is not None:
-            self.desk.correcting.settle()  # the stroke of the moment before counts
-        unpainted = self._state().learn.unpainted
+        if self.state.correcting is not None:
+            self.state.correcting.settle()  # the stroke of the moment before counts
+        unpainted = self._form_state().learn.unpainted
         if unpainted:
             self.task.say(waiting_line(unpainted))
         else:
@@ -269,18 +269,18 @@ class CorrectDock(Dock):
     # --- how it looks -----------------------------------------------------------------
 
     def _show_all(self) -> None:
-        """Show what is on the desk, and the overlays that belong to it."""
+        """Show what is being corrected, and the overlays that belong to it."""
         self.overlays.follow()
-        if self.desk.correcting is not None:
+        if self.state.correcting is not None:
             self.improve.warm_up()
         self._show()
 
     def _show(self, event: Any = None) -> None:
         """Let the form follow whatever changed; nothing else does."""
         self.keep_learning.follow()
-        self.form.show_state(self._state())
+        self.form.show_state(self._form_state())
 
-    def _state(self) -> FormState:
+    def _form_state(self) -> FormState:
         """Return what the form has to show now."""
         running = Running(
             self.task.doing,
@@ -289,4 +289,4 @@ class CorrectDock(Dock):
             live=self.live.on,
             unsure="uncertain" in self.overlays.wanted,
         )
-        return form_state(facts_of(self.desk, running), self.form.state)
+        return form_state(facts_of(self.state, running), self.form.state)

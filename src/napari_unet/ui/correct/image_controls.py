@@ -22,7 +22,7 @@ class ImageControls(QObject):
     Attributes
     ----------
     moved
-        Something else is on the desk, or in another project.
+        Something else is being corrected, or in another project.
     wanted
         The view shall be segmented with the model in use.
     """
@@ -30,26 +30,26 @@ class ImageControls(QObject):
     moved = Signal()
     wanted = Signal()
 
-    def __init__(self, desk: CorrectionState, task: Task, parent: QObject) -> None:
+    def __init__(self, state: CorrectionState, task: Task, parent: QObject) -> None:
         super().__init__(parent)
-        self._desk, self._task = desk, task
+        self._state, self._task = state, task
 
     def join(self) -> None:
         """Put the image into the project in use, and go on with its model."""
-        desk = self._desk
-        self._task.attempt(desk.join)
+        state = self._state
+        self._task.attempt(state.join)
         self.moved.emit()
-        if desk.resumable:
+        if state.resumable:
             self.wanted.emit()
 
     def stay(self) -> None:
         """Let the image have a project of its own."""
-        self._desk.stay()
+        self._state.stay()
         self.moved.emit()
 
     def go_to(self, key: str) -> None:
         """Go to another image of the project; open it first if need be."""
-        images = self._desk.collection
+        images = self._state.collection
         layer = None if images is None else images.layer_of(key)
         if layer is not None:
             self.show(layer)
@@ -58,16 +58,16 @@ class ImageControls(QObject):
 
     def show(self, layer: Any) -> None:
         """Show an image of the project, with its labels, and hide the other images."""
-        desk, images = self._desk, self._desk.collection
-        result = None if images is None else images.result_on(layer, desk.model)
+        state, images = self._state, self._state.collection
+        result = None if images is None else images.result_on(layer, state.model)
         layers = [] if images is None else images.layers()
-        for other in {*layers, desk.image_layer, layer} - {None}:
+        for other in {*layers, state.image_layer, layer} - {None}:
             other.visible = other is layer
-            for one in desk.session.shown():
+            for one in state.session.shown():
                 if one.source() is other and one.layer is not None:
                     one.layer.visible = one is result
-        show_all_of(desk.viewer, layer)
-        desk.viewer.layers.selection.active = layer if result is None else result.layer
+        show_all_of(state.viewer, layer)
+        state.viewer.layers.selection.active = layer if result is None else result.layer
 
     def _open(self, key: str, project: Project) -> None:
         record = next(r for r in project.index.images if r.key == key)
@@ -76,7 +76,7 @@ class ImageControls(QObject):
             self._task.fail(closed_line(record.name, record.path))
             return
         # Where the image is looked for first.
-        self._desk.session.recent = project.folder
+        self._state.session.recent = project.folder
         self._task.start(
             f"Opening {path.name}",
             lambda: opening(path, None, "", bare=True),
@@ -84,7 +84,7 @@ class ImageControls(QObject):
         )
 
     def _on_opened(self, found: list[Any], path: Path) -> None:
-        layers = add_layers(self._desk.viewer, found, path)
+        layers = add_layers(self._state.viewer, found, path)
         self._task.say("")
         if layers:
             self.show(layers[0])

@@ -44,7 +44,7 @@ class Collection:
         return found
 
     def rows(self, here: Any) -> list[ImageRow]:
-        """Return what the list shows of each image; `here` is the layer on the desk."""
+        """Return what the list shows of each image; `here` is the current layer."""
         layers, found = self._open(), []
         for record in self.project.index.images:
             count = sum(self.reviews(record.key).counts().values(), Count())

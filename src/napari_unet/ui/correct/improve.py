@@ -54,9 +54,9 @@ class ImproveController(QObject):
     improved = Signal(object, object, object)
     wanted = Signal(str, str)
 
-    def __init__(self, desk: CorrectionState, task: Task, parent: QWidget) -> None:
+    def __init__(self, state: CorrectionState, task: Task, parent: QWidget) -> None:
         super().__init__(parent)
-        self._desk, self._task, self._parent = desk, task, parent
+        self._state, self._task, self._parent = state, task, parent
         self._seconds = 0.0  # that the training may take
         self._warm = False
         task.yielded.connect(self._on_event)
@@ -77,24 +77,24 @@ class ImproveController(QObject):
         before
             Ends the lesson before, and returns where it stands by now.
         """
-        desk = self._desk
-        result, project, correcting = desk.result, desk.project, desk.correcting
+        state = self._state
+        result, project, correcting = state.result, state.project, state.correcting
         if result is None or project is None or correcting is None:
             return
         correcting.settle()
         self._task.attempt(correcting.note_seen)
-        view = self._task.attempt(lambda: desk.view(desk.model, result))
+        view = self._task.attempt(lambda: state.view(state.model, result))
         if view is None:
             return
         options = TrainOptions(seconds, view.options.device)
         request = ImproveRequest(project, view, options, before=before())
-        self._seconds, desk.learned_in = seconds, project
+        self._seconds, state.learned_in = seconds, project
         self.began.emit()
         self._task.start(
             "Improving",
             lambda: improving(request),
             lambda improved: self._on_improved(improved, result, project),
-            filler=Filler(desk.viewer, result, later=True),
+            filler=Filler(state.viewer, result, later=True),
             stop=request.stop.set,
         )
         self._task.say("Reading the strokes...")
@@ -103,7 +103,7 @@ class ImproveController(QObject):
         task = self._task
         if isinstance(event, Learned):
             loss = event.loss if event.step else math.nan  # of the fit: another loss
-            if self._desk.project is self._desk.learned_in:
+            if self._state.project is self._state.learned_in:
                 self.stepped.emit(event.seconds, loss, event.score)
             left = event.seconds * (1 / max(event.fraction, 1e-3) - 1)
             left = max(min(left, self._seconds - event.seconds), 0)
@@ -115,26 +115,26 @@ class ImproveController(QObject):
     def _on_improved(
         self, improved: Improved, result: Result, project: Project
     ) -> None:
-        if self._desk.project is project:
+        if self._state.project is project:
             self.scored.emit(improved.before, improved.after)
         self._task.say(improved_line(improved))
         if improved.published:
             result.rename(improved.path)
             found = tuple(improved.compared)
-            self._desk.comparison = Comparison(project, improved.path, found)
-            self._desk.session.announce(improved.path)
+            self._state.comparison = Comparison(project, improved.path, found)
+            self._state.session.announce(improved.path)
             self._task.attempt(lambda: note_model(project, improved.name))
         self.improved.emit(improved, result, project)
 
     def undo(self) -> None:
         """Use the model again that the one in use was improved from."""
-        record = self._desk.record
+        record = self._state.record
         if record is not None:
             self.use(record.parent)
 
     def use(self, name: str) -> None:
         """Use another model of the history, and show what it makes of the view."""
-        project = self._desk.project
+        project = self._state.project
         if project is None or self._task.doing:
             return
         source = source_of(project, name)
@@ -142,7 +142,7 @@ class ImproveController(QObject):
 
     def save(self) -> None:
         """Write the model in use as a file of its own, where the user says."""
-        record, project = self._desk.record, self._desk.project
+        record, project = self._state.record, self._state.project
         if record is None or project is None:
             return
         path, _ = QFileDialog.getSaveFileName(
@@ -162,6 +162,6 @@ class ImproveController(QObject):
             self._task.fail(str(error))
             return
         # Offered, not chosen: whoever chose it would lose the strokes from view.
-        self._desk.session.offer(path)
+        self._state.session.offer(path)
         write_settings(read_settings().listing(path))
         self._task.say(f"Saved to {path}. It is in the list of U-Net: Segment, too.")

@@ -52,28 +52,28 @@ class KeepLearning(QObject):
 
     def __init__(
         self,
-        desk: CorrectionState,
+        state: CorrectionState,
         task: Task,
         wanted: Callable[[], bool],
         parent: QObject,
     ) -> None:
         super().__init__(parent)
-        self._desk, self._task, self._wanted = desk, task, wanted
-        self._session = desk.session
+        self._state, self._task, self._wanted = state, task, wanted
+        self._session = state.session
         self._round: Round | None = None
         self._sequel: Continuation | None = None
         self._renewing: Round | None = None
-        self._renewal = Renewal(desk.viewer, desk.session, self)
+        self._renewal = Renewal(state.viewer, state.session, self)
         self._renewal.done.connect(self._on_renewed)
         self._renewal.failed.connect(self._on_not_renewed)
         self._renewal.ended.connect(self._on_shown)
-        self._stillness = Stillness(desk.viewer)
+        self._stillness = Stillness(state.viewer)
         self._timer = QTimer(self)
         self._timer.setInterval(_TICK)
         self._timer.timeout.connect(self._tick)
-        desk.session.on_start.append(self._make_way)
-        desk.session.on_end.append(self._make_way)
-        desk.changed.connect(self._on_painted)
+        state.session.on_start.append(self._make_way)
+        state.session.on_end.append(self._make_way)
+        state.changed.connect(self._on_painted)
 
     @property
     def going(self) -> bool:
@@ -118,13 +118,13 @@ class KeepLearning(QObject):
         self._sequel = None
 
     def follow(self) -> None:
-        """End if something else is on the desk, or another model is in use."""
-        round_, desk = self._round, self._desk
+        """End if something else is corrected now, or another model is in use."""
+        round_, state = self._round, self._state
         if round_ is None:
             return
-        if desk.project is not round_.project:
+        if state.project is not round_.project:
             self._sequel = None
-        same = desk.result is round_.result and round_.current
+        same = state.result is round_.result and round_.current
         if not same or self._sequel is None:
             self.end()
 
@@ -212,7 +212,7 @@ class KeepLearning(QObject):
     def _show(self, round_: Round) -> None:
         """Put a better model in its place, and show what it makes of the view."""
         try:
-            view = self._desk.view(round_.model, round_.result)
+            view = self._state.view(round_.model, round_.result)
         except UNetError:  # the image was closed a moment ago
             round_.better, round_.shown = None, 0
             return

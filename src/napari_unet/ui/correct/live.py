@@ -58,9 +58,9 @@ class Live(QObject):
 
     failed = Signal()
 
-    def __init__(self, desk: CorrectionState, task: Task, parent: QObject) -> None:
+    def __init__(self, state: CorrectionState, task: Task, parent: QObject) -> None:
         super().__init__(parent)
-        self._desk, self._task = desk, task
+        self._state, self._task = state, task
         self.on = False
         self._job: Job | None = None
         self._sight: Sight | None = None
@@ -76,7 +76,7 @@ class Live(QObject):
         self._soon.timeout.connect(self._go)
         self._looking.setInterval(_LOOK)
         self._looking.timeout.connect(self._look)
-        desk.changed.connect(self._on_stroke)
+        state.changed.connect(self._on_stroke)
         task.changed.connect(self._on_task)
 
     def forget(self) -> None:
@@ -149,23 +149,23 @@ class Live(QObject):
 
     def _place(self) -> _Place | None:
         """Return what is in view; None if it cannot follow."""
-        desk, correcting = self._desk, self._desk.correcting
+        state, correcting = self._state, self._state.correcting
         if correcting is None or not correcting.result.shown:
             return None
         if correcting.result.file is not None:  # every stroke would be on the disk
             return None
-        layer = desk.image_layer
-        if layer not in desk.viewer.layers:
+        layer = state.image_layer
+        if layer not in state.viewer.layers:
             return None
-        seen = looked_at(desk.viewer, layer)
+        seen = looked_at(state.viewer, layer)
         if seen.box is None:
             return None
-        return _Place(correcting, desk.model, seen.plane, seen.box)
+        return _Place(correcting, state.model, seen.plane, seen.box)
 
     def _start(self, place: _Place, *, show: bool) -> None:
         correcting, since = place.correcting, self._since
         try:
-            view = self._desk.view(place.model, correcting.result)
+            view = self._state.view(place.model, correcting.result)
         except UNetError as error:
             self._fail(told(error, CORRECT))
             return
@@ -220,7 +220,7 @@ class Live(QObject):
             self._shown = replace(place, box=(y, x))
 
     def _shown_line(self, seconds: float) -> str:
-        pieces = sum(row.strokes for row in self._desk.rows())
+        pieces = sum(row.strokes for row in self._state.rows())
         return (
             f"Live: shown again in {seconds:.1f} s from {pieces:,} pieces. Improve "
             "makes the whole net follow."

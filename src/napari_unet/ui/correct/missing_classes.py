@@ -11,15 +11,15 @@ from napari_unet.ui.layers import looked_at
 __all__ = ["place_of"]
 
 
-def place_of(viewer: Any, desk: CorrectionState, value: int) -> UncertainRegion | None:
+def place_of(viewer: Any, state: CorrectionState, value: int) -> UncertainRegion | None:
     """Return a good place for a stroke of a class; None if the labels have none.
 
     What is in view comes first: elsewhere nothing may have been segmented yet.
     """
-    result = desk.result
+    result = state.result
     if result is None or result.array is None:
         return None
-    seen = looked_at(viewer, desk.image_layer)
+    seen = looked_at(viewer, state.image_layer)
     everywhere = whole(result.array.shape)
     boxes = [box for box in (seen.box, everywhere) if box is not None]
-    return typical(result.array, seen.plane, boxes, value, objects=desk.objects)
+    return typical(result.array, seen.plane, boxes, value, objects=state.objects)

@@ -29,14 +29,14 @@ class OverlayControls(QObject):
     gone = Signal(str)
 
     def __init__(
-        self, desk: CorrectionState, task: Task, overlays: Overlays, parent: QObject
+        self, state: CorrectionState, task: Task, overlays: Overlays, parent: QObject
     ) -> None:
         super().__init__(parent)
-        self._desk, self._task, self._overlays = desk, task, overlays
+        self._state, self._task, self._overlays = state, task, overlays
         self.wanted: set[str] = set()
         self._asked = ""  # the model that was asked how sure it is
-        desk.viewer.layers.events.removed.connect(self._on_removed)
-        desk.changed.connect(self._on_changed)
+        state.viewer.layers.events.removed.connect(self._on_removed)
+        state.changed.connect(self._on_changed)
 
     def want(self, name: str, wanted: bool) -> None:
         """Show an overlay, or do so no more."""
@@ -52,12 +52,12 @@ class OverlayControls(QObject):
         show[name]()
 
     def follow(self) -> None:
-        """Show what belongs to the subject that is on the desk now."""
-        if not self._desk.compared:
+        """Show what belongs to the subject that is being corrected."""
+        if not self._state.compared:
             self._end("changed")
         self._show_reviewed()
         self._show_changed()
-        if self._asked != self._desk.model:  # another model is unsure of others
+        if self._asked != self._state.model:  # another model is unsure of others
             self._end("uncertain")
 
     def take_off(self) -> None:
@@ -68,7 +68,7 @@ class OverlayControls(QObject):
     def forget(self) -> None:
         """Listen to the viewer no more, and leave nothing there."""
         self._drop_all()
-        self._desk.viewer.layers.events.removed.disconnect(self._on_removed)
+        self._state.viewer.layers.events.removed.disconnect(self._on_removed)
 
     def _drop_all(self) -> None:
         for name in _ALL:
@@ -89,30 +89,30 @@ class OverlayControls(QObject):
         self._overlays.refresh("reviewed")
 
     def _show_reviewed(self) -> None:
-        correcting, layer = self._desk.correcting, self._desk.image_layer
+        correcting, layer = self._state.correcting, self._state.image_layer
         self._overlays.drop("reviewed")
         if "reviewed" in self.wanted and correcting is not None and layer is not None:
             shape = correcting.image.label_shape
             self._overlays.show_reviewed(layer, correcting.reviews, shape)
 
     def _show_changed(self) -> None:
-        desk, correcting = self._desk, self._desk.correcting
-        layer, found = desk.image_layer, desk.compared
+        state, correcting = self._state, self._state.correcting
+        layer, found = state.image_layer, state.compared
         self._overlays.drop("changed")
         if "changed" in self.wanted and found and correcting is not None:
             self._overlays.show_changed(layer, found, correcting.image.label_shape)
 
     def _show_uncertain(self) -> None:
-        desk = self._desk
+        state = self._state
         self._overlays.drop("uncertain")
-        if "uncertain" not in self.wanted or desk.result is None or self._task.doing:
+        if "uncertain" not in self.wanted or state.result is None or self._task.doing:
             return
-        self._asked = desk.model
-        view = self._task.attempt(lambda: desk.view(desk.model))
+        self._asked = state.model
+        view = self._task.attempt(lambda: state.view(state.model))
         if view is None:
             return
         place = view.plane, view.view or whole(view.image.plane_shape)
-        layer = desk.image_layer
+        layer = state.image_layer
         self._task.start(
             "Asking the model how sure it is",
             lambda: seeing(view),
@@ -120,7 +120,7 @@ class OverlayControls(QObject):
         )
 
     def _on_seen(self, layer: Any, place: Any, unsure: Any) -> None:
-        if "uncertain" not in self.wanted or layer not in self._desk.viewer.layers:
+        if "uncertain" not in self.wanted or layer not in self._state.viewer.layers:
             self._task.say("")
             return
         self._overlays.show_uncertain(layer, place, unsure)

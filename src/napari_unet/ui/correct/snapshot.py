@@ -11,24 +11,24 @@ from napari_unet.ui.result_layer import Result
 __all__ = ["facts_of"]
 
 
-def facts_of(desk: CorrectionState, running: Running) -> Facts:
+def facts_of(state: CorrectionState, running: Running) -> Facts:
     """Return what is known now of the subject, its project, and what runs."""
-    subject, result, project = desk.subject, desk.result, desk.project
+    subject, result, project = state.subject, state.result, state.project
     return Facts(
         subject=None if subject is None else subject.kind,
-        image=desk.image_layer,
-        title="" if desk.other is None else desk.title,
-        other=None if desk.other is None else desk.other.folder,
+        image=state.image_layer,
+        title="" if state.other is None else state.title,
+        other=None if state.other is None else state.other.folder,
         result=None if result is None else _of_result(result, project),
-        project=None if project is None else _of_project(project, desk),
-        bound=desk.correcting is not None,
-        rows=tuple(desk.rows()),
-        known=_known(desk),
-        painted=len(desk.counts()),
-        model=desk.known_as,
-        record=desk.record,
-        learned_here=project is desk.learned_in,
-        changed=bool(desk.compared),
+        project=None if project is None else _of_project(project, state),
+        bound=state.correcting is not None,
+        rows=tuple(state.rows()),
+        known=_known(state),
+        painted=len(state.counts()),
+        model=state.known_as,
+        record=state.record,
+        learned_here=project is state.learned_in,
+        changed=bool(state.compared),
         running=running,
     )
 
@@ -45,21 +45,21 @@ def _of_result(result: Result, project: Project | None) -> ResultFacts:
     )
 
 
-def _of_project(project: Project, desk: CorrectionState) -> ProjectFacts:
-    images = desk.collection
+def _of_project(project: Project, state: CorrectionState) -> ProjectFacts:
+    images = state.collection
     return ProjectFacts(
         folder=project.folder,
         active=project.index.active,
-        earlier=desk.earlier,
-        behind=desk.behind,
-        images=() if images is None else tuple(images.rows(desk.image_layer)),
+        earlier=state.earlier,
+        behind=state.behind,
+        images=() if images is None else tuple(images.rows(state.image_layer)),
         models=tuple(model_rows(project)),
         scores=tuple(score_points(project)),
     )
 
 
-def _known(desk: CorrectionState) -> int:
+def _known(state: CorrectionState) -> int:
     """Return how many classes the labels that are painted on can have."""
-    if desk.correcting is None:
+    if state.correcting is None:
         return 0
-    return len(OBJECTS if desk.objects else desk.correcting.canvas.rules.classes)
+    return len(OBJECTS if state.objects else state.correcting.canvas.rules.classes)

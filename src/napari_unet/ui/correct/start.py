@@ -29,19 +29,19 @@ class StartControls(QObject):
 
     def __init__(
         self,
-        desk: CorrectionState,
+        state: CorrectionState,
         task: Task,
         choose: Callable[[Any], None],
         parent: QObject,
     ) -> None:
         super().__init__(parent)
-        self._desk, self._task, self._choose = desk, task, choose
+        self._state, self._task, self._choose = state, task, choose
 
     def go_on(self) -> None:
         """Segment the view with the project's model."""
-        desk, project = self._desk, self._desk.project
+        state, project = self._state, self._state.project
         active = "" if project is None else project.index.active
-        model = source_of(project, active) if project and active else desk.model
+        model = source_of(project, active) if project and active else state.model
         self.segment_view("Going on", model)
 
     def segment_view(self, doing: str, model: str) -> None:
@@ -52,46 +52,46 @@ class StartControls(QObject):
         doing
             What the user reads meanwhile.
         """
-        desk, result = self._desk, self._desk.result
+        state, result = self._state, self._state.result
         rules = None if result is None else result.rules
-        view = self._task.attempt(lambda: desk.view(model, result))
+        view = self._task.attempt(lambda: state.view(model, result))
         if view is not None:
-            target = result or desk.session.new_result(desk.image_layer, model)
+            target = result or state.session.new_result(state.image_layer, model)
             self._begin(doing, lambda: going_on(view, rules), target, view)
 
     def make_model(self, *, empty: bool) -> None:
         """Make a model for the classes in the table; `empty`: on a bare image."""
-        desk, names = self._desk, self._desk.names
-        if desk.correcting is not None:
-            self._task.attempt(desk.correcting.save)
-        project = self._task.attempt(desk.open_project)
-        view = self._task.attempt(lambda: desk.view(desk.model))
+        state, names = self._state, self._state.names
+        if state.correcting is not None:
+            self._task.attempt(state.correcting.save)
+        project = self._task.attempt(state.open_project)
+        view = self._task.attempt(lambda: state.view(state.model))
         if project is None or view is None:
             return
         self._begin(
             "Making a model",
             lambda: new_classes(project, names, view, empty=empty),
-            desk.session.new_result(desk.image_layer, "new"),
+            state.session.new_result(state.image_layer, "new"),
             view,
         )
 
     def take_labels(self, *, dense: bool) -> None:
         """Take the user's own labels; `dense`: where they are 0 is background."""
-        desk, subject = self._desk, self._desk.subject
-        reviews = self._task.attempt(desk.reviews)
-        view = self._task.attempt(lambda: desk.view(desk.model))
+        state, subject = self._state, self._state.subject
+        reviews = self._task.attempt(state.reviews)
+        view = self._task.attempt(lambda: state.view(state.model))
         if subject is None or reviews is None or view is None:
             return
         labels = subject.layer.data
         self._begin(
             "Taking the labels",
             lambda: from_labels(reviews, labels, view, dense=dense),
-            desk.session.new_result(desk.image_layer, desk.model),
+            state.session.new_result(state.image_layer, state.model),
             view,
         )
 
     def _begin(self, doing: str, verb: Verb, result: Result, view: Request) -> None:
-        filler, project = Filler(self._desk.viewer, result), self._desk.project
+        filler, project = Filler(self._state.viewer, result), self._state.project
         result.options = view.options
 
         def done(begun: Begun) -> None:
@@ -104,7 +104,7 @@ class StartControls(QObject):
 
     def _fill(self, begun: Begun, filler: Filler) -> None:
         result = filler.result
-        result.show(self._desk.viewer, begun.array)
+        result.show(self._state.viewer, begun.array)
         result.rename(begun.model)
         result.rules, result.output = begun.rules, begun.rules.kind
         if begun.outcome is not None:
@@ -113,20 +113,20 @@ class StartControls(QObject):
 
     def _on_begun(self, begun: Begun, result: Result) -> None:
         """Let the user paint, unless the image was left meanwhile."""
-        desk = self._desk
-        desk.session.announce(begun.model)
-        if not result.shown or desk.image_layer is not result.source():
+        state = self._state
+        state.session.announce(begun.model)
+        if not result.shown or state.image_layer is not result.source():
             self._task.say(f"{result.name} is not there: it was closed.")
             return
         self._choose(result.layer)
-        desk.went_on()
+        state.went_on()
         self._hide_others(result)
-        desk.viewer.layers.selection.active = result.layer
-        self._task.say(begun_line(begun, desk.project))
+        state.viewer.layers.selection.active = result.layer
+        self._task.say(begun_line(begun, state.project))
 
     def _hide_others(self, result: Result) -> None:
         """Hide the other results of the image: two on top of each other confuse."""
-        for other in self._desk.session.results:
+        for other in self._state.session.results:
             same = other.source() is result.source()
             if same and other is not result and other.layer is not None:
                 other.layer.visible = False

@@ -150,7 +150,7 @@ class CorrectionState(QObject):
         return several and active not in ("", name_of(project, result.model))
 
     def take(self, subject: Subject | None) -> None:
-        """Put another subject on the desk; what was there is saved."""
+        """Turn to another subject; what was corrected before is saved."""
         # What was counted is known still; a bare image's project is read anew, which
         # tells what is odd about it once more.
         before = None if self.correcting is None else self.collection
@@ -221,7 +221,7 @@ class CorrectionState(QObject):
         self.other = None
 
     def clear(self) -> None:
-        """Save what is on the desk, and leave it."""
+        """Save what is being corrected, and leave it."""
         correcting, self.correcting = self.correcting, None
         self.project = self.other = None
         self.names, self._counts, self.collection = table_names(None, None), {}, None

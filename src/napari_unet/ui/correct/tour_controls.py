@@ -37,31 +37,31 @@ class TourControls(QObject):
 
     def __init__(
         self,
-        desk: CorrectionState,
+        state: CorrectionState,
         task: Task,
         overlays: Overlays,
         show_image: Callable[[Any], None],
         parent: QObject,
     ) -> None:
         super().__init__(parent)
-        self._desk, self._task = desk, task
+        self._state, self._task = state, task
         self._overlays, self._show_image = overlays, show_image
         self._tours: WeakKeyDictionary[Any, Tour] = WeakKeyDictionary()  # by image
-        desk.viewer.bind_key(KEY, self._on_key, overwrite=True)
-        desk.changed.connect(self._on_changed)
+        state.viewer.bind_key(KEY, self._on_key, overwrite=True)
+        state.changed.connect(self._on_changed)
 
     def forget(self) -> None:
         """Let go of the key; another dock may have it by now."""
-        viewer = self._desk.viewer
+        viewer = self._state.viewer
         if viewer.keymap.get(KEY) == self._on_key:
             viewer.bind_key(KEY, None, overwrite=True)
 
     def go_on(self) -> None:
         """Go to the next uncertain place; look for more when there is none left."""
-        desk, correcting = self._desk, self._desk.correcting
+        state, correcting = self._state, self._state.correcting
         if correcting is None or self._task.doing:
             return
-        place = self._tour(desk.image_layer).next(desk.model, correcting.reviews)
+        place = self._tour(state.image_layer).next(state.model, correcting.reviews)
         if place is not None:
             self._go(place)
             return
@@ -73,9 +73,9 @@ class TourControls(QObject):
 
     def _stops(self) -> list[Stop]:
         """Return where uncertain places are looked for: in this image, then others."""
-        desk, images = self._desk, self._desk.collection
-        model, layer = desk.model, desk.image_layer
-        found = [self._stop(layer, desk.view(model), desk.reviews())]
+        state, images = self._state, self._state.collection
+        model, layer = state.model, state.image_layer
+        found = [self._stop(layer, state.view(model), state.reviews())]
         if images is None:
             return found
         others = [x for x in images.layers() if x is not layer]
@@ -105,28 +105,28 @@ class TourControls(QObject):
         place = tour.next(stop.view.model, stop.reviews)
         if place is None:
             self._task.say("The model is sure of all that nobody reviewed.")
-        elif stop.layer is self._desk.image_layer:
+        elif stop.layer is self._state.image_layer:
             self._go(place)
-        elif stop.layer in self._desk.viewer.layers:
+        elif stop.layer in self._state.viewer.layers:
             self._leave_for(stop.layer, place)
 
     def _go(self, place: UncertainRegion) -> None:
-        result = self._desk.result
+        result = self._state.result
         if result is not None and result.layer is not None:
-            go_to(self._desk.viewer, result.layer, place)
+            go_to(self._state.viewer, result.layer, place)
             self._tell(place)
 
     def _leave_for(self, layer: Any, place: UncertainRegion) -> None:
         """Go to a place of another image, and show the model's labels there."""
         self._show_image(layer)
-        go_to(self._desk.viewer, layer, place)
+        go_to(self._state.viewer, layer, place)
         self._tell(place)
-        if self._desk.resumable:
+        if self._state.resumable:
             QTimer.singleShot(0, self.wanted.emit)  # once the search has ended
 
     def _tell(self, place: UncertainRegion) -> None:
         """Say what is uncertain about a place, and mark it."""
-        layer = self._desk.image_layer
+        layer = self._state.image_layer
         self._overlays.show_place(layer, place)
         left = len(self._tour(layer).waiting)
         self._task.say(f"{place.reason} ({left} more; key {KEY})")
