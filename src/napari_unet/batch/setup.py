@@ -3,7 +3,6 @@
 Opening reads no more of the image than a sample, so this is also what a dry run does.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,14 +14,14 @@ from napari_unet.batch.plan import StackPlan, plan_stack
 from napari_unet.batch.record import header
 from napari_unet.batch.store import Layout
 from napari_unet.batch.worker import StackTask, StackWorker
-from napari_unet.errors import MemoryBudgetError, OptionsError
+from napari_unet.errors import OptionsError
 from napari_unet.io.chunks import keeping
 from napari_unet.io.image import Image
 from napari_unet.io.open import open_image
 from napari_unet.network.model import Model
 from napari_unet.network.normalization import Intensities
-from napari_unet.network.predictor import Predictor
-from napari_unet.options import BatchOptions, Output, SegmentOptions
+from napari_unet.network.predictor import Predictor, planned
+from napari_unet.options import BatchOptions, Output
 from napari_unet.segmentation.inputs import ModelInput, model_input
 from napari_unet.segmentation.output import output_kind, output_shape
 
@@ -133,7 +132,11 @@ def prepare(
     apart = options.workers is not None or options.scheduler is not None
     fixed = None if begun is None else _fixed(begun["tile"])
     how = partial(plan_stack, apart=apart, fixed=fixed, complete=complete)
-    run, plan = _fitted(partial(how, source), net, segment, kind)
+    run, plan = planned(
+        lambda run: how(source, run, segment, kind),
+        segment.device,
+        lambda device: net.engine(device, segment.precision),
+    )
     if options.format == "ome-tiff":  # is written from the store, which is there, too
         plan = replace(plan, disk=2 * plan.disk)
     source = replace(source, image=keeping(image, plan.room))
@@ -152,24 +155,6 @@ def prepare(
         _layout(model, image, options, plan),
         about,
     )
-
-
-def _fitted(
-    how: Callable[[Predictor, SegmentOptions, Output], StackPlan],
-    net: LoadedModel,
-    segment: SegmentOptions,
-    kind: Output,
-) -> tuple[Predictor, StackPlan]:
-    """Plan `how`, on the CPU where a GPU that nobody asked for has no room."""
-    run = net.engine(segment.device, segment.precision)
-    try:
-        return run, how(run, segment, kind)
-    except MemoryBudgetError:
-        if segment.device != "auto" or run.device.type == "cpu":
-            raise
-    run = net.engine("cpu", segment.precision)
-    run = replace(run, reason="CPU (the GPU's memory is full)")
-    return run, how(run, segment, kind)
 
 
 def _fixed(tile: Any) -> tuple[tuple[int, int], int]:

@@ -7,7 +7,7 @@ border ever cuts one.
 
 import time
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from napari_unet._memory import return_freed
 from napari_unet._steps import Verb
-from napari_unet.errors import MemoryBudgetError, OptionsError
+from napari_unet.errors import OptionsError
 from napari_unet.events import Computing, Joining, Segmentation, TileDone
 from napari_unet.io.chunks import decoding_bytes, keeping, rooms
 from napari_unet.io.image import Image
@@ -26,7 +26,7 @@ from napari_unet.labels.objects import label_blocks, label_tile
 from napari_unet.network.blockwise import Workspace
 from napari_unet.network.model import Model
 from napari_unet.network.normalization import Intensities
-from napari_unet.network.predictor import Predictor, engine, resident_bytes
+from napari_unet.network.predictor import Predictor, engine, planned
 from napari_unet.options import Output, SegmentOptions
 from napari_unet.segmentation.decode import ReadOut
 from napari_unet.segmentation.inputs import ModelInput, model_input
@@ -138,7 +138,8 @@ def segment(
     if options.memory is not None:
         image = keeping(image, rooms(image)[-1])
     source = model_input(model, image, options)
-    run = known.run if known else engine(model, options.device, options.precision)
+    if known is None:  # what cannot run is refused before anything is read
+        engine(model, options.device, options.precision)
     shape, dtype, axes = output_shape(model, image, options)
     if out is None:
         limit = memory_limit(options.memory)
@@ -148,7 +149,7 @@ def segment(
             f"The result of {image.name} has shape {shape}; it cannot be written into "
             f"an array of shape {tuple(out.shape)}."
         )
-    job = _Job(model, run, source, options, output_kind(model, options), out, folder)
+    job = _Job(model, source, options, output_kind(model, options), out, folder)
     job.known, job.classes = known, classes
     if not options.per_plane and known is None:
         job.intensities = source.intensities()  # before memory is planned: it reads
@@ -177,7 +178,6 @@ class _Job:
     def __init__(
         self,
         model: Model,
-        run: Predictor,
         source: ModelInput,
         options: SegmentOptions,
         kind: Output,
@@ -185,7 +185,7 @@ class _Job:
         folder: Path | None,
     ) -> None:
         self.model, self.folder = model, folder
-        self.run, self.source, self.options = run, source, options
+        self.source, self.options = source, options
         self.kind, self.out = kind, out
         self.not_finite = False
         self.space = Workspace()
@@ -193,41 +193,29 @@ class _Job:
         self.classes: LabelArray | None = None
         self.intensities: Intensities | None = None  # None: each plane has its own
         self.of_plane: dict[tuple[int, ...], Intensities] = {}
+        self.run: Predictor
         self.tiles: PlaneTiles
         self.done = self.total = 0
         self.worked, self.work = 0.0, 1.0  # in the pixels that the net sees
 
     def fit(self, view: Box | None, only: bool) -> None:
-        """Plan, on the CPU where a GPU that nobody asked for has no room."""
-        try:
-            self.plan(view, only)
-        except MemoryBudgetError:
-            if self.options.device != "auto" or self.run.device.type == "cpu":
-                raise
-            run = engine(self.model, "cpu")
-            self.run = replace(run, reason="CPU (the GPU's memory is full)")
-            self.plan(view, only)
-
-    def plan(self, view: Box | None, only: bool) -> None:
         """Cut a plane into tiles, or only what is needed for `view`."""
         if self.known is not None:
-            self.tiles = self.known.tiles
+            self.run, self.tiles = self.known.run, self.known.tiles
             return
-        if self.options.memory is not None:
-            # Reading the sample of intensities has left a cache.
-            self.run = replace(self.run, resident=resident_bytes())
         arrays = self.out, self.classes
         held = sum(a.nbytes for a in arrays if isinstance(a, np.ndarray))
         held += decoding_bytes(self.source.image)
-        self.tiles = plan_plane(
-            self.run,
-            self.source,
-            self.options,
-            self.kind,
-            held=held,
-            view=view,
-            only=only,
-        )
+
+        def plan(run: Predictor) -> PlaneTiles:
+            source, options = self.source, self.options
+            about = run, source, options, self.kind
+            return plan_plane(*about, held=held, view=view, only=only)
+
+        def prepared(device: str) -> Predictor:
+            return engine(self.model, device, self.options.precision)
+
+        self.run, self.tiles = planned(plan, self.options.device, prepared)
 
     def planes(
         self, view: Box | None, plane: tuple[int, ...] | None, only: bool
