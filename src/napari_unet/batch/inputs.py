@@ -14,11 +14,11 @@ from pathlib import Path
 
 from napari_unet.errors import OptionsError
 from napari_unet.io.suffixes import PICTURES, TIFFS
+from napari_unet.io.zarr_groups import is_zarr
 from napari_unet.options import StackFormat
 
 __all__ = ["as_zarr", "find_inputs", "name_outputs"]
 
-_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 _ZARR, _TIFF = ".ome.zarr", ".ome.tif"
 _SUFFIXES: dict[StackFormat, str] = {
     "ome-zarr": _ZARR,
@@ -81,7 +81,7 @@ def _is_ome(path: Path) -> bool:
 
 def _expand(word: str | os.PathLike[str]) -> list[Path]:
     path = Path(word).expanduser()
-    if path.is_dir() and not _is_zarr(path):
+    if path.is_dir() and not is_zarr(Path(path)):
         with os.scandir(path) as entries:
             return [
                 path / name for name in sorted(e.name for e in entries if _is_image(e))
@@ -97,12 +97,8 @@ def _is_image(path: "Path | os.DirEntry[str]") -> bool:
     if path.name.startswith("."):
         return False
     if path.is_dir():
-        return _is_zarr(path)
+        return is_zarr(Path(path))
     return path.name.lower().endswith((*TIFFS, *PICTURES))
-
-
-def _is_zarr(path: "Path | os.DirEntry[str]") -> bool:
-    return any((Path(path) / mark).is_file() for mark in _MARKS)
 
 
 def _results(folder: Path) -> set[str]:

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from napari_unet.errors import ImageError
+from napari_unet.io.zarr_groups import DESCRIPTIONS
 
 __all__ = ["fingerprint", "mark_of"]
-
-_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
@@ -24,7 +23,8 @@ def fingerprint(path: Path) -> dict[str, Any]:
             stat = path.stat()
             return {"bytes": stat.st_size, "changed": stat.st_mtime_ns}
         digest = hashlib.sha256()
-        for mark in sorted(m for n in _MARKS for m in (path / n, *path.glob(f"*/{n}"))):
+        found = (m for n in DESCRIPTIONS for m in (path / n, *path.glob(f"*/{n}")))
+        for mark in sorted(found):
             if mark.is_file() and mark.parent.name != "labels":  # may be ours
                 digest.update(str(mark.relative_to(path)).encode() + mark.read_bytes())
         return {"description": digest.hexdigest()}

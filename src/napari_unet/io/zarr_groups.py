@@ -12,16 +12,24 @@ from typing import Any
 
 from napari_unet._files import read_regular
 
-__all__ = ["described", "dict_of", "dicts_of", "image_folder", "is_zarr", "no_image"]
+__all__ = [
+    "DESCRIPTIONS",
+    "described",
+    "dict_of",
+    "dicts_of",
+    "image_folder",
+    "is_zarr",
+    "no_image",
+]
 
-_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+DESCRIPTIONS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")  # of any version
 _CONVERTED = "bioformats2raw.layout"
 
 
 def is_zarr(path: Path) -> bool:
     """Return whether a folder says that it is a Zarr, whatever it is called."""
     try:
-        return any((path / name).is_file() for name in _MARKS)
+        return any((path / name).is_file() for name in DESCRIPTIONS)
     except (OSError, ValueError):  # no disk has such a name
         return False
 
