@@ -1,14 +1,17 @@
 """What is held out: even places, every class on both sides, and their score."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from helpers.nets import random_model
 
 from napari_unet.io.image import Image
 from napari_unet.network.model import Model, UNet, UNetSpec
 from napari_unet.project.corrections import FOREGROUND, IGNORE, Correction
 from napari_unet.training.examples import Example, read_examples
-from napari_unet.training.holdout import ImagePart, mean_dice, places, set_apart
+from napari_unet.training.holdout import ImagePart, image_parts, mean_dice, set_apart
 
 SPEC = UNetSpec(classes=("background", "cell", "nucleus"), width=4, depth=2)
 
@@ -165,8 +168,59 @@ def test_nothing_is_held_out_that_could_not_be_judged(truths) -> None:
     learn, held = set_apart(examples, SPEC, 0)
     assert not held
     assert all(a is b for a, b in zip(learn, examples, strict=True))
-    judged = counts([p.target for p in places(examples, SPEC)])
+    judged = counts([p.target for p in image_parts(examples, SPEC)])
     assert (judged == counts([e.target for e in examples])).all()
+
+
+def test_class_is_not_held_out_altogether_though_all_else_would_be_even() -> None:
+    even, ones, none = (np.zeros((24, 24), np.uint8) for _ in range(3))
+    even[12:], even[0, 0] = 1, 2  # the only one with as much of 0 as of 1
+    ones[:], ones[0, 0] = 1, 0
+    none[0, 0] = 1
+    examples = read([even, ones, ones, none])
+    for seed in range(5):
+        learn, held = set_apart(examples, SPEC, seed)
+        assert len(held) == 1
+        assert counts([e.target for e in learn])[2] == 1
+
+
+def test_image_with_most_of_a_rare_class_is_learned() -> None:
+    truths = [np.zeros((100, 100), np.uint8) for _ in range(5)]
+    for number, truth in enumerate(truths):
+        truth[10:20] = 1
+        truth.ravel()[: 840 if number == 2 else 40] = 2  # both far from a fifth
+    examples = read(truths)
+    for seed in range(5):
+        learn, held = set_apart(examples, SPEC, seed)
+        assert len(held) == 1
+        assert counts([e.target for e in learn])[2] >= 840
+
+
+def test_objects_of_unknown_class_are_a_class_beside_background_alone() -> None:
+    truths = [cells(seed, (120, 120)) for seed in range(4)]
+    for truth in truths:
+        truth[truth > 0] = FOREGROUND
+    learn, held = set_apart(read(truths), SPEC, 0)
+    for part in ([e.target for e in learn], [p.target for p in held]):
+        assert (counts(part)[[0, FOREGROUND]] > 0).all()
+    for truth in truths:
+        truth[truth == 0] = 1
+    assert not set_apart(read(truths), SPEC, 0)[1]  # an object may be of class 1
+
+
+def test_net_sees_all_around_what_is_held_out() -> None:
+    net = random_model(classes=SPEC.classes).net
+    image = torch.rand(1, 304, 304, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        truth = net(image[None])[0].argmax(0).numpy().astype(np.uint8)
+    assert (np.bincount(truth.ravel(), minlength=3) > 500).all()
+    _, held = set_apart([replace(read([truth])[0], image=image)], net.spec, 0)
+    assert held
+    for part in held:
+        with torch.no_grad():
+            found = net(part.image[None])[0].argmax(0)
+        labelled = part.target != IGNORE
+        assert (found == part.target)[labelled].float().mean() > 0.9999  # ties
 
 
 def test_not_more_is_held_out_than_can_be_judged_in_time() -> None:
@@ -234,11 +288,11 @@ def test_score_is_that_of_one_pass_over_the_whole_image() -> None:
         for i in range(2)
     ]
     examples = [
-        Example(image, e.target, e.weight, e.pieces)
+        Example(image, e.target, e.weight, e.regions)
         for image, e in zip(images, examples, strict=True)
     ]
     net = saying(None)
-    judged = places(examples, SPEC)
+    judged = image_parts(examples, SPEC)
     assert len(judged) == 4  # each in two
     with torch.no_grad():
         padded = [

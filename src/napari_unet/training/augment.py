@@ -48,7 +48,7 @@ class PatchSampler:
     ) -> None:
         self.examples, self.side = list(examples), side
         self.seed, self.size = seed, size
-        self.strokes = [(e, piece) for e in examples for piece in e.pieces]
+        self.strokes = [(e, region) for e in examples for region in e.regions]
         self.hasty = False
         self.restart()
 
@@ -65,12 +65,12 @@ class PatchSampler:
             Bytes that all examples may take together; the new one is always taken.
         """
         self.examples.append(example)
-        self.strokes += [(example, piece) for piece in example.pieces]
+        self.strokes += [(example, region) for region in example.regions]
         held = sum(each.nbytes for each in self.examples)
         while held > room and len(self.examples) > 1:
             oldest = self.examples.pop(0)
             held -= oldest.nbytes
-            del self.strokes[: len(oldest.pieces)]  # they stand in the same order
+            del self.strokes[: len(oldest.regions)]  # they stand in the same order
 
     def batch(self) -> Batch:
         """Return the next images, targets and weights."""
@@ -81,8 +81,8 @@ class PatchSampler:
         return images, targets, weights
 
     def _around(self) -> Patch:
-        example, piece = self.strokes[int(self.random.integers(len(self.strokes)))]
-        return self._patch(example, *piece.somewhere(self.random))
+        example, region = self.strokes[int(self.random.integers(len(self.strokes)))]
+        return self._patch(example, *region.somewhere(self.random))
 
     def _anywhere(self) -> Patch:
         example = self.examples[int(self.random.integers(len(self.examples)))]

@@ -127,7 +127,7 @@ class Continuation:
     @property
     def strokes(self) -> int:
         """How many are learned from."""
-        return sum(len(example.pieces) for example in self.examples)
+        return sum(len(example.regions) for example in self.examples)
 
     @property
     def start(self) -> UNet:

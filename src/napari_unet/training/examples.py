@@ -28,7 +28,7 @@ __all__ = [
     "as_images",
     "class_weights",
     "corrected_input",
-    "find_pieces",
+    "find_regions",
     "read_examples",
     "said_in",
 ]
@@ -82,7 +82,7 @@ class Region:
 
     @property
     def weight(self) -> float:
-        """How much the whole piece counts."""
+        """How much the whole region counts."""
         return math.sqrt(len(self.rows))
 
     def somewhere(self, random: np.random.Generator) -> tuple[int, int]:
@@ -103,8 +103,8 @@ class Example:
         (Y, X) uint8: what `Correction.target` says.
     weight
         (Y, X) float32, 0 where nobody looked; they sum to one over all examples.
-    pieces
-        What `target` consists of.
+    regions
+        The connected regions of `target`, each of one class.
     spot
         Where the correction begins that it is of.
     """
@@ -112,14 +112,16 @@ class Example:
     image: Tensor
     target: Tensor
     weight: Tensor
-    pieces: tuple[Region, ...]
+    regions: tuple[Region, ...]
     spot: Spot = ("", (), 0, 0)
 
     @property
     def nbytes(self) -> int:
         """How many bytes it holds."""
-        pieces = sum(piece.rows.nbytes + piece.columns.nbytes for piece in self.pieces)
-        return self.image.nbytes + self.target.nbytes + self.weight.nbytes + pieces
+        regions = sum(
+            region.rows.nbytes + region.columns.nbytes for region in self.regions
+        )
+        return self.image.nbytes + self.target.nbytes + self.weight.nbytes + regions
 
     def cut(self, box: Box) -> Patch:
         """Return image, target and weight of a part."""
@@ -128,14 +130,14 @@ class Example:
     def only(self, where: NDArray[np.bool_]) -> "Example":
         """Return the same image, as if nobody had looked anywhere but there."""
         mask = torch.from_numpy(where)
-        kept = ((piece, where[piece.rows, piece.columns]) for piece in self.pieces)
+        kept = ((region, where[region.rows, region.columns]) for region in self.regions)
         return Example(
             self.image,
             torch.where(mask, self.target, IGNORE),
             self.weight * mask,
             tuple(
-                Region(piece.value, piece.rows[m], piece.columns[m])
-                for piece, m in kept
+                Region(region.value, region.rows[m], region.columns[m])
+                for region, m in kept
                 if m.any()
             ),
             self.spot,
@@ -153,7 +155,7 @@ def read_examples(
     Parameters
     ----------
     total
-        The weight of all pieces that are learned from, as `Region.weight`; None: there
+        The weight of all regions that are learned from, as `Region.weight`; None: there
         are no others.
 
     Raises
@@ -171,19 +173,19 @@ def read_examples(
         if known is None or known[0] is not origin or known[1] != source.channels:
             known = origin, source.channels, source.intensities(sample=sample)
         for window, target in _crops(model, correction, source, known[2]):
-            pieces = tuple(find_pieces(target))
-            found.append((window, target, pieces, correction.spot))
+            regions = tuple(find_regions(target))
+            found.append((window, target, regions, correction.spot))
     if total is None:
-        total = sum(piece.weight for _, _, pieces, _ in found for piece in pieces)
+        total = sum(region.weight for _, _, regions, _ in found for region in regions)
     return [
         Example(
             torch.from_numpy(window),
             torch.from_numpy(target),
-            torch.from_numpy(_weights(target.shape, pieces, total)),
-            pieces,
+            torch.from_numpy(_weights(target.shape, regions, total)),
+            regions,
             spot,
         )
-        for window, target, pieces, spot in found
+        for window, target, regions, spot in found
     ]
 
 
@@ -235,8 +237,8 @@ def _even(length: int) -> Iterator[slice]:
     return (slice(a, b) for a, b in itertools.pairwise(ends))
 
 
-def find_pieces(target: NDArray[np.uint8]) -> Iterator[Region]:
-    """Yield what a target (Y, X) consists of."""
+def find_regions(target: NDArray[np.uint8]) -> Iterator[Region]:
+    """Yield the connected regions of a target (Y, X), each of one class."""
     numbers, _ = strokes(target)
     for number, box in enumerate(ndimage.find_objects(numbers), 1):
         rows, columns = np.nonzero(numbers[box] == number)
@@ -246,12 +248,12 @@ def find_pieces(target: NDArray[np.uint8]) -> Iterator[Region]:
 
 
 def _weights(
-    shape: tuple[int, ...], pieces: Sequence[Region], total: float
+    shape: tuple[int, ...], regions: Sequence[Region], total: float
 ) -> NDArray[np.float32]:
     weights = np.zeros(shape, np.float32)
-    for piece in pieces:
-        each = piece.weight / len(piece.rows) / total
-        weights[piece.rows, piece.columns] = each
+    for region in regions:
+        each = region.weight / len(region.rows) / total
+        weights[region.rows, region.columns] = each
     return weights
 
 

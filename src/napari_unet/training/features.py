@@ -76,7 +76,7 @@ def read_pixels(
     random = np.random.default_rng(seed)
     device = next(net.parameters()).device
     backbone = ready(net, device, fast_dtype(device))
-    strokes = [(e, piece) for e in examples for piece in e.pieces]
+    strokes = [(e, region) for e in examples for region in e.regions]
     share = 1.0
     most, side = (_EVERY, _NARROW) if every else (_MOST, _WINDOW)
     if seconds is not None:
@@ -131,14 +131,14 @@ def plain_windows(
     side
         Of a window, in pixels.
     """
-    strokes = [(e, piece) for e in examples for piece in e.pieces]
+    strokes = [(e, region) for e in examples for region in e.regions]
     if sum(e.target.numel() for e in examples) <= most:
         yield from ((e.image, e.target, e.weight) for e in examples)
         return
     taken: list[tuple[Example, Box]] = []
     for number in random.permutation(len(strokes)):
-        example, piece = strokes[number]
-        y, x = piece.somewhere(random)
+        example, region = strokes[number]
+        y, x = region.somewhere(random)
         if any(example is other and _inside(y, x, box) for other, box in taken):
             continue
         taken.append((example, _box(example, y, x, side)))
@@ -153,10 +153,10 @@ def _spread(
     """Yield a window around a stroke of every example, of as many as there is time."""
     left, seen = most, set()
     for number in random.permutation(len(strokes)):
-        example, piece = strokes[number]
+        example, region = strokes[number]
         if left > 0 and id(example) not in seen:
             seen.add(id(example))
-            window = example.cut(_box(example, *piece.somewhere(random)))
+            window = example.cut(_box(example, *region.somewhere(random)))
             left -= window[1].numel()
             yield window
 

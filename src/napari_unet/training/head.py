@@ -126,7 +126,7 @@ def fit_head(
         if standing.proven:
             loss = fitting.fit(standing)
     mean_weights(fitting.head, fitting.old, standing.kept)
-    share = 0.0 if free else standing.mixed(sum(len(e.pieces) for e in examples))
+    share = 0.0 if free else standing.mixed(sum(len(e.regions) for e in examples))
     reader = fitting.fit_filters(share) if share else filter_reader(fitting.head)
     net, was, now = fitting.net, fitting.right(before), fitting.right(fitting.net)
     fit = Fit(net, reader, share, net, standing, agreement, loss, was, now)

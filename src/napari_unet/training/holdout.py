@@ -20,7 +20,7 @@ from napari_unet.project.corrections import FOREGROUND, IGNORE
 from napari_unet.tiling import Box, region, shifted
 from napari_unet.training.examples import Example
 
-__all__ = ["ImagePart", "mean_dice", "places", "set_apart"]
+__all__ = ["ImagePart", "image_parts", "mean_dice", "set_apart"]
 
 _WHOLE = 5  # images from which on whole ones are held out
 _WANTED, _EACH = 16, 4  # places that images are cut into: in all, and of each
@@ -92,10 +92,10 @@ def set_apart(
                 mask[part.box] = False
         learn.append(example if mask.all() else example.only(mask))
     held = [p for o in out for p in _windows(examples[o.number], o.box, spec)]
-    return [e for e in learn if e.pieces], held
+    return [e for e in learn if e.regions], held
 
 
-def places(examples: Sequence[Example], spec: UNetSpec) -> list[ImagePart]:
+def image_parts(examples: Sequence[Example], spec: UNetSpec) -> list[ImagePart]:
     """Return all that is labelled, to judge a net of this kind by."""
     return [
         place
@@ -109,7 +109,7 @@ def places(examples: Sequence[Example], spec: UNetSpec) -> list[ImagePart]:
 
 def _divided(examples: Sequence[Example]) -> list[_Part]:
     """Divide the examples such that most classes lie in two places or more."""
-    pixels = sum(len(piece.rows) for e in examples for piece in e.pieces)
+    pixels = sum(len(r.rows) for e in examples for r in e.regions)
     count = max(_WANTED, _EACH * len(examples))
     cut = list(_parts(examples, max(math.sqrt(pixels / count), _LEAST)))
     uncut = list(_parts(examples, None))

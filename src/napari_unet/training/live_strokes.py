@@ -108,21 +108,21 @@ class Elsewhere:
 
     @torch.no_grad()
     def _pixels(self, run: Predictor, example: Example) -> PixelFeatures:
-        chosen = sampled(example.pieces, _EACH)
+        chosen = sampled(example.regions, _EACH)
         at = torch.from_numpy(chosen.rows), torch.from_numpy(chosen.columns)
         columns, first = self._head.read(run, example, at)
         return chosen.with_features(columns, first)
 
 
-def sampled(pieces: Sequence[Region], most: int) -> PaintedPixels:
+def sampled(regions: Sequence[Region], most: int) -> PaintedPixels:
     """Return the pixels of strokes, or some of them, which count for all."""
-    lengths = [len(piece.rows) for piece in pieces]
+    lengths = [len(region.rows) for region in regions]
     rows, columns = (
         np.concatenate([np.zeros(0, np.intp), *found])
-        for found in ([p.rows for p in pieces], [p.columns for p in pieces])
+        for found in ([p.rows for p in regions], [p.columns for p in regions])
     )
-    target = np.repeat(np.array([p.value for p in pieces], np.uint8), lengths)
-    each = [p.weight / n for p, n in zip(pieces, lengths, strict=True)]
+    target = np.repeat(np.array([p.value for p in regions], np.uint8), lengths)
+    each = [p.weight / n for p, n in zip(regions, lengths, strict=True)]
     weight = np.repeat(np.array(each, np.float32), lengths)
     if len(rows) > most:
         some = np.random.default_rng(SEED).choice(len(rows), most, replace=False)

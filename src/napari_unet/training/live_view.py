@@ -24,7 +24,7 @@ from napari_unet.segmentation.inputs import ModelInput, model_input
 from napari_unet.segmentation.output import output_kind
 from napari_unet.segmentation.tile_plan import PlaneTiles, plan_plane
 from napari_unet.tiling import Box, Tile, cut, round_up
-from napari_unet.training.examples import find_pieces, said_in
+from napari_unet.training.examples import find_regions, said_in
 from napari_unet.training.features import Pixels, sample_level
 from napari_unet.training.live_head import LiveHead
 from napari_unet.training.live_strokes import (
@@ -202,7 +202,7 @@ class LiveView:
                 first[kept],
             )
         ]
-        chosen = sampled(list(find_pieces(said)), _PAINTED)
+        chosen = sampled(list(find_regions(said)), _PAINTED)
         if len(chosen.rows):
             rows, at = chosen.rows + y.start, chosen.columns + x.start
             parts.append(chosen.with_features(*self._gather(rows, at)))

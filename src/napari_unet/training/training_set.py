@@ -22,7 +22,7 @@ from napari_unet.training.examples import (
     class_weights,
     read_examples,
 )
-from napari_unet.training.holdout import ImagePart, places, set_apart
+from napari_unet.training.holdout import ImagePart, image_parts, set_apart
 
 __all__ = ["CorrectionStream", "TrainingSet", "read_training_set"]
 
@@ -83,7 +83,7 @@ def read_training_set(
         If an image does not fit the model, or cannot be read.
     """
     examples = read_examples(model, corrections, options.channel)
-    regions = [region for e in examples for region in e.pieces]
+    regions = [region for e in examples for region in e.regions]
     if not regions:
         raise CorrectionError(
             "There are no corrections to learn from. Paint over what is wrong "
@@ -119,7 +119,7 @@ def _less_held_out(found: TrainingSet, model: Model, seed: int) -> TrainingSet:
         found,
         examples=examples,
         held=held,
-        judged=held or places(found.examples, spec),
+        judged=held or image_parts(found.examples, spec),
         spots=[e.spot for e in found.examples if id(e) not in whole],
     )
 
