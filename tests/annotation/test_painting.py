@@ -225,5 +225,5 @@ def test_counts_follow_what_was_reviewed_and_survive_reopening(tmp_path) -> None
     again = Project.open(tmp_path / "a.unet")
     found = ImageReviews(again, again.add_image(image))
     assert found.counts() == reviews.counts()
-    assert found.places() == [((), (slice(0, 256), slice(0, 256)))]
+    assert found.blocks() == [((), (slice(0, 256), slice(0, 256)))]
     assert found.reviewed((), (slice(25, 26), slice(15, 25))).sum() == 5

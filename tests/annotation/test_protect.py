@@ -42,7 +42,7 @@ def test_untouched_image_is_written_as_it_is(reviews) -> None:
 def test_restore_shows_what_was_reviewed(reviews) -> None:
     review(reviews, slice(590, 600), slice(500, 520), 9)  # at the image's corner
     array = np.ones(SHAPE, np.int32)
-    restore(array, reviews, reviews.places())
+    restore(array, reviews, reviews.blocks())
     assert (array == 9).sum() == 200
 
 

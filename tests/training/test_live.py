@@ -42,7 +42,7 @@ def bars(shape=(180, 240), planes=()):
 
 
 def painted(truth, box=BOX):
-    """Return a target of a box: a piece of a bar, and some background."""
+    """Return a target of a box: a region of a bar, and some background."""
     target = np.full(truth.shape, IGNORE, np.uint8)
     target[90:95, 60:80] = 1
     target[105:110, 60:110] = 0

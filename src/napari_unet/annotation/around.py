@@ -82,10 +82,10 @@ class Around:
         request, reviews = self._request, self._request.reviews
         if reviews is None:
             return
-        places = reviews.places()
+        blocks = reviews.blocks()
         if request.only and not everywhere:
-            places = [(p, box) for p, box in places if p == request.plane]
-        restore(self._array, reviews, places)
+            blocks = [(p, box) for p, box in blocks if p == request.plane]
+        restore(self._array, reviews, blocks)
 
     def decided(self) -> NDArray[np.int32]:
         """Return the numbers of the objects that people decided on."""
@@ -93,7 +93,7 @@ class Around:
         found = [np.zeros(0, np.int32)]
         if reviews is None:
             return found[0]
-        for plane, box in reviews.places():
+        for plane, box in reviews.blocks():
             target, shown = reviews.read(plane, box)
             found.append(np.unique(shown[(target != IGNORE) & (shown > 0)]))
         return np.unique(np.concatenate(found)).astype(np.int32)

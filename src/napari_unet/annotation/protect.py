@@ -16,10 +16,10 @@ from napari_unet.project.block_store import SIDE
 from napari_unet.project.corrections import IGNORE
 from napari_unet.tiling import Box, cut, shifted
 
-__all__ = ["Place", "ProtectedLabels", "restore"]
+__all__ = ["PlaneBlock", "ProtectedLabels", "restore"]
 
 _Corner = tuple[int, int]
-Place = tuple[tuple[int, ...], Box]
+PlaneBlock = tuple[tuple[int, ...], Box]
 
 
 class ProtectedLabels:
@@ -101,10 +101,10 @@ class ProtectedLabels:
         return found
 
 
-def restore(array: LabelArray, store: Store, places: Iterable[Place]) -> None:
-    """Show what was reviewed at some places (plane, box) in an array of labels."""
+def restore(array: LabelArray, store: Store, blocks: Iterable[PlaneBlock]) -> None:
+    """Show what was reviewed at some blocks (plane, box) in an array of labels."""
     height, width = array.shape[-2:]
-    for plane, block in places:
+    for plane, block in blocks:
         box = cut(block, (slice(0, height), slice(0, width)))
         target, shown = store.read(plane, box)
         key = (*plane, *box)

@@ -61,7 +61,7 @@ class ImageReviews:
             if place == plane
         ]
 
-    def places(self) -> list[tuple[tuple[int, ...], Box]]:
+    def blocks(self) -> list[tuple[tuple[int, ...], Box]]:
         """Return plane and block wherever somebody reviewed something."""
         return [(plane, box) for plane in self.planes() for box in self.boxes(plane)]
 

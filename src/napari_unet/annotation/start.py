@@ -297,7 +297,7 @@ def _check_painted(project: Project, classes: Sequence[str]) -> None:
 
 def _as_classes(reviews: ImageReviews, image: Image, value: int) -> None:
     """Let objects that were reviewed be pixels of a class."""
-    for plane, block in reviews.places():
+    for plane, block in reviews.blocks():
         box = cut(block, whole(image.plane_shape))
         target, _ = reviews.read(plane, box)
         thing = (target != IGNORE) & (target > 0)

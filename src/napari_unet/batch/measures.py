@@ -78,9 +78,9 @@ def measure_plane(
     elif classes is not None:
         table["class"] = np.full(len(table["label"]), classes, np.uint8)
     table["solidity"] = table["area"] / convex_areas(extents)
-    places = zip(image.plane_axes.lower(), plane, strict=True)
+    positions = zip(image.plane_axes.lower(), plane, strict=True)
     size = len(table["label"])
-    return {axis: np.full(size, at) for axis, at in places} | table
+    return {axis: np.full(size, at) for axis, at in positions} | table
 
 
 def _empty_table(image: Image) -> Table:

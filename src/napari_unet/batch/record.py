@@ -155,7 +155,7 @@ def remove(file: Path) -> None:
 
 
 def read_record(
-    places: ResultPaths, *, keep: bool = False
+    paths: ResultPaths, *, keep: bool = False
 ) -> tuple[list[Entry], list[str]]:
     """Return what stands in the ledger of a result, and what is to be said about it.
 
@@ -167,16 +167,16 @@ def read_record(
     OutputError
         If it cannot be read, or a newer version wrote it.
     """
-    entries = read_ledger(places.ledger)
+    entries = read_ledger(paths.ledger)
     try:
         if entries and entries[0]["format"] > _FORMAT:
             raise OutputError(
-                f"'{places.target}' was begun by a newer version of napari-unet. "
+                f"'{paths.target}' was begun by a newer version of napari-unet. "
                 "Update it, or choose another output folder."
             )
         _check(entries)
     except (ValueError, TypeError, LookupError, AttributeError) as error:
-        said = [] if keep else [set_aside(places.ledger, error)]
+        said = [] if keep else [set_aside(paths.ledger, error)]
         return [], said
     return entries, []
 

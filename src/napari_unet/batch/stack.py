@@ -62,19 +62,19 @@ def segment_stack(
         If anything cannot work; what is finished is kept.
     """
     options = options or BatchOptions()
-    places = ResultPaths(Path(target).expanduser())
+    paths = ResultPaths(Path(target).expanduser())
     path, net = Path(source).expanduser(), LoadedModel(model)
     with (
-        unless_used(places.base),
-        locked(places.base),
+        unless_used(paths.base),
+        locked(paths.base),
         connected(options) as client,
     ):
-        return (yield from run_stack(path, places, options, net, client))
+        return (yield from run_stack(path, paths, options, net, client))
 
 
 def run_stack(
     source: Path,
-    places: ResultPaths,
+    paths: ResultPaths,
     options: BatchOptions,
     net: LoadedModel,
     client: Any = None,
@@ -84,41 +84,41 @@ def run_stack(
     With a dask `client`, tiles are computed by its workers.
     """
     began = time.perf_counter()
-    _check_apart(source, places.target)
-    entries, said = read_record(places)
-    if not options.overwrite and _complete(entries, places):
+    _check_apart(source, paths.target)
+    entries, said = read_record(paths)
+    if not options.overwrite and _complete(entries, paths):
         setup = prepare(source, options, net, entries[0], complete=True)
-        _refuse(places, differences(entries[0], setup.header))
-        with closing(Ledger(places.ledger)) as ledger:
-            tables = yield from Stack(setup, places, ledger).measure_again()
+        _refuse(paths, differences(entries[0], setup.header))
+        with closing(Ledger(paths.ledger)) as ledger:
+            tables = yield from Stack(setup, paths, ledger).measure_again()
             entries = ledger.entries
-        shutil.rmtree(places.work, ignore_errors=True)
-        return _report(setup, places, entries, began, tables)
+        shutil.rmtree(paths.work, ignore_errors=True)
+        return _report(setup, paths, entries, began, tables)
     published = any("publish" in entry for entry in entries)
     going = bool(entries) and "done" not in entries[-1]
-    usable = going and (places.store.exists() or published)
+    usable = going and (paths.store.exists() or published)
     begun = entries[0] if usable else None
     setup = prepare(source, options, net, begun)
     if begun is not None and (changed := differences(begun, setup.header)):
         if not options.overwrite:
-            _refuse(places, changed)
+            _refuse(paths, changed)
         begun = None
         setup = prepare(source, options, net)
-    if begun is not None and not (published or fits(places.store, setup.layout)):
+    if begun is not None and not (published or fits(paths.store, setup.layout)):
         begun = None  # what lies there is damaged, or of another cut
         setup = prepare(source, options, net)
     if begun is None:
-        _begin(setup, places)
-    with closing(Ledger(places.ledger)) as ledger:
-        stack = Stack(setup, places, ledger, client)
+        _begin(setup, paths)
+    with closing(Ledger(paths.ledger)) as ledger:
+        stack = Stack(setup, paths, ledger, client)
         tables = yield from stack.run()
-        shutil.rmtree(places.work, ignore_errors=True)
-        done = _report(setup, places, ledger.entries, began, tables, stack.computed)
+        shutil.rmtree(paths.work, ignore_errors=True)
+        done = _report(setup, paths, ledger.entries, began, tables, stack.computed)
         return replace(done, notes=(*said, *done.notes))
 
 
 def plan_stack_file(
-    source: Path, places: ResultPaths, options: BatchOptions, net: LoadedModel
+    source: Path, paths: ResultPaths, options: BatchOptions, net: LoadedModel
 ) -> StackPlan:
     """Return how `run_stack` would do it; nothing is written.
 
@@ -127,17 +127,17 @@ def plan_stack_file(
     UNetError
         If it cannot be done.
     """
-    _check_apart(source, places.target)
-    entries, _ = read_record(places, keep=True)
+    _check_apart(source, paths.target)
+    entries, _ = read_record(paths, keep=True)
     begun = entries[0] if entries and not options.overwrite else None
-    complete = begun is not None and _complete(entries, places)
+    complete = begun is not None and _complete(entries, paths)
     return prepare(source, options, net, begun, complete=complete).plan
 
 
-def _complete(entries: list[dict[str, Any]], places: ResultPaths) -> bool:
+def _complete(entries: list[dict[str, Any]], paths: ResultPaths) -> bool:
     """Return whether all was done, and the result is still there."""
     done = bool(entries) and "done" in entries[-1]
-    return done and os.path.lexists(places.target)
+    return done and os.path.lexists(paths.target)
 
 
 def _check_apart(source: Path, target: Path) -> None:
@@ -147,42 +147,42 @@ def _check_apart(source: Path, target: Path) -> None:
         check_different(source, target)
 
 
-def _refuse(places: ResultPaths, changed: list[str]) -> None:
+def _refuse(paths: ResultPaths, changed: list[str]) -> None:
     if changed:
         raise OutputError(
-            f"'{places.target}' was begun or made otherwise: {'; '.join(changed)}. Use "
+            f"'{paths.target}' was begun or made otherwise: {'; '.join(changed)}. Use "
             "what was used then, or have it replaced.",
             option="overwrite",
         )
 
 
-def _begin(setup: StackSetup, places: ResultPaths) -> None:
+def _begin(setup: StackSetup, paths: ResultPaths) -> None:
     """Make empty work files, and last the ledger that says what they are for."""
     overwrite = setup.options.overwrite
-    check_output(places.target, overwrite=overwrite, nbytes=setup.plan.disk)
+    check_output(paths.target, overwrite=overwrite, nbytes=setup.plan.disk)
     if setup.options.measure and not overwrite:
-        for table in places.found_tables():
+        for table in paths.found_tables():
             raise OutputError(
                 f"'{table}' exists already. Choose another output folder, or have it "
                 "replaced.",
                 option="overwrite",
             )
-    places.clear()
+    paths.clear()
     try:
-        places.work.mkdir(parents=True)
+        paths.work.mkdir(parents=True)
     except OSError as error:
         raise OutputError(
-            f"'{places.work}' cannot be made ({error.strerror or error}). Choose "
+            f"'{paths.work}' cannot be made ({error.strerror or error}). Choose "
             "another output folder."
         ) from error
-    create_store(places.store, setup.layout)
-    with closing(Ledger(places.ledger)) as ledger:
+    create_store(paths.store, setup.layout)
+    with closing(Ledger(paths.ledger)) as ledger:
         ledger.append(**setup.header)
 
 
 def _report(
     setup: StackSetup,
-    places: ResultPaths,
+    paths: ResultPaths,
     entries: list[dict[str, Any]],
     began: float,
     tables: tuple[Path, ...],
@@ -197,8 +197,8 @@ def _report(
     skipped = computed is None
     pixels = math.prod(setup.image.label_shape) * (computed or 0) // total
     return StackReport(
-        source=setup.image.source or places.target,
-        target=places.target,
+        source=setup.image.source or paths.target,
+        target=paths.target,
         state="skipped" if skipped else "done",
         reason="It is complete already." if skipped else "",
         objects=entries[-1]["done"],

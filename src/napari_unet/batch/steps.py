@@ -49,7 +49,7 @@ class Stack:
     ----------
     setup
         Image, model, and how the work is cut.
-    places
+    paths
         Where everything lies.
     ledger
         Opened for this job; its first line is the header of `setup`.
@@ -58,9 +58,9 @@ class Stack:
     """
 
     def __init__(
-        self, setup: StackSetup, places: ResultPaths, ledger: Ledger, client: Any = None
+        self, setup: StackSetup, paths: ResultPaths, ledger: Ledger, client: Any = None
     ) -> None:
-        self.setup, self.places, self.ledger = setup, places, ledger
+        self.setup, self.paths, self.ledger = setup, paths, ledger
         self.client = client
         noted = ledger.entries[1:]
         self.tiles = {e["tile"] for e in noted if "tile" in e}
@@ -75,7 +75,7 @@ class Stack:
 
     def run(self) -> Generator[StackProgress, None, tuple[Path, ...]]:
         """Do all that is not done yet; return the tables that were written."""
-        setup, places = self.setup, self.places
+        setup, paths = self.setup, self.paths
         tables: tuple[Path, ...] = ()
         found = sum(self.planes.values())
         if not self._published():
@@ -85,19 +85,19 @@ class Stack:
             if setup.links:
                 found = yield from self._link(found)
             if setup.options.measure:
-                job = write_tables(setup, places, self.levels[0], self.classes)
+                job = write_tables(setup, paths, self.levels[0], self.classes)
                 tables = yield from self._follow("measuring", job)
             yield self._progress("writing", 0.0)
             if setup.options.format == "ome-tiff":
-                tiff = write_pyramid(places.tiff, setup.layout, self.levels)
+                tiff = write_pyramid(paths.tiff, setup.layout, self.levels)
                 yield from self._follow("writing", tiff)
             self._publish(found)
             if not tables and setup.options.overwrite:
-                for table in places.found_tables():
+                for table in paths.found_tables():
                     remove(table)  # of the result that was replaced
         if setup.options.measure:  # see `ResultPaths.measured`
-            _date(places.found_tables(), time.time_ns())
-        announce(places.target)
+            _date(paths.found_tables(), time.time_ns())
+        announce(paths.target)
         found = next(e["publish"] for e in self.ledger.entries if "publish" in e)
         self.ledger.append(done=found if self.objects else None)
         self.ledger.sync()
@@ -105,13 +105,13 @@ class Stack:
 
     def _open(self) -> None:
         """Open the arrays, or make those that are not there."""
-        setup, places = self.setup, self.places
-        self.levels = open_levels(places.store, setup.layout)
+        setup, paths = self.setup, self.paths
+        self.levels = open_levels(paths.store, setup.layout)
         if self.objects:
-            self.classes = scratch(places.classes, setup.layout, "uint8")
+            self.classes = scratch(paths.classes, setup.layout, "uint8")
         self.ids = self.levels[0]
         if setup.links:
-            self.ids = scratch(places.unlinked, setup.layout, "int32")
+            self.ids = scratch(paths.unlinked, setup.layout, "int32")
 
     def _run_tiles(self) -> _Steps:
         """Compute tiles, and finish every plane as soon as all of its tiles are there.
@@ -139,7 +139,7 @@ class Stack:
         """Compute tiles, wherever that is done, and yield the number of each."""
         if not todo:
             return
-        array = self.places.classes if self.objects else self.places.store / "0"
+        array = self.paths.classes if self.objects else self.paths.store / "0"
         if self.client is None:
             job = self.setup.worker(array).run_tiles(todo, self._note)
         else:
@@ -247,15 +247,15 @@ class Stack:
         Tables that are not older than the labels stay as they are.
         """
         setup = self.setup
-        if not setup.options.measure or self.places.measured(linked=setup.links):
+        if not setup.options.measure or self.paths.measured(linked=setup.links):
             return ()
-        shutil.rmtree(self.places.tables, ignore_errors=True)  # of labels as they were
-        began, image = time.time_ns(), open_image(self.places.target)
+        shutil.rmtree(self.paths.tables, ignore_errors=True)  # of labels as they were
+        began, image = time.time_ns(), open_image(self.paths.target)
         spec = setup.model.spec
         named = [i for i in range(1, len(spec.classes)) if i != spec.boundary]
-        known = classes_in(self.places.table(".csv"))
+        known = classes_in(self.paths.table(".csv"))
         only = named[0] if len(named) == 1 else known
-        job = write_tables(setup, self.places, image.data, only)
+        job = write_tables(setup, self.paths, image.data, only)
         try:
             tables = yield from self._follow("measuring", job)
         except Exception:
@@ -271,19 +271,19 @@ class Stack:
         self.ledger.append(publish=found)
         self.ledger.sync()
         overwrite = self.setup.options.overwrite
-        move(self._part, self.places.target, overwrite=overwrite)
+        move(self._part, self.paths.target, overwrite=overwrite)
 
     def _published(self) -> bool:
         """Whether an earlier run ended just after the result had appeared."""
         said = any("publish" in e for e in self.ledger.entries)
-        there = os.path.lexists(self.places.target)
+        there = os.path.lexists(self.paths.target)
         return said and there and not self._part.exists()
 
     @property
     def _part(self) -> Path:
         """What becomes the result when it is complete."""
         tiff = self.setup.options.format == "ome-tiff"
-        return self.places.tiff if tiff else self.places.store
+        return self.paths.tiff if tiff else self.paths.store
 
     def _view(self, array: Any, plane: int) -> PlaneView:
         return self.setup.layout.view(array, self.indices[plane])
@@ -302,7 +302,7 @@ class Stack:
 
     def _progress(self, phase: Phase, fraction: float) -> StackProgress:
         return StackProgress(
-            source=self.setup.image.source or self.places.target,
+            source=self.setup.image.source or self.paths.target,
             phase=phase,
             fraction=fraction,
             done=len(self.tiles),

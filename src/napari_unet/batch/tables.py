@@ -26,7 +26,7 @@ __all__ = ["classes_in", "count_objects", "write_tables"]
 
 
 def write_tables(
-    setup: StackSetup, places: ResultPaths, labels: Any, classes: Any
+    setup: StackSetup, paths: ResultPaths, labels: Any, classes: Any
 ) -> Generator[float, None, tuple[Path, ...]]:
     """Measure the objects of all planes, and yield how much is done, 0 to 1.
 
@@ -52,7 +52,7 @@ def write_tables(
         If the disk does not take them.
     """
     planes = list(setup.image.planes())
-    parts = [places.tables / f"{i}.npz" for i in range(len(planes))]
+    parts = [paths.tables / f"{i}.npz" for i in range(len(planes))]
     for i, (plane, part) in enumerate(zip(planes, parts, strict=True)):
         if part.exists():
             continue
@@ -68,18 +68,18 @@ def write_tables(
             yield i / len(parts)
         keep_table(part, verb.result)
     if setup.links:
-        parts = yield from _join(setup, places, parts)
-    return _publish(places, parts)
+        parts = yield from _join(setup, paths, parts)
+    return _publish(paths, parts)
 
 
 def _join(
-    setup: StackSetup, places: ResultPaths, parts: list[Path]
+    setup: StackSetup, paths: ResultPaths, parts: list[Path]
 ) -> Generator[float, None, list[Path]]:
     """Return the tables of linked objects, made from those of all planes."""
     image, joined = setup.image, []
     part_of = dict(zip(image.planes(), parts, strict=True))
     for number, stack in enumerate(z_stacks(image.plane_axes, image.stack_shape)):
-        place = places.tables / f"stack-{number}"
+        place = paths.tables / f"stack-{number}"
         job = join_tables([part_of[at] for at in stack], step_in_z(image), place)
         for _ in (verb := Verb(job)):
             yield 1.0
@@ -103,10 +103,10 @@ def count_objects(table: Path) -> int:
         return len({row["label"] for row in csv.DictReader(file)})
 
 
-def _publish(places: ResultPaths, parts: list[Path]) -> tuple[Path, ...]:
+def _publish(paths: ResultPaths, parts: list[Path]) -> tuple[Path, ...]:
     written = []
     for suffix, write in ((".csv", write_csv), (".parquet", write_parquet)):
-        whole, table = places.tables / f"all{suffix}", places.table(suffix)
+        whole, table = paths.tables / f"all{suffix}", paths.table(suffix)
         if write(whole, parts):  # else there is no pyarrow
             move(whole, table)
             written.append(table)

@@ -65,7 +65,7 @@ class Blocks:
         with self._lock:
             return frozenset(self._dirty)
 
-    def places(self) -> list[BlockKey]:
+    def block_keys(self) -> list[BlockKey]:
         """Return where there are blocks, on the disk or in memory."""
         with self._lock:
             found = self._stored | self._dirty.keys()
@@ -73,8 +73,8 @@ class Blocks:
 
     def newest(self) -> Iterator[BlockKey]:
         """Go through all blocks, those written last and others by turns, each once."""
-        places = self.places()
-        yield from by_turns(sorted(places, key=self._age), places)
+        keys = self.block_keys()
+        yield from by_turns(sorted(keys, key=self._age), keys)
 
     def _age(self, place: BlockKey) -> float:
         stamp = None if place in self._dirty else _stamp(self.folder / place.file)

@@ -51,13 +51,13 @@ class Reviews:
     def open(self, record: ImageRecord, image: Image) -> None:
         """Say where the pixels of an image can be had."""
         self._images[record.key] = record, image
-        for place in self.blocks.places():
+        for place in self.blocks.block_keys():
             if place.image == record.key and not record.has(*place.where):
                 self.blocks.leave_out(place)
                 self._note(f"{place.file} lies outside of {image.title}; it stays.")
         self._samples.open(record.fingerprint, image)
         # A program that was killed between block and sample left them without one.
-        if any(place.image == record.key for place in self.blocks.places()):
+        if any(place.image == record.key for place in self.blocks.block_keys()):
             self._samples.owe(record.fingerprint)
 
     def read(self, key: str, plane: tuple[int, ...], box: Box) -> Pixels:
@@ -154,7 +154,7 @@ class Reviews:
             if room < 0:
                 part = itertools.islice(found.items(), max(within, 1))
                 return dict(part), False
-        places = [place for place in self.blocks.places() if place in found]
+        places = [place for place in self.blocks.block_keys() if place in found]
         return {place: found[place] for place in places}, True
 
     def correction(

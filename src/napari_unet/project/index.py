@@ -191,7 +191,7 @@ def complete(index: Index, blocks: Blocks) -> Index:
     """Return the index with the images that only their blocks know."""
     images = {record.key: record for record in index.images}
     classes = index.classes
-    for place in blocks.places():
+    for place in blocks.block_keys():
         if place.image in images:
             continue
         block = blocks.stored(place)

@@ -121,7 +121,7 @@ class Project:
     @property
     def squares(self) -> int:
         """How many squares of its images were painted on."""
-        return len(self._reviews.blocks.places())
+        return len(self._reviews.blocks.block_keys())
 
     def add_image(self, image: Image) -> str:
         """Recognise an image, or make room for a new one, and return its key.
@@ -162,7 +162,7 @@ class Project:
 
     def reviewed(self, key: str) -> list[tuple[tuple[int, ...], Box]]:
         """Return plane and box of the blocks of an image that hold reviewed pixels."""
-        places = self._reviews.blocks.places()
+        places = self._reviews.blocks.block_keys()
         return [(place.plane, place.box) for place in places if place.image == key]
 
     def take_over(self, other: "Project", image: Image) -> None:
@@ -222,7 +222,7 @@ class Project:
         None comes where a block cannot be learned from (any more).
         """
         random = np.random.default_rng(seed)
-        while places := self._reviews.blocks.places():
+        while places := self._reviews.blocks.block_keys():
             for number in random.permutation(len(places)).tolist():
                 try:
                     yield self._read_place(places[number])
@@ -232,7 +232,7 @@ class Project:
     def greatest(self) -> int:
         """Return the greatest class that was painted anywhere; 0 if none was."""
         found = 0
-        for place in self._reviews.blocks.places():
+        for place in self._reviews.blocks.block_keys():
             target, _ = self.read(place.image, place.plane, place.box)
             found = max(found, int(target[target < FOREGROUND].max(initial=0)))
         return found

@@ -17,7 +17,7 @@ def unapplied(viewer: Any, session: Session, result: Result) -> str:
     if source is None or result.reviews is not None:
         return ""
     for other in session.shown():
-        if other.source() is source and other.reviews and other.reviews.places():
+        if other.source() is source and other.reviews and other.reviews.blocks():
             return (
                 f"What was corrected in {other.name} is not in this result of another "
                 "model, nor in its table."

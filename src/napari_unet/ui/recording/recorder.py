@@ -101,7 +101,7 @@ class Recorder(QObject):
         if self.canvas.rules.kind == "objects":
             result.last_id = recall(labels, reviews, result.last_id + 1) - 1
         else:
-            restore(labels, reviews, reviews.places())
+            restore(labels, reviews, reviews.blocks())
         if result.layer is not None:
             result.layer.refresh(extent=False)
 
