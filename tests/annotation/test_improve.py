@@ -68,8 +68,7 @@ def test_improve_and_train_project_give_the_same_weights(
     monkeypatch.setattr(fine_tune, "_PATCH", 32)
     monkeypatch.setattr(fine_tune, "_STEPS", 6)
     monkeypatch.setattr(training_set, "_EVERY", 1)  # as many pieces as steps
-    for module in (steps, lazy_corrections):
-        monkeypatch.setattr(module, "ROOM", room)
+    monkeypatch.setattr(lazy_corrections, "ROOM", room)
     project, image = painted(tmp_path, nets)
     options = TrainOptions(None, "cpu", seed=3)
     spare_cores()  # more threads would add up in another order

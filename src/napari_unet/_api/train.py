@@ -45,8 +45,8 @@ def train(
     Parameters
     ----------
     out
-        A ``.safetensors`` file, which appears when it is complete. Training without a
-        time limit that was cancelled goes on when the same is asked for again.
+        A ``.safetensors`` file, which appears when it is complete. Training on whole
+        masks, without a time limit, goes on after a cancel when the same is asked for.
     options, settings
         How: either options, or their fields as keywords, such as ``seconds=60``; see
         `TrainOptions`. ``seconds=None`` goes on until it gets no better.
@@ -62,8 +62,8 @@ def train(
         Names of classes, background first: begin a new model for these with what
         `model` has learned.
     overwrite
-        Whether `out` may be replaced if it is there. What a cancel of the same training
-        has left is replaced in any case.
+        Whether `out` may be replaced if it is there. Where training goes on after a
+        cancel, what that cancel has left is replaced in any case.
     progress
         Called with a `Progress` after every step. What it raises cancels; then the best
         model until that moment is in `out`, if there was a better one.

@@ -23,7 +23,7 @@ from napari_unet.annotation.reviews import ImageReviews
 from napari_unet.errors import CorrectionError
 from napari_unet.options import TrainOptions
 from napari_unet.project.corrections import Correction
-from napari_unet.project.lazy_corrections import ROOM, Drawn, by_turns
+from napari_unet.project.lazy_corrections import Drawn, by_turns
 from napari_unet.project.project import Project
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def improving(
     spare_cores()  # the viewer needs one too
     view, project, options = request.view, request.project, request.options
     old = load_model(view.model, view.models)
-    data = project_data(project, ROOM, options.seed)
+    data = project_data(project, old, options)
     _check_contrast(project, data.corrections)
     lesson = _Lesson(request, TrainingRun(old, data, options))
     trained = yield from lesson.steps()

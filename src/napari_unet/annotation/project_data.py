@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["project_data", "read_project"]
 
 
-def project_data(project: Project, room: int, seed: int) -> "TrainingData":
+def project_data(
+    project: Project, model: "Model", options: TrainOptions
+) -> "TrainingData":
     """Return what was said about the images of a project.
 
     Where that is too much to hold, learning begins with the newest and some others, and
@@ -28,22 +30,23 @@ def project_data(project: Project, room: int, seed: int) -> "TrainingData":
 
     Parameters
     ----------
-    room
-        Bytes that a lesson may hold of it.
-    seed
-        Of the order in which it moves on.
+    model
+        The one that learns: a large one leaves less memory to its data.
 
     Raises
     ------
     CorrectionError
         If a file may not be read.
+    MemoryBudgetError
+        If the memory that may be used is too little to learn at all.
     """
     from napari_unet.training.run import TrainingData
 
+    room = room_for(options.memory, model.spec.width)
     corrections = project.corrections(room)
     more = None
     if isinstance(corrections, Drawn):
-        more = More(project.more(seed), room // 2)
+        more = More(project.more(options.seed), room // 2)
     return TrainingData(corrections, more, project.notes)
 
 
@@ -75,8 +78,7 @@ def read_project(
         )
     project = Project.open(folder)
     parent = _parent(project, model)
-    room = room_for(options.memory, parent.spec.width)
-    data = project_data(project, room, options.seed)
+    data = project_data(project, parent, options)
     if not data.corrections:
         why = " ".join(data.notes) or "Paint over what is wrong in napari first."
         raise CorrectionError(f"There is nothing to learn in '{folder}'. {why}")

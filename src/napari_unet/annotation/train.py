@@ -29,8 +29,8 @@ class TrainRequest:
     Attributes
     ----------
     target
-        A ``.safetensors`` file, which appears when it is complete. Training without a
-        time limit that was broken off goes on from what is kept beside it.
+        A ``.safetensors`` file, which appears when it is complete. Training on whole
+        masks, without a time limit, goes on after a cancel from what is kept beside it.
     project
         The folder of a project, whose corrections are learned from; or else:
     images, labels
@@ -41,8 +41,8 @@ class TrainRequest:
     classes
         Begin a new model for these classes with what `model` has learned.
     overwrite
-        Whether `target` may be replaced if it is there. What a cancel of the same
-        training has left is replaced in any case.
+        Whether `target` may be replaced if it is there. Where training goes on after a
+        cancel, what that cancel has left is replaced in any case.
     keep_best
         Whether a cancel writes the best model until then, if there is a better one.
     """
