@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import train_nuclei
+from helpers.nets import random_model
 from nuclei_data import Annotated
 
 from napari_unet.labels.metrics import Match
@@ -208,6 +209,15 @@ def test_a_resumed_run_ends_with_the_weights_of_one_that_was_not_interrupted(
     for name, value in whole.mean.items():
         assert torch.equal(value, resumed.mean[name]), name
     np.testing.assert_array_equal(whole.sampler.errors, resumed.sampler.errors)
+
+
+def test_a_run_can_begin_with_the_weights_of_a_model() -> None:
+    model = random_model(classes=nuclei_crops.CLASSES, depth=4)
+    run = train_nuclei.Run([annotated()], model.spec.width, "cpu")
+    run.take(model)
+    for name, value in model.net.state_dict().items():
+        assert torch.equal(run.net.state_dict()[name], value)
+        assert torch.equal(run.mean[name], value)
 
 
 def test_the_rate_rises_stays_and_falls_to_nothing() -> None:

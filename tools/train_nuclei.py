@@ -81,6 +81,11 @@ class Run:
         self.mean, self.step = state["mean"], state["step"]
         self.seconds, self.cooled = state["seconds"], state["cooled"]
 
+    def take(self, model: Model) -> None:
+        """Begin with the weights of a model."""
+        self.net.load_state_dict(model.net.state_dict())
+        self.mean = {k: v.clone() for k, v in self.net.state_dict().items()}
+
     def learn(self, images: Tensor, classes: Tensor, weights: Tensor) -> Tensor:
         """Do one step, and return the error of every crop (N,)."""
         logits = forward(self.net, images.to(self.device))
@@ -148,9 +153,13 @@ def begin(args: argparse.Namespace) -> None:
     path = CHECKPOINTS / f"{args.name}.pt"
     source = path if path.exists() or not args.begin else checkpoint(args.begin)
     state = read(source) if source.exists() else None
-    run = Run(items, state["width"] if state else args.width, args.device)
+    model = load(args.begin) if args.begin and state is None else None
+    width = state["width"] if state else model.spec.width if model else args.width
+    run = Run(items, width, args.device)
     if state:
         run.restore(state)
+    if model is not None:
+        run.take(model)
     if args.cool and run.cooled < 0:
         run.cooled = run.step
     print(f"{len(items)} images to learn from, {run.step} steps done", flush=True)
@@ -240,7 +249,9 @@ def main() -> None:
     parser.add_argument("--name", default="nuclei", help="of the checkpoint")
     parser.add_argument("--steps", type=int, default=24000, help="at the full rate")
     parser.add_argument("--width", type=int, default=24)
-    parser.add_argument("--begin", help="the checkpoint that a new one begins from")
+    parser.add_argument(
+        "--begin", help="what a new one begins from: a checkpoint, or else a model"
+    )
     parser.add_argument("--cool", type=int, default=0, help="steps, down to rate 0")
     parser.add_argument("--all", action="store_true", help="hold nothing out")
     parser.add_argument("--figures", help="for export: checkpoint that is measured")
