@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 from helpers.many_files import command, write_image
 from helpers.tiffs import dataset
 
@@ -417,6 +418,24 @@ def test_memory_for_one_file_is_enough_for_one_after_the_other(
     about = json.loads(done.stdout)
     assert (about["done"], about["reasons"]) == (3, {})
     assert about["peak_rss_mb"] < limit
+
+
+@pytest.mark.parametrize("verb", ["segment", "batch"])
+def test_chunk_larger_than_the_memory_is_refused_before_it_is_read(
+    tmp_path: Path, bright_model: Path, verb: str
+) -> None:
+    image = tmp_path / "one_chunk.zarr"
+    shape = (100, 1024, 1024)
+    zarr.create_array(image, shape=shape, chunks=shape, dtype="uint16")
+    (chunk := image / "c/0/0/0").parent.mkdir(parents=True)
+    chunk.write_bytes(bytes(10**6))  # nothing that could be unpacked
+    words = [sys.executable, "-m", "napari_unet.cli", verb, str(image)]
+    words += ["-o", str(tmp_path / "out.ome.zarr"), "--model", str(bright_model)]
+    for memory, reason in (("600MB", "too little for one tile"), ("2GB", "damaged")):
+        done = subprocess.run(
+            [*words, "--memory", memory], capture_output=True, text=True, check=False
+        )
+        assert reason in done.stdout + done.stderr
 
 
 def test_complete_files_stay_complete_with_too_little_memory(

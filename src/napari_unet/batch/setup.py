@@ -20,10 +20,11 @@ from napari_unet.io.image import Image
 from napari_unet.io.open import open_image
 from napari_unet.network.model import Model
 from napari_unet.network.normalization import Intensities
-from napari_unet.network.predictor import Predictor, planned
+from napari_unet.network.predictor import Predictor
 from napari_unet.options import BatchOptions, Output
 from napari_unet.segmentation.inputs import ModelInput, model_input
 from napari_unet.segmentation.output import output_kind, output_shape
+from napari_unet.segmentation.room import planned
 
 __all__ = ["StackSetup", "prepare"]
 
@@ -118,17 +119,7 @@ def prepare(
         segment = replace(segment, device=begun["engine"][0])
     source = model_input(model, image, segment)
     kind = output_kind(model, segment)
-    for name, what in (("measure", "Measuring"), ("link_z", "Joining through Z")):
-        if getattr(options, name) and kind != "objects":
-            raise OptionsError(
-                f"{what} is about objects; the model {model.name} gives {kind}. Leave "
-                "it out, or choose objects as the output.",
-                option=(name, "output"),
-            )
-    intensities = None if segment.per_plane else source.intensities()
-    image = keeping(image, 0)  # what that has read is not held while memory is planned
-    source = replace(source, image=image)
-    return_freed()
+    _check_objects(options, kind, model)
     apart = options.workers is not None or options.scheduler is not None
     fixed = None if begun is None else _fixed(begun["tile"])
     how = partial(plan_stack, apart=apart, fixed=fixed, complete=complete)
@@ -137,6 +128,10 @@ def prepare(
         segment.device,
         lambda device: net.engine(device, segment.precision),
     )
+    intensities = None if segment.per_plane else source.intensities()
+    image = keeping(image, 0)  # what that has read is not held
+    source = replace(source, image=image)
+    return_freed()
     if options.format == "ome-tiff":  # is written from the store, which is there, too
         plan = replace(plan, disk=2 * plan.disk)
     source = replace(source, image=keeping(image, plan.room))
@@ -155,6 +150,17 @@ def prepare(
         _layout(model, image, options, plan),
         about,
     )
+
+
+def _check_objects(options: BatchOptions, kind: Output, model: Model) -> None:
+    """Ask whether there will be objects where an option is about them."""
+    for name, what in (("measure", "Measuring"), ("link_z", "Joining through Z")):
+        if getattr(options, name) and kind != "objects":
+            raise OptionsError(
+                f"{what} is about objects; the model {model.name} gives {kind}. Leave "
+                "it out, or choose objects as the output.",
+                option=(name, "output"),
+            )
 
 
 def _fixed(tile: Any) -> tuple[tuple[int, int], int]:

@@ -2,9 +2,8 @@
 
 import time
 import weakref
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import psutil
@@ -27,7 +26,6 @@ __all__ = [
     "host_bytes",
     "memory_need",
     "memory_pixels",
-    "planned",
     "resident_bytes",
 ]
 
@@ -37,7 +35,6 @@ _CARD = 0.8  # the same of a graphics card's
 _HOST = 32  # bytes per pixel of a window on its way to the card and back
 _SLACK = 112 * 2**20  # allocator, scratch, interpreter: measured up to 98 MB
 
-_Plan = TypeVar("_Plan")
 _Prepared = dict[tuple[torch.device, torch.dtype], UNet]
 _prepared: weakref.WeakKeyDictionary[UNet, _Prepared] = weakref.WeakKeyDictionary()
 
@@ -191,35 +188,6 @@ def _dtype(device: torch.device, precision: Precision) -> torch.dtype:
     if precision != "auto":
         return torch.bfloat16 if precision == "bf16" else torch.float32
     return torch.float16 if device.type == "cuda" else fast_dtype(device)
-
-
-def planned(
-    plan: Callable[[Predictor], _Plan],
-    device: str,
-    prepared: Callable[[str], Predictor],
-) -> tuple[Predictor, _Plan]:
-    """Plan with the net on a device, or on the CPU where an automatic GPU has no room.
-
-    Parameters
-    ----------
-    device
-        As in `options.SegmentOptions`; one that was asked for by name is kept.
-    prepared
-        Returns the net prepared for a device.
-
-    Raises
-    ------
-    MemoryBudgetError
-        If there is not enough memory; raised by `plan`.
-    """
-    run = prepared(device)
-    try:
-        return run, plan(run)
-    except MemoryBudgetError:
-        if device != "auto" or run.device.type == "cpu":
-            raise
-    run = replace(prepared("cpu"), reason="CPU (the GPU's memory is full)")
-    return run, plan(run)
 
 
 def bytes_per_pixel(spec: UNetSpec, itemsize: int = 4, *, strips: bool = False) -> int:

@@ -19,14 +19,14 @@ from napari_unet._memory import return_freed
 from napari_unet._steps import Verb
 from napari_unet.errors import OptionsError
 from napari_unet.events import Computing, Joining, Segmentation, TileDone
-from napari_unet.io.chunks import decoding_bytes, keeping, rooms
+from napari_unet.io.chunks import keeping, reading_bytes, rooms
 from napari_unet.io.image import Image
 from napari_unet.io.label_array import LabelArray, create_labels, memory_limit, put
 from napari_unet.labels.objects import label_blocks, label_tile
 from napari_unet.network.blockwise import Workspace
 from napari_unet.network.model import Model
 from napari_unet.network.normalization import Intensities
-from napari_unet.network.predictor import Predictor, engine, planned
+from napari_unet.network.predictor import Predictor, engine
 from napari_unet.options import Output, SegmentOptions
 from napari_unet.segmentation.decode import ReadOut
 from napari_unet.segmentation.inputs import ModelInput, model_input
@@ -36,6 +36,7 @@ from napari_unet.segmentation.output import (
     output_kind,
     output_shape,
 )
+from napari_unet.segmentation.room import planned
 from napari_unet.segmentation.tile_plan import PlaneTiles, plan_plane
 from napari_unet.tiling import Box, Tile, shifted, whole
 
@@ -138,8 +139,6 @@ def segment(
     if options.memory is not None:
         image = keeping(image, rooms(image)[-1])
     source = model_input(model, image, options)
-    if known is None:  # what cannot run is refused before anything is read
-        engine(model, options.device, options.precision)
     shape, dtype, axes = output_shape(model, image, options)
     if out is None:
         limit = memory_limit(options.memory)
@@ -151,9 +150,9 @@ def segment(
         )
     job = _Job(model, source, options, output_kind(model, options), out, folder)
     job.known, job.classes = known, classes
+    job.fit(view, only)  # before anything is read: a chunk may be larger than memory
     if not options.per_plane and known is None:
-        job.intensities = source.intensities()  # before memory is planned: it reads
-    job.fit(view, only)
+        job.intensities = source.intensities()
     objects = yield from job.planes(view, plane, only)
     notes = source.notes
     if job.not_finite:
@@ -205,7 +204,9 @@ class _Job:
             return
         arrays = self.out, self.classes
         held = sum(a.nbytes for a in arrays if isinstance(a, np.ndarray))
-        held += decoding_bytes(self.source.image)
+        image = self.source.image
+        bounded = self.options.memory is not None
+        held += reading_bytes(image, rooms(image)[-1] if bounded else 0)
 
         def plan(run: Predictor) -> PlaneTiles:
             source, options = self.source, self.options

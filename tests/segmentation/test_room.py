@@ -1,4 +1,4 @@
-"""Predictor: where it runs when a graphics card has no room."""
+"""Where a plan finds room: a graphics card, the CPU, or nowhere."""
 
 from dataclasses import replace
 
@@ -7,7 +7,8 @@ import torch
 from helpers.nets import random_model
 
 from napari_unet.errors import MemoryBudgetError
-from napari_unet.network.predictor import Predictor, engine, planned
+from napari_unet.network.predictor import Predictor, engine
+from napari_unet.segmentation.room import planned
 
 MODEL = random_model()
 
