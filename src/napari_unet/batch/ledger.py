@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -48,8 +48,10 @@ class Ledger:
         self.path = path
         try:
             self.entries, whole = _read(path)
-            self._file = path.open("ab")
-            self._file.truncate(whole)
+            with ExitStack() as refused:
+                self._file = refused.enter_context(path.open("ab"))
+                self._file.truncate(whole)
+                refused.pop_all()
         except OSError as error:
             raise _refusal(path, error) from error
         self._synced = time.monotonic()

@@ -276,8 +276,10 @@ class Stack:
     def _published(self) -> bool:
         """Whether an earlier run ended just after the result had appeared."""
         said = any("publish" in e for e in self.ledger.entries)
-        there = os.path.lexists(self.paths.target)
-        return said and there and not self._part.exists()
+        part, target = self._part, self.paths.target
+        if not (said and os.path.lexists(target)):
+            return False
+        return not part.exists() or part.samefile(target)  # a file is linked there
 
     @property
     def _part(self) -> Path:
