@@ -1,6 +1,7 @@
 """What a network may look like, the file that holds one, and where it runs."""
 
 import json
+import math
 import os
 import pickle
 import subprocess
@@ -249,6 +250,9 @@ SPEC = asdict(UNetSpec(1, NUCLEI, 4, 2))
         ({"card": {"min_size": -1}}, "min_size is -1"),
         ({"card": {"diameter": 10**400}}, "damaged"),
         ({"card": {"history": 3}}, "history is 3"),
+        ({"card": {"history": ["made", 3]}}, "history is "),
+        ({"card": {"diameter": math.inf}}, "diameter is inf"),
+        ({"card": {"min_size": math.nan}}, "min_size is nan"),
     ],
     ids=str,
 )
@@ -299,6 +303,16 @@ def test_values_of_other_kinds_are_damage(tmp_path: Path, changes) -> None:
     rewrite(tmp_path / "odd.safetensors", **changes)
     with pytest.raises(ModelError, match=r"odd\.safetensors is damaged"):
         load(tmp_path / "odd.safetensors")
+
+
+@pytest.mark.parametrize("value", [math.nan, -math.inf])
+def test_weights_that_are_no_numbers_are_damage(tmp_path: Path, value: float) -> None:
+    model = tiny_model()
+    with torch.no_grad():
+        model.net.head.bias[0] = value
+    save(model, tmp_path / "a.safetensors")
+    with pytest.raises(ModelError, match=r"a\.safetensors is damaged.*no numbers"):
+        load(tmp_path / "a.safetensors")
 
 
 def test_header_that_is_nested_without_end_is_damage(tmp_path: Path) -> None:

@@ -143,9 +143,11 @@ def test_training_sees_blocks_as_it_sees_the_whole_image(
         ({"channel": 1, "diameter": 24.0}, 1, 24.0),
         ({"channel": None, "diameter": None}, None, None),
         ({"channel": [1], "diameter": -3}, None, None),
+        ({"channel": 1, "diameter": "24"}, 1, None),
+        ({"channel": [1], "diameter": 24.0}, None, 24.0),
         ("damaged", None, None),
     ],
-    ids=["both", "neither", "nonsense", "no object"],
+    ids=["both", "neither", "nonsense", "no number", "no channel", "no object"],
 )
 def test_corrections_know_how_the_image_was_segmented(
     saved, image, stored, channel, diameter
@@ -154,6 +156,11 @@ def test_corrections_know_how_the_image_was_segmented(
     project.update(settings={SEEN: {project.add_image(image): stored}})
     for correction in Project.open(saved).corrections():
         assert correction.seen == SegmentOptions(channel=channel, diameter=diameter)
+
+
+def test_how_images_were_segmented_is_unknown_where_that_makes_no_sense(saved) -> None:
+    Project.open(saved).update(settings={SEEN: 3})
+    assert {c.seen for c in Project.open(saved).corrections()} == {SegmentOptions()}
 
 
 def test_unsaved_corrections_count_too(tmp_path, image) -> None:
@@ -359,25 +366,51 @@ def test_damaged_block_is_set_aside_and_the_rest_used(saved, image, damage) -> N
     assert found.corner == (96, 0)
     assert f"{block.name} is damaged" in project.notes[0]
     assert block.with_name(block.name + ".damaged").exists()
+    assert project.squares == 1
     paint(project, project.add_image(image))
     project.flush()
     assert len(Project.open(saved).corrections()) == 2
 
 
-def test_block_with_foreign_arrays_is_set_aside(saved, image) -> None:
+FOREIGN = {
+    "(9, 256), uint8": ("target", lambda pixels: pixels[:9]),
+    "(256, 256), int32": ("target", lambda pixels: pixels.astype(np.int32)),
+    "(256, 256), int64": ("shown", lambda pixels: pixels.astype(np.int64)),
+    "(300, 352), uint16": ("raw", lambda pixels: pixels[0]),
+    "(1, 300, 352), complex128": ("raw", lambda pixels: pixels.astype(complex)),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_block_with_foreign_arrays_is_set_aside(saved, image, kind) -> None:
     block = min(saved.glob("corrections/*/*.npz"))
     arrays = unpack(block.read_bytes())
-    block.write_bytes(pack(**{**arrays, "target": arrays["target"][:9]}))
+    name, change = FOREIGN[kind]
+    block.write_bytes(pack(**{**arrays, name: change(arrays[name])}))
     project = Project.open(saved)
     target, _ = project.read(project.add_image(image), (), BOX)
     assert (target == IGNORE).any()
-    assert "is damaged (pixels of (9, 256), uint8)" in project.notes[0]
+    assert f"is damaged (pixels of {kind})" in project.notes[0]
+
+
+def test_block_that_is_gone_is_no_square_any_more(saved) -> None:
+    project = Project.open(saved)
+    min(saved.glob("corrections/*/*.npz")).unlink()
+    assert len(project.corrections()) == 1
+    assert project.squares == 1
+    assert not project.notes
 
 
 def rewrite(block: Path, about: bytes) -> None:
     """Let a block say something else about itself."""
     arrays = unpack(block.read_bytes())
     block.write_bytes(pack(**{**arrays, "about": np.frombuffer(about, np.uint8)}))
+
+
+def alter(block: Path, **changes: object) -> None:
+    """Let a block say something else of some things."""
+    about = json.loads(unpack(block.read_bytes())["about"].tobytes())
+    rewrite(block, json.dumps({**about, **changes}).encode())
 
 
 @pytest.mark.parametrize(
@@ -467,13 +500,52 @@ def test_block_that_claims_more_than_it_holds_is_set_aside(saved) -> None:
 )
 def test_block_that_says_nonsense_is_named_and_the_rest_used(saved, change) -> None:
     block = min(saved.glob("corrections/*/*.npz"))
-    arrays = unpack(block.read_bytes())
-    about = json.loads(arrays["about"].tobytes()) | change
-    arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
-    block.write_bytes(pack(**arrays))
+    alter(block, **change)
     project = Project.open(saved)
     assert len(project.corrections()) == 1
     assert f"{block.name} cannot be learned from" in project.notes[0]
+
+
+@pytest.mark.parametrize(
+    "plane", [[-1, 0], [0.5, 0], [True, 0], [2, 0], [0], "00"], ids=str
+)
+def test_block_of_a_plane_that_cannot_be_is_named(tmp_path, plane) -> None:
+    project = Project.open(tmp_path / "a.unet")
+    key = project.add_image(Image("stack", noise(2, 3, 40, 50), "TZYX"))
+    paint(project, key, 1, (slice(0, 5), slice(0, 5)), (1, 2))
+    project.flush()
+    (block,) = project.folder.glob("corrections/*/*.npz")
+    alter(block, plane=plane)
+    again = Project.open(project.folder)
+    assert not again.corrections()
+    assert f"{block.name} cannot be learned from" in again.notes[0]
+
+
+def test_block_cannot_point_out_of_its_project(saved, tmp_path) -> None:
+    (tmp_path / "mine.npz").write_bytes(b"of somebody else")
+    block = min(saved.glob("corrections/*/*.npz"))
+    about = json.loads(unpack(block.read_bytes())["about"].tobytes())
+    alter(block, image={**about["image"], "fingerprint": "../../mine"})
+    project = Project.open(saved)
+    assert len(project.corrections()) == 1
+    assert "names no image" in project.notes[0]
+    assert (tmp_path / "mine.npz").read_bytes() == b"of somebody else"
+
+
+@pytest.mark.parametrize("where", ["block", "sample"])
+@pytest.mark.parametrize("change", ["more channels", "no pixels"])
+def test_pixels_that_are_not_those_of_the_image_are_not_learned_from(
+    saved, where, change
+) -> None:
+    file = min(saved.glob(f"{'corrections/*' if where == 'block' else 'samples'}/*"))
+    name = "raw" if where == "block" else "pixels"
+    arrays = unpack(file.read_bytes())
+    pixels = arrays[name]
+    arrays[name] = np.repeat(pixels, 2, 0) if change[0] == "m" else pixels[..., :0]
+    file.write_bytes(pack(**arrays))
+    project = Project.open(saved)
+    assert len(project.corrections()) == (1 if where == "block" else 0)
+    assert "cannot be learned from" in project.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -543,6 +615,62 @@ def test_damaged_index_is_made_again(saved, content) -> None:
     assert len(project.corrections()) == 2
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"key": "../x"}, {"fingerprint": "../x"}, {"name": 3}, {"rgb": "no"}),
+        *({"shape": [300, 420, 1], "axes": "YXQ"}, {"shape": [300, 420, 1]}),
+        *({"axes": "YY"}, {"axes": "ZX"}, {"shape": 3}, {"shape": ["300", 420]}),
+        *({"shape": [0, 420]}, {"shape": [300.0, 420]}, {"shape": [True, 420]}),
+        *({"units": [1, 2]}, {"channel_names": [1]}, {"scale": ["1", "1"]}),
+        *({"scale": [1.0]}, {"units": ["pixel"]}, {"scale": [1.0, 1e999]}),
+    ],
+    ids=str,
+)
+def test_index_with_an_image_that_cannot_be_is_made_again(saved, change) -> None:
+    file = saved / "project.json"
+    stored = json.loads(file.read_text())
+    stored["images"][0] |= change
+    file.write_text(json.dumps(stored))
+    project = Project.open(saved)
+    assert "project.json is damaged" in project.notes[0]
+    (record,) = project.index.images
+    assert (record.name, record.shape, record.axes) == ("cells", (300, 420), "YX")
+    assert len(project.corrections()) == 2
+
+
+@pytest.mark.parametrize("active", ["v9", 3])
+def test_model_in_use_is_one_that_there_is(saved, active) -> None:
+    file = saved / "project.json"
+    stored = json.loads(file.read_text())
+    file.write_text(json.dumps({**stored, "active": active}))
+    project = Project.open(saved)
+    assert project.index.active == ""
+    assert not project.notes
+
+
+def test_index_that_is_damaged_meanwhile_is_set_aside(saved) -> None:
+    project = Project.open(saved)
+    (saved / "project.json").write_bytes(b"broken")
+    project.update(settings={"brush": 9})
+    assert "project.json is damaged" in project.notes[0]
+    assert (saved / "project.json.damaged").read_bytes() == b"broken"
+    index = Project.open(saved).index
+    assert index.settings == {"diameter": 12, "brush": 9}
+    assert [model.name for model in index.models] == ["v1", "v2"]
+
+
+def test_lost_index_is_made_again_beside_files_of_others(saved) -> None:
+    block = min(saved.glob("corrections/*/*.npz"))
+    others = saved / "models" / "my own.safetensors", block.with_name("notes.npz")
+    for file in (*others, saved / "project.json"):
+        file.write_bytes(b"nothing of ours")
+    project = Project.open(saved)
+    assert {model.name for model in project.index.models} == {"v1", "v2"}
+    assert len(project.corrections()) == 2
+    assert all(file.read_bytes() == b"nothing of ours" for file in others)
+
+
 def test_index_cannot_point_out_of_its_folder(saved, tmp_path) -> None:
     file = saved / "project.json"
     stored = json.loads(file.read_text())
@@ -578,6 +706,26 @@ def test_lost_sample_is_taken_again_from_the_image(saved, image, damaged) -> Non
     assert len(project.corrections()) == 2
     project.flush()
     assert len(Project.open(saved).corrections()) == 2
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"pixels": np.arange(9)},
+        {"pixels": np.array([["a", "b"]])},
+        {"others": np.ones((1, 9))},
+    ],
+    ids=["no channels", "text", "other names"],
+)
+def test_sample_that_makes_no_sense_is_set_aside(saved, image, arrays) -> None:
+    (sample,) = saved.glob("samples/*.npz")
+    sample.write_bytes(pack(**arrays))
+    project = Project.open(saved)
+    assert not project.corrections()
+    assert f"{sample.name} is damaged" in project.notes[0]
+    assert sample.with_name(sample.name + ".damaged").exists()
+    project.add_image(image)
+    assert len(project.corrections()) == 2
 
 
 def test_lost_sample_is_saved_as_soon_as_the_image_is_open(saved, image) -> None:
@@ -792,9 +940,12 @@ def test_memory_does_not_grow_with_what_is_read(tmp_path) -> None:
         paint(project, key, at, (slice(0, 1), slice(at * SIDE, at * SIDE + 1)))
     project.flush()
     again = Project.open(project.folder)
+    tracemalloc.start()
     target, _ = again.read(key, (), (slice(0, 1), slice(0, 100 * SIDE)))
+    kept = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
     assert target[0, ::SIDE].tolist() == list(range(100))
-    assert len(again._reviews.blocks._cache) <= 64
+    assert kept < 75 * SIDE**2 * (1 + 4)  # bytes: of 64 blocks, and of what was read
     again.add_image(image)
     for at in range(100):  # what is not saved yet is never dropped
         paint(again, key, at + 100, (slice(0, 1), slice(at * SIDE, at * SIDE + 1)))

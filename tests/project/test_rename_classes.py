@@ -1,5 +1,6 @@
 """A class is called as the table says: in the project, its models, and messages."""
 
+import struct
 from dataclasses import replace
 
 import numpy as np
@@ -142,8 +143,25 @@ def test_renaming_that_was_cut_short_is_finished(project, tmp_path):
     assert file.stat().st_mtime_ns == written
 
 
-def test_damaged_model_stops_no_renaming(project):
-    project.model_file("new1").write_bytes(b"nonsense")
+@pytest.mark.parametrize(
+    "begun",
+    [
+        *(3, {}, {"from": 3, "to": 3}, {"from": CLASSES}, {"from": CLASSES, "to": 3}),
+        *({"from": CLASSES, "to": to} for to in ("ab", ["a"], ["a", 1], ["a", "a"])),
+    ],
+    ids=str,
+)
+def test_renaming_that_makes_no_sense_changes_no_model(project, begun):
+    before = project.model_file("new1").read_bytes()
+    project.update(settings={"renaming": begun})
+    finish_renaming(Project.open(project.folder))
+    assert project.model_file("new1").read_bytes() == before
+
+
+@pytest.mark.parametrize("header", [b"nonsense", b"[" * 10**5])
+def test_damaged_model_stops_no_renaming(project, header):
+    data = struct.pack("<Q", len(header)) + header
+    project.model_file("new1").write_bytes(data)
     project.model_file("new2").unlink()
     rename_class(project, 1, "cell")
     assert Project.open(project.folder).index.classes == ("background", "cell")

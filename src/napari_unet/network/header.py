@@ -8,9 +8,10 @@ import struct
 from pathlib import Path
 from typing import Any
 
-__all__ = ["HEADER_DAMAGE", "header_of", "own_sizes", "with_header"]
+from napari_unet._files import DAMAGE
 
-HEADER_DAMAGE = (KeyError, TypeError, ValueError, AttributeError, struct.error)
+__all__ = ["header_of", "own_sizes", "with_header"]
+
 _KEY = "napari_unet"
 _MOST = 2**24  # bytes of a header that are read: ours have some thousand
 _WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -26,7 +27,7 @@ def header_of(data: bytes) -> dict[str, Any]:
 
     Raises
     ------
-    HEADER_DAMAGE
+    _files.DAMAGE
         If it is no model of ours.
     """
     about = json.loads(_header(data)["__metadata__"][_KEY])
@@ -40,7 +41,7 @@ def with_header(data: bytes, about: dict[str, Any]) -> bytes:
 
     Raises
     ------
-    HEADER_DAMAGE
+    _files.DAMAGE
         If it is no model of ours.
     """
     header = _header(data)
@@ -58,13 +59,16 @@ def own_sizes(source: str) -> tuple[float | None, float | None]:
     source
         Name of a shipped model, or a file. What cannot be read has neither.
     """
-    path = _WEIGHTS / f"{source}.safetensors"
+    places = _WEIGHTS / f"{source}.safetensors", Path(source)
+    path = next((path for path in places if path.is_file()), None)
+    if path is None:
+        return None, None
     try:
-        with (path if path.is_file() else Path(source)).open("rb") as file:
+        with path.open("rb") as file:
             start = file.read(8)
             card = header_of(start + file.read(min(_size(start), _MOST)))["card"]
         return _number(card.get("diameter")), _number(card.get("min_size"))
-    except (OSError, *HEADER_DAMAGE):
+    except DAMAGE:
         return None, None
 
 

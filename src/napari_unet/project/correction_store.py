@@ -18,7 +18,13 @@ from napari_unet.errors import CorrectionError, ImageError, UNetError
 from napari_unet.io.image import Image
 from napari_unet.project.block_store import Block, BlockKey, Blocks, Pixels
 from napari_unet.project.corrections import IGNORE, Correction
-from napari_unet.project.image_record import ImageRecord, now, restore, surroundings
+from napari_unet.project.image_record import (
+    ImageRecord,
+    now,
+    parse,
+    restore,
+    surroundings,
+)
 from napari_unet.tiling import Box
 
 __all__ = ["Reviews", "Samples"]
@@ -193,8 +199,8 @@ class Reviews:
     def _restore(self, place: BlockKey, block: Block) -> Correction | None:
         """Return the correction of a block; None, and a note, if it cannot be used."""
         try:
-            mark = block.about["image"]["fingerprint"]
-            return restore(block, self._samples.read(mark))
+            record = parse(ImageRecord, block.about["image"])
+            return restore(record, block, self._samples.read(record.fingerprint))
         except (*DAMAGE, UNetError) as error:
             self._note(f"{place.file} cannot be learned from: {error}")
             return None

@@ -220,8 +220,8 @@ def surroundings(record: ImageRecord, place: BlockKey) -> tuple[Box, dict[str, A
     return (y, x), about
 
 
-def restore(block: Block, sample: NDArray[Any]) -> Correction:
-    """Return the correction that a block holds.
+def restore(record: ImageRecord, block: Block, sample: NDArray[Any]) -> Correction:
+    """Return the correction that a block of an image holds; `sample`: see `Samples`.
 
     Raises
     ------
@@ -229,7 +229,6 @@ def restore(block: Block, sample: NDArray[Any]) -> Correction:
         If the pieces of the block do not fit together.
     """
     about = block.about
-    record = parse(ImageRecord, about["image"])
     (y, x), (top, left) = about["corner"], about["origin"]
     height, width = record.plane_shape
     if not record.has(about["plane"], y, x) or not _whole((top, left), 0):

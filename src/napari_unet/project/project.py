@@ -410,7 +410,10 @@ class Project:
         """Return the index with what another program saved since this one did."""
         try:
             theirs = read_index(self.folder / INDEX)
-        except (FileNotFoundError, ValueError):
+        except FileNotFoundError:
+            return index
+        except ValueError as error:
+            self.notes.append(set_aside(self.folder / INDEX, error))
             return index
         except CorrectionError as error:
             raise OutputError(str(error)) from error

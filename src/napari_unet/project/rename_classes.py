@@ -1,8 +1,10 @@
 """Renaming classes in a project and in the headers of its models."""
 
-from napari_unet._files import read_whole, write_whole
+from typing import Any
+
+from napari_unet._files import DAMAGE, read_whole, write_whole
 from napari_unet.errors import OptionsError
-from napari_unet.network.header import HEADER_DAMAGE, header_of, with_header
+from napari_unet.network.header import header_of, with_header
 from napari_unet.project.project import Project
 
 __all__ = ["finish_renaming", "rename_class"]
@@ -48,19 +50,28 @@ def finish_renaming(project: Project) -> None:
     UNetError
         If the disk does not take it, or a model may not be read.
     """
-    pending = project.index.settings.get(_PENDING)
-    if not isinstance(pending, dict) or not pending:
+    begun = project.index.settings.get(_PENDING)
+    if not isinstance(begun, dict):
         return
-    old, new = (tuple(pending.get(key, ())) for key in ("from", "to"))
+    old, new = (_names(begun.get(key)) for key in ("from", "to"))
+    if not old or len(old) != len(new):  # it is finished, or somebody else wrote it
+        return
     for record in project.index.models:
         file = project.model_file(record.name)
         try:
             data = _renamed(read_whole(file), old, new)
-        except (FileNotFoundError, *HEADER_DAMAGE):
+        except DAMAGE:
             continue  # whoever uses that model is told that it is damaged
         if data is not None:
             write_whole(file, data)
     project.update(settings={_PENDING: {}})
+
+
+def _names(stored: Any) -> _Names:
+    """Return names that the classes of a model can have; none if it is no such list."""
+    names = tuple(stored) if isinstance(stored, list) else ()
+    text = all(isinstance(name, str) and name for name in names)
+    return names if text and len(set(names)) == len(names) else ()
 
 
 def _renamed(data: bytes, old: _Names, new: _Names) -> bytes | None:
