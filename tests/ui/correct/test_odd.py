@@ -214,6 +214,22 @@ def test_damaged_project_uses_the_good_pieces_and_names_the_bad(window):
     assert (window.target()[kept] == said[kept]).all()
 
 
+def test_settings_that_make_no_sense_are_as_if_they_were_not_there(window):
+    path = start(window)
+    window = window.again()
+    file = path.with_suffix(".unet") / "project.json"
+    content = json.loads(file.read_text())
+    odd = dict.fromkeys(("annotation_s_at", "seen", "labels", "draft"), 3)
+    content["settings"] = {**odd, "annotation_s": "long", "renaming": {"from": 3}}
+    file.write_text(json.dumps(content))
+    window.open(path)
+    window.do("Go on")
+    assert (window.target() != 255).any()
+    window.erase((24, 20), (24, 40))
+    assert "v1 is in use" in window.do("Improve")
+    assert "v1" in window.project.index.settings["annotation_s_at"]
+
+
 @pytest.mark.parametrize("when", ["at once", "once it learns"])
 def test_stop_keeps_the_best_so_far(window, when):
     start(window)

@@ -9,7 +9,7 @@ from napari_unet.project.project import Project
 from napari_unet.ui.correct.class_table import ClassRow
 from napari_unet.ui.correct.curve import Point
 from napari_unet.ui.correct.model_history import ModelRow
-from napari_unet.ui.recording.recorder import SPENT_AT
+from napari_unet.ui.recording.recorder import spent_at
 from napari_unet.ui.widgets.palette import class_colours
 
 __all__ = ["class_rows", "model_rows", "score_points"]
@@ -48,10 +48,10 @@ def score_points(project: Project | None) -> list[Point]:
     """Return the scores of each improvement, against minutes of annotation."""
     if project is None:
         return []
-    spent = project.index.settings.get(SPENT_AT, {})
+    spent = spent_at(project)
     return [
         Point(
-            float(spent.get(m.name, 0)) / 60,
+            spent.get(m.name, 0.0) / 60,
             m.before,
             m.score,
             m.name,

@@ -23,14 +23,15 @@ from napari_unet.ui.recording.strokes import Passed, Strokes
 from napari_unet.ui.result_layer import Result
 from napari_unet.ui.session import Session
 
-__all__ = ["SPENT_AT", "Recorder", "note_model"]
+__all__ = ["Recorder", "note_model", "spent_at"]
 
 _SAVE = 500  # ms from a stroke to the disk: a crash loses less than 2 s
 _AGAIN = 5000  # ms until a disk that was full is tried again
 _PAUSE = 30.0  # seconds without a stroke that still count as work
 _MOST = 5_000_000  # pixels that are marked as right at once
 _SPENT = "annotation_s"  # in the project's settings
-SPENT_AT = "annotation_s_at"  # the same, by model
+_SPENT_AT = "annotation_s_at"  # the same, by model
+_YEARS = 1e9  # seconds; whatever says more is no time
 
 
 class Recorder(QObject):
@@ -86,7 +87,7 @@ class Recorder(QObject):
             self._recall()
         result.reviews = self.reviews
         result.on_forget.append(self.forget_strokes)
-        self._spent = float(project.index.settings.get(_SPENT, 0.0))
+        self._spent = _seconds(project.index.settings.get(_SPENT))
         self._last = time.monotonic()
         self._job: Job | None = None
         self._failed = False  # the last time that it was saved
@@ -303,6 +304,18 @@ def note_model(project: Project, name: str) -> None:
     OutputError
         If the disk does not take it.
     """
-    settings = project.index.settings
-    spent = {**settings.get(SPENT_AT, {}), name: settings.get(_SPENT, 0.0)}
-    project.update(settings={SPENT_AT: spent})
+    spent = _seconds(project.index.settings.get(_SPENT))
+    project.update(settings={_SPENT_AT: {**spent_at(project), name: spent}})
+
+
+def spent_at(project: Project) -> dict[str, float]:
+    """Return how many seconds people had painted when models were made, by name."""
+    found = project.index.settings.get(_SPENT_AT)
+    known = found if isinstance(found, dict) else {}
+    return {name: _seconds(stored) for name, stored in known.items()}
+
+
+def _seconds(stored: Any) -> float:
+    """Return a time that a project's settings hold; 0 if somebody else wrote it."""
+    known = isinstance(stored, int | float) and 0 <= stored < _YEARS
+    return float(stored) if known else 0.0
