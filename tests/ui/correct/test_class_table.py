@@ -54,6 +54,12 @@ def click(table, row, column=NAME):
     QTest.mouseClick(table.table.viewport(), LEFT, pos=place)
 
 
+def swatch(table, row):
+    """Return the colour (R, G, B, A) in the middle of what marks a class."""
+    image = table.table.cell(row, COLOUR).icon().pixmap(28).toImage()
+    return image.pixelColor(image.width() // 2, image.height() // 2).getRgbF()
+
+
 def double_click(table, row, column=NAME):
     click(table, row, column)
     place = middle(table, row, column)
@@ -210,7 +216,7 @@ def test_added_class_is_edited_at_once(table, heard, qtbot):
     retype(qtbot, table, "vesicle")
     assert heard[2:] == [("renamed", 3, "vesicle")]
     assert table.names() == ("background", "cell", "membrane", "vesicle")
-    assert table._rows[3].colour == class_colours(4)[3]
+    assert swatch(table, 3) == pytest.approx(class_colours(4)[3], abs=0.01)
 
 
 def test_added_class_is_edited_though_its_owner_sets_the_rows(table, qtbot):
@@ -220,7 +226,7 @@ def test_added_class_is_edited_though_its_owner_sets_the_rows(table, qtbot):
     QTest.mouseClick(table.add_button, LEFT)
     retype(qtbot, table, "", Qt.Key.Key_Escape)
     assert table.names()[3] == "class 3"
-    assert table._rows[3].colour == colour
+    assert swatch(table, 3) == pytest.approx(colour, abs=0.01)
 
 
 def test_added_class_gets_a_name_that_is_free(table):

@@ -1,12 +1,14 @@
 """The curves: drawn late and seldom, readable in every theme, and what they say."""
 
 import math
+import re
 import subprocess
 import sys
 import time
 from itertools import combinations
 
 import numpy as np
+import pyqtgraph as pg
 import pytest
 from helpers.looks import THEMES, contrast, style
 from qtpy.QtCore import QPointF, Qt
@@ -33,11 +35,31 @@ def curve(qtbot):
     return curve
 
 
+def item(curve, tab=0):
+    """Return what pyqtgraph draws in a tab."""
+    return curve.pages.widget(tab).getPlotItem()
+
+
+def right(curve):
+    """Return the view of the scores, whose axis is the right one."""
+    return item(curve).getAxis("right").linkedView()
+
+
 def drawn(curve):
     """Return the seconds and scores in the plot of the training."""
-    plot = curve._plots[0]
-    seconds, scores = plot._loss.getData()[0], plot._score.getData()[1]
+    (loss,), (score,) = item(curve).listDataItems(), right(curve).addedItems
+    seconds, scores = loss.getData()[0], score.getData()[1]
     return tuple([] if data is None else list(data) for data in (seconds, scores))
+
+
+def found(curve, kind):
+    """Return what there is of a kind in the plot of the models."""
+    return [part for part in item(curve, 1).items if isinstance(part, kind)]
+
+
+def names(curve):
+    """Return the names that are drawn, in the order in which they found a place."""
+    return [text.toPlainText() for text in found(curve, pg.TextItem)]
 
 
 def picture(widget):
@@ -88,7 +110,8 @@ def test_steps_are_drawn_when_the_training_is_over(curve):
 def test_redraws_at_most_five_times_a_second(curve):
     curve.begin()
     redraws = []
-    curve._plots[0]._loss.sigPlotChanged.connect(lambda _: redraws.append(1))
+    (loss,) = item(curve).listDataItems()
+    loss.sigPlotChanged.connect(lambda _: redraws.append(1))
     begun, steps = time.monotonic(), 0
     while (passed := time.monotonic() - begun) < 1:
         steps += 1
@@ -102,11 +125,11 @@ def test_training_without_a_score_has_no_axis_for_it(curve):
     curve.begin()
     curve.add(1.0, 0.5)
     curve.finish()
-    assert curve._plots[0]._item.getAxis("right")._tickLevels == []
+    assert item(curve).getAxis("right")._tickLevels == []
     assert "score on" not in curve.legend.text()
     curve.add(2.0, 0.4, 0.9)
     curve.finish()
-    assert curve._plots[0]._item.getAxis("right")._tickLevels is None
+    assert item(curve).getAxis("right")._tickLevels is None
     assert "score on reviewed pixels 90.0 %" in curve.legend.text()
 
 
@@ -153,11 +176,10 @@ def test_axes_show_all_that_was_drawn(curve):
     for step in range(50):
         curve.add(step, 3.0 - step / 20, 0.4 + step / 100)
     curve.finish()
-    plot = curve._plots[0]
-    (x0, x1), (y0, y1) = plot._item.vb.viewRange()
+    (x0, x1), (y0, y1) = item(curve).vb.viewRange()
     assert x0 <= 0 < 49 <= x1
     assert y0 <= 0.55 < 3.0 <= y1
-    (x2, x3), (y2, y3) = plot._right.viewRange()
+    (x2, x3), (y2, y3) = right(curve).viewRange()
     assert (x2, x3) == pytest.approx((x0, x1), abs=0.5)
     assert y2 <= 40 < 89 <= y3
 
@@ -165,7 +187,7 @@ def test_axes_show_all_that_was_drawn(curve):
 def test_a_steady_score_does_not_look_like_a_mountain(curve):
     points = [Point(i, 0.8, 0.8 + 0.001 * (i % 2), f"v{i}", "") for i in range(6)]
     curve.set_models(points, "v5")
-    low, high = curve._plots[1]._item.vb.viewRange()[1]
+    low, high = item(curve, 1).vb.viewRange()[1]
     assert high - low > 10
 
 
@@ -187,12 +209,12 @@ def test_models_have_their_names_and_a_verdict(curve):
     curve.set_models(POINTS, "v3")
     click_tab(curve, 1)
     QApplication.processEvents()
-    plot = curve._plots[1]
-    assert list(plot._dots.getData()[1]) == pytest.approx([70, 80, 80.3])
-    assert [text.toPlainText() for text in plot._names] == ["v3", "v2", "v1"]
+    (dots,) = found(curve, pg.ScatterPlotItem)
+    assert list(dots.getData()[1]) == pytest.approx([70, 80, 80.3])
+    assert names(curve) == ["v3", "v2", "v1"]
     assert curve.line.text() == verdict(POINTS)
     curve.set_models([], "")
-    assert plot._names == []
+    assert names(curve) == []
     assert curve.line.text() == verdict([])
 
 
@@ -206,9 +228,9 @@ def test_only_models_up_to_the_one_in_use_count(curve):
 
 def test_lines_join_only_what_can_be_compared(curve):
     curve.set_models(POINTS, "v3")
-    plot = curve._plots[1]
-    assert list(plot._line.getData()[0]) == [2.0, 2.0, 4.0, 4.0, 7.5, 7.5]
-    assert plot._line.opts["connect"] == "pairs"
+    (line,) = found(curve, pg.PlotDataItem)
+    assert list(line.getData()[0]) == [2.0, 2.0, 4.0, 4.0, 7.5, 7.5]
+    assert line.opts["connect"] == "pairs"
 
 
 def test_what_is_empty_is_a_sentence_and_no_axes(curve):
@@ -255,9 +277,8 @@ def test_names_of_models_of_one_minute_do_not_cover_each_other(curve):
     curve.set_models(points, "v3")
     click_tab(curve, 1)
     QApplication.processEvents()
-    plot = curve._plots[1]
-    assert plot._names[0].toPlainText() == "v3"
-    assert_apart(plot)
+    assert names(curve)[0] == "v3"
+    assert_apart(curve, points)
 
 
 def test_names_of_points_that_are_near_all_find_a_place(curve):
@@ -270,21 +291,21 @@ def test_names_of_points_that_are_near_all_find_a_place(curve):
     curve.set_models(points, "v4")
     click_tab(curve, 1)
     QApplication.processEvents()
-    plot = curve._plots[1]
-    assert len(plot._names) == 4
-    assert_apart(plot)
+    assert len(names(curve)) == 4
+    assert_apart(curve, points)
 
 
-def assert_apart(plot):
+def assert_apart(curve, points):
     """Names lie neither on each other nor on a point, and all of them is seen."""
-    rects = [text.mapRectToScene(text.boundingRect()) for text in plot._names]
+    texts = found(curve, pg.TextItem)
+    rects = [text.mapRectToScene(text.boundingRect()) for text in texts]
     inner = [rect.adjusted(1, 1, -1, -1) for rect in rects]
     for one, two in combinations(inner, 2):
         assert not one.intersects(two)
-    view = plot._item.vb
+    view = item(curve, 1).vb
     whole = view.mapRectToScene(view.boundingRect()).adjusted(-1, -1, 1, 1)
     assert all(whole.contains(rect) for rect in inner)
-    for point in plot._points:
+    for point in points:
         dot = view.mapViewToScene(QPointF(point.minutes, 100 * point.score))
         assert not any(rect.contains(dot) for rect in inner)
 
@@ -294,11 +315,9 @@ def test_names_that_would_lie_on_each_other_are_left_out_the_newest_first(curve)
     curve.set_models(points, "model 39")
     click_tab(curve, 1)
     QApplication.processEvents()
-    plot = curve._plots[1]
-    names = [text.toPlainText() for text in plot._names]
-    assert names[0] == "model 39"
-    assert len(names) < 10
-    assert_apart(plot)
+    assert names(curve)[0] == "model 39"
+    assert len(names(curve)) < 10
+    assert_apart(curve, points)
 
 
 @pytest.mark.parametrize("first", THEMES)
@@ -311,10 +330,12 @@ def test_curves_stand_out_when_the_theme_changes(curve, first):
     for theme in (first, *(name for name in THEMES if name != first)):
         curve.setStyleSheet(style(theme))
         QApplication.processEvents()
-        pixels = picture(curve._plots[0].widget).reshape(-1, 3)
+        pixels = picture(curve.pages.widget(0)).reshape(-1, 3)
         background = tuple(int(THEMES[theme][0][i : i + 2], 16) for i in (1, 3, 5))
         assert (pixels == background).all(axis=1).mean() > 0.7
-        for colour in curve._plots[0]._colours:
+        colours = re.findall(r"color='(#\w{6})'", curve.legend.text())
+        assert len(colours) == 2
+        for colour in colours:
             rgb = tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5))
             assert (pixels == rgb).all(axis=1).sum() > 20
             assert contrast(rgb, background) > 4.5
@@ -322,7 +343,7 @@ def test_curves_stand_out_when_the_theme_changes(curve, first):
 
 def test_everything_explains_itself(curve):
     curve.begin()
-    for widget in (curve.tabs, *(plot.widget for plot in curve._plots)):
+    for widget in (curve.tabs, curve.pages.widget(0), curve.pages.widget(1)):
         assert widget.accessibleName()
     assert curve.tabs.tabToolTip(0)
     assert curve.tabs.tabToolTip(1)

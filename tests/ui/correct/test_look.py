@@ -286,12 +286,12 @@ def test_what_an_improvement_changed_goes_with_its_model(window):
     window.open_model(0)  # it is used again, and what it changed is known still
     window.idle()
     assert box.isEnabled()
-    assert curve._losses or curve._scores
+    assert "loss" in curve.legend.text()
     window.file(squares((64, 128)), "other.tif")
     window.correct.form.subject.choose(window.viewer.layers["other"])
     window.events()
-    assert not curve._losses
-    assert not curve._scores
+    assert not curve.legend.text()
+    assert "begins with the first step" in curve.empty.text()
     assert not box.isEnabled()
 
 
