@@ -1,5 +1,6 @@
 """Learning that goes on after a lesson: it gains, ends, and is taken up by the next."""
 
+import copy
 import math
 from dataclasses import replace
 
@@ -19,6 +20,9 @@ from napari_unet.training import fine_tune as training
 from napari_unet.training.continuation import Continuation, Further, go_on
 from napari_unet.training.fine_tune import Trained, fine_tune
 from napari_unet.training.head import OBEYED
+from napari_unet.training.selection import copied
+from napari_unet.training.standing import NEARLY_RIGHT, STROKES, Standing
+from napari_unet.training.trainer import Trainer
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +65,7 @@ def longer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_PATIENCE", 8)
 
 
-def test_goes_on_to_better_models_and_ends_by_itself(longer) -> None:
+def test_goes_on_to_better_models_and_ends_by_itself(tmp_path, longer) -> None:
     trained = lesson(small_model(), corrections())
     sequel = sequel_of(trained)
     sequel.begin()
@@ -71,16 +75,27 @@ def test_goes_on_to_better_models_and_ends_by_itself(longer) -> None:
     assert better
     assert sequel.loss < loss
     assert all(f.right >= sequel.floor for f in better)
+    models = [trained.model, *(f.model for f in better)]
+    assert len({model.checksum() for model in models}) == len(models)
+    assert {f.model.spec for f in better} == {sequel.fit.answer.spec}  # made to obey
+    assert Model(sequel.start).checksum() == models[-1].checksum()
+    for model in models:  # is known, as its file has it
+        save(model, tmp_path / "v1.safetensors")
+        assert sequel.fits(load(tmp_path / "v1.safetensors"))
     assert [f.over for f in found] == [False] * (len(found) - 1) + [True]
     assert found[-1].steps <= module._AS_LONG * sequel.usual
     assert run(sequel) == found[-1:]  # called again, it has ended
 
 
-def test_ends_early_once_nothing_more_is_gained(monkeypatch) -> None:
-    monkeypatch.setattr(module, "_GAIN", 1.0)  # no loss falls as far as that
+@pytest.mark.parametrize("gain", [False, True])
+def test_ends_early_only_if_nothing_more_is_gained(gain, monkeypatch) -> None:
+    # No loss falls as far as that; none rises so far that it would not be a gain.
+    monkeypatch.setattr(module, "_GAIN", -1e9 if gain else 1.0)
     sequel = sequel_of(lesson(small_model(), corrections()))
     assert not sequel.lacking
-    assert run(sequel)[-1].steps == module._PATIENCE * module._LOOK
+    early, last = module._PATIENCE * module._LOOK, module._AS_LONG * sequel.usual
+    assert early < last
+    assert run(sequel)[-1].steps == (last if gain else early)
 
 
 def test_goes_on_as_long_as_strokes_are_not_followed(monkeypatch) -> None:
@@ -91,18 +106,27 @@ def test_goes_on_as_long_as_strokes_are_not_followed(monkeypatch) -> None:
     assert run(sequel)[-1].steps == module._AS_LONG * sequel.usual
 
 
-@pytest.mark.parametrize("why", ["it is right on less", "it has learned nothing"])
-def test_no_model_replaces_a_better_one(why, monkeypatch) -> None:
+def test_no_model_that_is_right_on_less_replaces_a_better_one(
+    monkeypatch, longer
+) -> None:
     trained = lesson(small_model(), corrections())
     sequel = sequel_of(trained)
-    if why == "it is right on less":
-        less = min(trained.score_after, OBEYED) - 0.01
-        monkeypatch.setattr(module, "score", lambda *_: less)
-    else:
-        sequel.loss = -math.inf
-    before = trained.model.checksum()
+    less = min(trained.score_after, OBEYED) - 0.01
+    monkeypatch.setattr(module, "score", lambda *_: less)
+    sequel.begin()
+    loss = sequel.loss
     assert {f.model for f in run(sequel)} == {None}
-    assert sequel.selection.champion.checksum() == before
+    assert sequel.loss < loss
+    assert sequel.selection.champion is trained.model
+
+
+def test_no_model_that_has_learned_nothing_replaces_a_better_one() -> None:
+    trained = lesson(small_model(), corrections())
+    sequel = sequel_of(trained)
+    sequel.loss = -math.inf
+    assert {f.model for f in run(sequel)} == {None}
+    assert sequel.loss == -math.inf  # the least of all
+    assert sequel.selection.champion is trained.model
 
 
 def test_models_that_were_given_away_are_never_changed(longer) -> None:
@@ -129,6 +153,55 @@ def test_goes_on_where_it_was_closed() -> None:
     assert next(go_on(sequel)).steps == 4
 
 
+def test_look_changes_nothing_of_what_learns() -> None:
+    card = {STROKES: 50, NEARLY_RIGHT: False}  # so that a part of it is kept
+    sequel = sequel_of(lesson(replace(small_model(), card=card), corrections()))
+    assert sequel.fit.standing.kept > 0
+    sequel.advance()
+    before = copy.deepcopy(sequel.trainer.state())
+    sequel.begin()
+    sequel.look()
+    after = sequel.trainer.state()
+    assert before.keys() == after.keys()
+    assert all(bool((before[name] == after[name]).all()) for name in before)
+
+
+def test_net_is_judged_when_it_is_moved_back_by_what_is_kept(monkeypatch) -> None:
+    sequel = sequel_of(lesson(small_model(), corrections()))
+    monkeypatch.setattr(Standing, "kept", 1.0)  # all the way to the first answer
+    losses = []
+    for _ in range(2):
+        sequel.advance()
+        sequel.loss = math.nan  # as if nobody had looked yet
+        sequel.begin()
+        losses.append(sequel.loss)
+    assert losses[0] == losses[1]
+
+
+def test_steps_have_a_share_of_the_lessons_rate_and_begin_smaller() -> None:
+    sequel = sequel_of(lesson(small_model(), corrections()))
+    (group,) = sequel.trainer.optimiser.param_groups
+    rates, done = [], sequel.trainer.steps
+    for _ in range(3):
+        sequel.advance()
+        rates.append(group["lr"] / (module._RATE * sequel.rate))
+    assert done == 8
+    assert rates == pytest.approx([0.9, 1, 1])
+
+
+def test_what_the_next_lesson_takes_is_not_changed_by_going_on() -> None:
+    sequel = sequel_of(lesson(small_model(), corrections()))
+    done, start = sequel.trainer.steps, Model(sequel.start).checksum()
+    for _ in range(3):
+        sequel.advance()
+        trainer = Trainer(copied(sequel.fit.net), sequel.fit.net, 0.0)
+        sequel.lend(trainer)
+        slots = trainer.optimiser.state_dict()["state"].values()
+        assert {int(values["step"]) for values in slots} == {done}
+        trainer.step(sequel.sampler.batch(), 1.0)  # nor by that lesson
+    assert Model(sequel.start).checksum() == start
+
+
 def test_next_lesson_begins_where_it_has_led(tmp_path) -> None:
     trained = lesson(small_model(), corrections())
     save(trained.model, tmp_path / "v1.safetensors")
@@ -140,18 +213,13 @@ def test_next_lesson_begins_where_it_has_led(tmp_path) -> None:
     taken = lesson(kept, again, sequel)
     assert taken.model.checksum() != usual.model.checksum()
     assert taken.score_before == usual.score_before  # of the model, not of where it led
+    first = sequel_of(taken).fit.net.encoder, sequel.start.encoder
+    pairs = zip(*(net.parameters() for net in first), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
     trainer = sequel_of(taken).trainer
     state = trainer.optimiser.state_dict()["state"]
     (steps,) = {int(slots["step"]) for slots in state.values()}
     assert steps > trainer.steps  # it went on with the means of others
-
-
-def test_better_model_in_a_file_is_known_as_well(tmp_path) -> None:
-    sequel = sequel_of(lesson(small_model(), corrections()))
-    better = [f.model for f in run(sequel) if f.model is not None]
-    for model in better:
-        save(model, tmp_path / "v1.safetensors")
-        assert sequel.fits(load(tmp_path / "v1.safetensors"))
 
 
 @pytest.mark.parametrize("other", ["model", "classes", "channels", "width"])

@@ -62,7 +62,7 @@ class Further:
 class Continuation:
     """Where a lesson stands, and all that is needed to go on with it.
 
-    Another thread may read it at any time: what `start` and `recall` return is
+    Another thread may read it at any time: what `start` returns and `lend` copies is
     replaced, and never changed.
 
     Attributes
@@ -193,7 +193,7 @@ class Continuation:
         best = self.selection.champion
         self._known.append(_mark(best.net))
         state = self.trainer.optimiser.state_dict()["state"]
-        self._reached = copied(best.net), _copied(state)
+        self._reached = best.net, _copied(state)
 
 
 def go_on(sequel: Continuation) -> Generator[Further, None, Further]:
