@@ -7,8 +7,10 @@ from helpers.lessons import painted, small_model, squares
 
 from napari_unet.network.unet import UNet
 from napari_unet.project.corrections import IGNORE, Correction
+from napari_unet.training import head, stacking, standing
 from napari_unet.training.examples import Example, read_examples
-from napari_unet.training.head import OBEYED, Fit, fit_head
+from napari_unet.training.head import OBEYED, Fit, fit_head, obey
+from napari_unet.training.readers import apart, joined
 from napari_unet.training.selection import score
 from napari_unet.training.standing import Standing
 
@@ -105,6 +107,59 @@ def test_model_of_which_nothing_is_known_is_found_out(nearly_right, new) -> None
         assert fit.agreement < agreeing.agreement
 
 
+@pytest.mark.parametrize("why", ["it is new", "too few are right"])
+def test_model_that_agrees_less_than_it_must_is_not_nearly_right(
+    nearly_right, why, monkeypatch
+) -> None:
+    new = why == "it is new"
+    where, name = (standing, "_AGREES_NEW") if new else (head, "FITTED")
+    monkeypatch.setattr(where, name, 1.1)
+    fit = fit_head(nearly_right, strokes(), 0, None, new=new)
+    assert not fit.standing.proven
+
+
+def test_model_that_is_found_to_be_nearly_right_is_kept_to(
+    nearly_right, monkeypatch
+) -> None:
+    monkeypatch.setattr(Standing, "kept", 0.0)
+    image, moved = strokes()[0].image[None], []
+    for known in (Standing(), None):
+        torch.manual_seed(0)
+        net = fit_head(nearly_right, strokes(), 0, known).net
+        with torch.no_grad():
+            moved.append(float((net(image) - nearly_right(image)).abs().mean()))
+    assert moved[1] < 0.8 * moved[0]
+
+
+def test_model_that_is_not_nearly_right_has_the_best_share_of_filters(
+    monkeypatch,
+) -> None:
+    monkeypatch.setattr(stacking, "_SHARES", (0.5,))  # whatever is best
+    fit = first_fit()
+    assert fit.standing == Standing(filters=0.5)
+    assert fit.share == 0.5
+
+
+def test_net_obeys_together_with_the_reader_of_filters(
+    nearly_right, monkeypatch
+) -> None:
+    found = strokes(wrong=True)
+    torch.manual_seed(0)
+    fit = fit_head(nearly_right, found, 0, Standing(8, filters=0.9))
+    both = joined(fit.net, fit.reader, fit.share)
+    assert score(both, found, 0) < OBEYED - 0.02
+    changed = []
+    for trust in (30.0, 0.0):
+        monkeypatch.setattr(Standing, "net_trust", trust)
+        torch.manual_seed(0)
+        net = obey(fit, fit.net, found, 0, seconds=60)
+        assert same_heads(apart(net, fit.share), fit.net)
+        changed.append(float((classes(net) != classes(both)).float().mean()))
+        if not trust:
+            assert score(net, found, 0) >= OBEYED
+    assert changed[0] < changed[1]
+
+
 def test_next_lesson_begins_without_the_reader_beside_the_net(monkeypatch) -> None:
     known = Standing(8, filters=0.5)
     first = first_fit(known)
@@ -126,7 +181,8 @@ def test_reader_of_filters_counts_by_its_share() -> None:
 
 
 def test_whole_images_are_learned_from_and_not_obeyed(nearly_right) -> None:
-    fit = fit_head(nearly_right, strokes(wrong=True), 0, None, free=True)
+    found = 2 * strokes(wrong=True)  # so many that filters would count
+    fit = fit_head(nearly_right, found, 0, None, free=True)
     assert fit.answer is fit.net
     assert fit.share == 0
     assert fit.standing == Standing()
