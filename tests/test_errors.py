@@ -143,6 +143,7 @@ def test_every_option_has_a_flag_by_its_own_name(command, options) -> None:
     ("bad", "flag"),
     [
         ({"min_size": -1}, "--min-size"),
+        ({"min_score": 2.0}, "--min-score"),
         ({"threshold": 2.0}, "--threshold"),
         ({"tile": 0}, "--tile"),
         ({"diameter": 3.0, "scale": 2.0}, "--diameter, --scale"),

@@ -78,6 +78,10 @@ class SegmentOptions:
     min_size
         Objects with fewer pixels than this are dropped; None takes what the model's
         card says of objects as large as those it was trained on, or 0.
+    min_score
+        Objects are dropped whose interior has a lower mean probability than this, 0 to
+        1, of objects that are joined through Z over all planes; None takes what the
+        model's card says, or 0, which drops none.
     threshold
         Least probability of being anything but background for a pixel to be labelled;
         None takes the most probable class.
@@ -98,6 +102,7 @@ class SegmentOptions:
     tile: int | None = None
     memory: int | None = None
     min_size: int | None = None
+    min_score: float | None = None
     threshold: float | None = None
     diameter: float | None = None
     scale: float | None = None
@@ -123,6 +128,9 @@ class SegmentOptions:
         if self.min_size is not None and self.min_size < 0:
             text = f"min_size is {self.min_size}; it must be 0 or more."
             raise OptionsError(text, option="min_size")
+        if self.min_score is not None and not 0 <= self.min_score <= 1:
+            text = f"min_score is {self.min_score}; it must be 0 to 1."
+            raise OptionsError(text, option="min_score")
         if self.threshold is not None and not 0 < self.threshold < 1:
             text = f"threshold is {self.threshold}; it must lie between 0 and 1."
             raise OptionsError(text, option="threshold")

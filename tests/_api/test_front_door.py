@@ -201,6 +201,20 @@ def test_table_without_objects_has_the_same_columns(blobs, bright_model):
     )
 
 
+def test_score_is_in_the_table_where_a_least_one_is_in_force(blobs, bright_model):
+    cells = blobs.copy()
+    cells[30:50, 60:80] = 700
+    assert "score" not in nu.measure(nu.segment(bright_model, cells), cells)
+    both = nu.segment(bright_model, cells, min_score=0.01)
+    sure, less = nu.measure(both, cells)["score"]
+    assert 0.4 < less < sure <= 1
+    assert "interior" not in nu.measure(both, cells)
+    one = nu.segment(bright_model, cells, min_score=(sure + less) / 2)
+    assert nu.measure(one, cells)["score"].tolist() == [sure]
+    none = nu.segment(bright_model, cells, min_score=0.01, min_size=10_000)
+    assert list(nu.measure(none, cells)) == list(nu.measure(both, cells))
+
+
 def test_what_cannot_be_measured_is_refused(blobs, bright_model):
     result = nu.segment(bright_model, blobs)
     with pytest.raises(ImageError, match=r"\(64, 96\)"):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from helpers import many_files as many
-from helpers.stacks import STACK, arrays, batch, write_image
+from helpers.stacks import EXACT, STACK, arrays, batch, write_image
 
 from napari_unet.batch.cluster import _resources, connected
 from napari_unet.batch.loaded_model import LoadedModel
@@ -133,9 +133,11 @@ def test_local_workers_from_the_command_line(
     source = write_image(tmp_path / "cells.ome.tif", "ZYX")
     words = ["batch", source, "-o", tmp_path / "out", "--model", bright_model]
     words += ["--workers", 2, "--tile", 300, "--precision", "fp32", "--min-size", 3]
+    words += ["--min-score", 0.7]
     assert commands.main([str(word) for word in words]) == 0
     assert "1 done" in capsys.readouterr().out
-    batch(source, tmp_path / "one.ome.zarr", bright_model)
+    options = replace(STACK, segment=replace(EXACT, min_score=0.7))
+    batch(source, tmp_path / "one.ome.zarr", bright_model, options)
     found = arrays(tmp_path / "out" / "cells.ome.zarr")
     assert found == arrays(tmp_path / "one.ome.zarr")
 

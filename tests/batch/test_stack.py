@@ -72,6 +72,8 @@ def stack(
         pytest.param("YX", {"scale": 0.7, "tile": 300}, id="reduced"),
         pytest.param("ZYX", {"per_plane": True}, id="per-plane"),
         pytest.param("YX", {"threshold": 0.7}, id="threshold"),
+        pytest.param("ZYX", {"min_score": 0.7}, id="least-score"),
+        pytest.param("YX", {"min_score": 0.7, "scale": 1.3}, id="least-score-enlarged"),
     ],
 )
 def test_objects_are_those_of_whole_planes(
@@ -262,6 +264,7 @@ def replace_model(image: Path, model: Path) -> None:
     ("change", "words"),
     [
         pytest.param({"min_size": 4}, "option min_size (was 3, now 4)", id="min_size"),
+        pytest.param({"min_score": 0.5}, "min_score (was None, now 0.5)", id="score"),
         pytest.param({"output": "classes"}, "option output", id="output"),
         pytest.param({"tile": 420}, "option tile (was 300, now 420)", id="tile"),
         pytest.param({"precision": "bf16"}, "float32", id="precision"),

@@ -227,6 +227,27 @@ def test_options_reach_the_work(image, model, capsys):
     assert counts == [DISCS, 0]
 
 
+def test_objects_of_which_the_model_is_not_sure_are_dropped(
+    image, model, capsys, tmp_path
+):
+    pixels = tifffile.imread(image)
+    pixels[:24, :24][pixels[:24, :24] > 500] = 600  # one that is hardly bright enough
+    tifffile.imwrite(image, pixels)
+    words = ["segment", image, "--model", model, "--json"]
+    counts = []
+    for least in (0, 0.5, 0.9):
+        out = tmp_path / f"{least}.tif"
+        assert run(*words, "-o", out, "--min-score", least) == 0
+        counts.append(json.loads(capsys.readouterr().out)["objects"])
+    assert counts == [DISCS, DISCS, DISCS - 1]
+    labels = tifffile.imread(out)
+    assert not labels[:24, :24].any()
+    assert np.unique(labels).tolist() == list(range(DISCS))
+    assert run(*words, "-o", tmp_path / "no.tif", "--min-score", 60) == 2
+    said = capsys.readouterr().err
+    assert "min_score is 60.0; it must be 0 to 1 (--min-score)." in said
+
+
 def test_overwrite_replaces_the_old_result(image, model):
     out = image.with_name("labels.tif")
     out.write_bytes(b"old")

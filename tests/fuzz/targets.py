@@ -76,7 +76,13 @@ class Ground:
         zarr.create_array(good / "array.zarr", data=pixels, chunks=(1, 40, 60))
         torch.manual_seed(0)
         net = UNet(UNetSpec(1, ("background", "cell"), width=4, depth=2)).eval()
-        card = {"diameter": 12, "min_size": 3, "history": ["made"], "strokes": 3}
+        card = {
+            "diameter": 12,
+            "min_size": 3,
+            "min_score": 0.25,
+            "history": ["made"],
+            "strokes": 3,
+        }
         save(Model(net, card=card), good / "tiny.safetensors")
         write_checkpoint(
             good / "kept.training", "task", _numbers(), _trainer()[0].state()
@@ -156,6 +162,7 @@ def _model(good: Path, place: Path, chance: random.Random) -> None:
     standing(model.card)
     assert model.diameter is None or model.diameter > 0
     assert model.min_size >= 0
+    assert 0 <= model.min_score <= 1
     assert all(isinstance(name, str) for name in model.spec.classes)
     describe(Trained(model, True, 0.5, 0.6, "", 1, 1.0), [])
     save(model, place / "again.safetensors")

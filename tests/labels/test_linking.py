@@ -9,17 +9,21 @@ from napari_unet._steps import Verb
 from napari_unet.labels.linking import join_planes, z_stacks
 
 
-def joined(labels, kept=None, classes=None, boundary=None):
+def joined(labels, kept=None, classes=None, boundary=None, scores=None, least=0.0):
     """Return a stack of planes (Z, X) of one row each, joined, and what was counted."""
     array = np.array(labels, np.int32)[:, None]
     if classes is not None:
         classes = np.array(classes, np.uint8)[:, None]
+    if scores is not None:
+        scores = np.array(scores, np.uint8)[:, None]
     job = join_planes(
         array,
         classes,
         z_stacks("Z", array.shape[:1]),
         int(array.max()),
         boundary=boundary,
+        scores=scores,
+        min_score=least,
         kept=None if kept is None else np.array(kept, np.int32),
     )
     count = Verb(job).finish()
@@ -36,6 +40,16 @@ def test_classes_part_what_overlaps_and_the_boundary_goes_with_any():
     classes = [[1, 1, 0, 1], [2, 0, 0, 3]]
     expected = [[1, 1, 0, 2], [3, 0, 0, 2]]
     assert joined(labels, classes=classes, boundary=3) == (expected, 3)
+
+
+def test_a_joined_object_of_a_low_score_is_background_in_all_planes():
+    labels = [[1, 1, 0, 2], [3, 0, 4, 4], [0, 5, 5, 0]]
+    scores = [[9, 9, 0, 255], [9, 0, 1, 255], [0, 0, 1, 0]]
+    found = joined(labels, scores=scores, least=0.5)
+    assert found == ([[0, 0, 0, 1], [0, 0, 1, 1], [0, 1, 1, 0]], 1)
+    assert joined(labels, scores=scores, least=0.01)[1] == 2
+    found = joined(labels, [3], scores=scores, least=0.5)
+    assert found == ([[3, 3, 0, 2], [3, 0, 2, 2], [0, 2, 2, 0]], 2)
 
 
 @pytest.mark.parametrize(

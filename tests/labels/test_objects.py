@@ -131,6 +131,50 @@ def test_objects_by_blocks_equal_objects_of_the_whole_plane(
     np.testing.assert_array_equal(ids, np.arange(first, first + count))
 
 
+def without_low(ids: Array, scores: NDArray[np.uint8], least: float) -> Array:
+    found = ids.copy()
+    for i in np.unique(ids[ids > 0]):
+        if scores[(ids == i) & (scores > 0)].mean() / 255 < least:
+            found[ids == i] = 0
+    return found
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    classes=class_maps(),
+    boundary=st.sampled_from([None, 1, 2]),
+    block=st.integers(1, 45),
+    min_score=st.sampled_from([0.0, 0.3, 0.5, 0.6, 1.0]),
+    first=st.integers(1, 1000),
+    seed=st.integers(0, 99),
+)
+def test_objects_of_a_low_score_go_whatever_the_blocks(
+    classes: NDArray[np.uint8],
+    boundary: int | None,
+    block: int,
+    min_score: float,
+    first: int,
+    seed: int,
+) -> None:
+    scores = np.random.default_rng(seed).integers(1, 256, classes.shape, np.uint8)
+    scores[(classes == 0) | (classes == (boundary or 0))] = 0
+    labels = np.full(classes.shape, -7, np.int32)
+    count = label_plane(
+        classes,
+        labels,
+        (),
+        boundary=boundary,
+        first=first,
+        scores=scores,
+        min_score=min_score,
+        block=block,
+    )
+    truth = without_low(slow_objects(classes, boundary, 3), scores, min_score)
+    assert_same_partition(truth, labels)
+    ids = np.unique(labels[labels > 0])
+    np.testing.assert_array_equal(ids, np.arange(first, first + count))
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("boundary", [None, 2])
 @pytest.mark.parametrize("block", [1, 7, 30])

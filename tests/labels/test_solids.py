@@ -41,6 +41,29 @@ def test_rows_say_what_is_measured_of_the_whole_object():
     assert rows["intensity_max"][1] == image[where].max()
 
 
+def test_score_is_that_of_the_pixels_of_all_planes():
+    random = np.random.default_rng(0)
+    labels = np.zeros((3, 20, 30), np.int32)
+    labels[0, 3:9, 4:8], labels[1, 2:10, 4:12], labels[2, 5:6, 5:6] = 4, 4, 4
+    labels[1, 15:18, 20:22] = 2  # where the net sees no interior
+    scores = random.integers(0, 256, labels.shape).astype(np.uint8)
+    scores[scores < 90] = 0
+    scores[2, 5, 5] = scores[labels == 2] = 0
+    job = measure_stack(labels, [(0,), (1,), (2,)], axes="Z", scores=scores, block=7)
+    inside = scores[(labels == 4) & (scores > 0)]
+    rows = one_row_each(table := Verb(job).finish())
+    assert rows["label"].tolist() == [2, 4]
+    assert rows["interior"].tolist() == [0, inside.size]
+    assert np.isnan(rows["score"][0])
+    assert rows["score"][1] == pytest.approx(inside.mean() / 255, rel=1e-12)
+    first, rest = (
+        {name: column[of] for name, column in table.items()}
+        for of in (table["z"] == 0, table["z"] > 0)
+    )
+    again = one_row_each(rest, before=one_row_each(first))
+    np.testing.assert_allclose(again["score"], rows["score"], rtol=1e-12)
+
+
 def test_without_pixel_sizes_there_is_no_physical_volume():
     job = measure_stack(np.ones((2, 4, 4), np.int32), [(0,), (1,)], axes="Z")
     rows = one_row_each(Verb(job).finish())

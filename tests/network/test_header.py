@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_unet.network.header import header_of, own_sizes, with_header
+from napari_unet.network.header import header_of, own_defaults, with_header
 
 
 def model(about: str) -> bytes:
@@ -20,11 +20,11 @@ def card(**values: object) -> bytes:
     return model(json.dumps({"card": values}))
 
 
-def test_sizes_are_those_of_the_card(tmp_path: Path) -> None:
+def test_defaults_are_those_of_the_card(tmp_path: Path) -> None:
     file = tmp_path / "a.safetensors"
-    file.write_bytes(card(diameter=12, min_size=2.5))
-    assert own_sizes(str(file)) == (12, 2.5)
-    diameter, _ = own_sizes("nuclei")  # which comes with the package
+    file.write_bytes(card(diameter=12, min_size=2.5, min_score=0.5))
+    assert own_defaults(str(file)) == (12, 2.5, 0.5)
+    diameter, _, _ = own_defaults("nuclei")  # which comes with the package
     assert diameter is not None
     assert 10 < diameter < 50
 
@@ -47,16 +47,16 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("data", DAMAGED.values(), ids=DAMAGED)
-def test_damaged_model_has_no_sizes(tmp_path: Path, data: bytes) -> None:
+def test_damaged_model_has_no_defaults(tmp_path: Path, data: bytes) -> None:
     file = tmp_path / "a.safetensors"
     file.write_bytes(data)
-    assert own_sizes(str(file)) == (None, None)
+    assert own_defaults(str(file)) == (None, None, None)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs pipes")
 def test_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.safetensors")
-    assert own_sizes(str(tmp_path / "a.safetensors")) == (None, None)
+    assert own_defaults(str(tmp_path / "a.safetensors")) == (None, None, None)
 
 
 def test_file_with_another_header_has_the_same_weights() -> None:

@@ -248,6 +248,8 @@ SPEC = asdict(UNetSpec(1, NUCLEI, 4, 2))
         ({"card": {"diameter": 0}}, "diameter is 0"),
         ({"card": {"min_size": True}}, "min_size is True"),
         ({"card": {"min_size": -1}}, "min_size is -1"),
+        ({"card": {"min_score": "0.6"}}, "min_score is '0.6'"),
+        ({"card": {"min_score": 1.5}}, "min_score is 1.5"),
         ({"card": {"diameter": 10**400}}, "damaged"),
         ({"card": {"history": 3}}, "history is 3"),
         ({"card": {"history": ["made", 3]}}, "history is "),

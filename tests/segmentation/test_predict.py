@@ -322,6 +322,59 @@ def test_the_models_own_least_size_holds_unless_another_is_given():
     assert run(model, image, double)[1].objects == run(bare, image, double)[1].objects
 
 
+@pytest.mark.parametrize(
+    "how",
+    [{}, {"scale": 0.7}, {"scale": 1.6}, {"threshold": 0.6}],
+    ids=["as it is", "reduced", "enlarged", "threshold"],
+)
+@pytest.mark.parametrize("tile", [1000, 64])
+def test_score_of_a_pixel_is_the_probability_of_its_class(how, tile):
+    model, image = random_model(), random_image((90, 130))
+    options = SegmentOptions(device="cpu", tile=tile, **how)
+    classes, scores = np.zeros((2, *image.shape), np.uint8)
+    plain = run(model, image, options)[1]
+    found = run(model, image, options, classes=classes, scores=scores)[1]
+    np.testing.assert_array_equal(found.labels, plain.labels)  # nothing is dropped
+    p = run(model, image, replace(options, output="probabilities"))[1].labels
+    own = np.take_along_axis(p, classes[None], 0)[0].astype(np.float32)
+    expected = np.where(classes == 1, np.maximum(own * 255, 1), 0)
+    np.testing.assert_allclose(scores, expected, atol=0.5 + 0.2)  # p is float16
+    assert (scores[classes == 1] > 0).all()
+
+
+@pytest.mark.parametrize("classes", [("background", "a", "b"), None])
+@pytest.mark.parametrize("tile", [1000, 64])
+def test_min_score_drops_what_the_net_is_less_sure_of(classes, tile):
+    model = random_model(**({"classes": classes} if classes else {}))
+    image = random_image((2, 100, 120))
+    options = SegmentOptions(output="objects", device="cpu", tile=tile)
+    scores = np.zeros(image.shape, np.uint8)
+    every = run(model, image, options, scores=scores)[1].labels
+    own = np.array(
+        [scores[(every == i) & (scores > 0)].mean() for i in range(1, every.max() + 1)]
+    )
+    least = float(np.median(own)) / 255
+    low = np.concatenate(([True], own / 255 < least))
+    found = run(model, image, replace(options, min_score=least))[1]
+    assert 0 < found.objects == (~low).sum() < every.max()
+    numbers = np.cumsum(~low)
+    np.testing.assert_array_equal(found.labels, np.where(low, 0, numbers)[every])
+
+
+def test_the_models_own_least_score_holds_unless_another_is_given():
+    bare, image = random_model(), random_image((120, 120))
+    model = replace(bare, card={"min_score": 0.7})
+    options = SegmentOptions(device="cpu")
+    every = run(bare, image, options)[1].objects
+    fewer = run(bare, image, replace(options, min_score=0.7))[1].objects
+    assert run(model, image, options)[1].objects == fewer < every
+    assert run(model, image, replace(options, min_score=0))[1].objects == every
+    classes = replace(options, output="classes")
+    np.testing.assert_array_equal(
+        run(model, image, classes)[1].labels, run(bare, image, classes)[1].labels
+    )
+
+
 def test_an_absurd_scale_is_refused():
     with pytest.raises(OptionsError, match="scaled by 1e-09"):
         run(random_model(), random_image((64, 64)), SegmentOptions(scale=1e-9))

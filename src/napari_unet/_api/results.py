@@ -74,6 +74,10 @@ class Segmentation:
         How long it took.
     notes
         Sentences about what was done to fit image and model together.
+    scores
+        How sure the model is of every pixel within an object, 1 to 255, and 0
+        elsewhere: uint8 of the shape of `labels`, from which `measure` takes the score
+        of an object. None unless a `min_score` is in force.
     """
 
     labels: LabelArray = field(repr=False)
@@ -91,6 +95,7 @@ class Segmentation:
     device: str
     seconds: float
     notes: tuple[str, ...]
+    scores: LabelArray | None = field(default=None, repr=False)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the labels, with scale and units; the file appears when it is complete.

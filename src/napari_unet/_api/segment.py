@@ -15,6 +15,7 @@ from napari_unet._steps import Verb
 from napari_unet.errors import ImageError, OptionsError
 from napari_unet.events import Joining
 from napari_unet.io.image import Image
+from napari_unet.io.label_array import create_labels, memory_limit
 from napari_unet.options import SegmentOptions
 
 if TYPE_CHECKING:
@@ -107,10 +108,15 @@ def _segmenting(
     axes: str | None,
     out: Any,
 ) -> Generator[Progress, None, Segmentation]:
+    from napari_unet.segmentation.output import least_score
     from napari_unet.segmentation.predict import segment as run_tiles
 
     image, net = open_image(source, axes), load_model(model)
-    for event in (run := Verb(run_tiles(net, image, options, out=out))):
+    scores = None
+    if least_score(net, options):
+        limit = memory_limit(options.memory)
+        scores = create_labels(image.label_shape, np.uint8, limit=limit)
+    for event in (run := Verb(run_tiles(net, image, options, out=out, scores=scores))):
         stage = "joining" if isinstance(event, Joining) else "segmenting"
         yield Progress(stage, event.progress, event)
     found = run.result
@@ -131,6 +137,7 @@ def _segmenting(
         device=found.device,
         seconds=found.seconds,
         notes=found.notes,
+        scores=scores,
     )
 
 
@@ -146,8 +153,9 @@ def measure(
 
     There is a row for each object of each plane, with columns for its place on the
     other axes (``t``, ``z``), then label, area in pixels, area_physical, centroid,
-    bounding box, diameter, axes, eccentricity and the intensities of each channel, as
-    in the tables of a batch. ``pandas.DataFrame(table)`` takes it as it is.
+    bounding box, diameter, axes, eccentricity, the intensities of each channel and,
+    where a `min_score` is in force, the score, as in the tables of a batch.
+    ``pandas.DataFrame(table)`` takes it as it is.
 
     Parameters
     ----------
@@ -189,7 +197,8 @@ def measure(
     found = _under(segmentation, image, axes)
     index = None if channel is None else found.channel_index(channel)
     table = drive(Verb(_measuring(segmentation, found, index)), progress)
-    return _no_rows(found, index) if table is None else table
+    scored = segmentation.scores is not None
+    return _no_rows(found, index, scored=scored) if table is None else table
 
 
 def _under(segmentation: Segmentation, source: ImageSource, axes: str | None) -> Image:
@@ -214,18 +223,22 @@ def _measuring(
 ) -> Generator[Progress, None, dict[str, NDArray[Any]] | None]:
     from napari_unet.segmentation.measure import measuring
 
-    run = Verb(measuring(image, segmentation.labels, channel))
+    labels, scores = segmentation.labels, segmentation.scores
+    run = Verb(measuring(image, labels, channel, scores=scores))
     for fraction in run:
         yield Progress("measuring", fraction, None)
     return run.result
 
 
-def _no_rows(image: Image, channel: int | None) -> dict[str, NDArray[Any]]:
+def _no_rows(
+    image: Image, channel: int | None, *, scored: bool
+) -> dict[str, NDArray[Any]]:
     """Return the columns of a table without objects: those of one pixel, cut off."""
     from napari_unet.segmentation.measure import measuring
 
     key = tuple(slice(None) if a == "C" else slice(0, 1) for a in image.axes)
     pixel = replace(image, data=np.asarray(image.data[key]), levels=())
     one = np.ones(pixel.label_shape, np.int32)
-    table = Verb(measuring(pixel, one, channel)).finish() or {}
+    scores = one.astype(np.uint8) if scored else None
+    table = Verb(measuring(pixel, one, channel, scores=scores)).finish() or {}
     return {name: column[:0] for name, column in table.items()}

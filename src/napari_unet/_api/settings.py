@@ -41,6 +41,7 @@ class SegmentSettings(TypedDict, total=False):
     tile: int | None
     memory: int | None
     min_size: int | None
+    min_score: float | None
     threshold: float | None
     diameter: float | None
     scale: float | None

@@ -203,6 +203,8 @@ class _Run:
     def __init__(
         self, request: Request, model: "Model", array: LabelArray, last: int
     ) -> None:
+        from napari_unet.segmentation.output import least_score
+
         self._request, self._model, self._array = request, model, array
         self._objects = array.dtype == np.int32
         self.around = Around(request, array, last, self._objects)
@@ -211,26 +213,36 @@ class _Run:
         self._classes: LabelArray | None = None
         many = len(spec.classes) - 1 - (spec.boundary is not None) > 1
         if request.links and self._objects and many:  # of one alone nobody need know
-            limit = memory_limit(request.options.memory)
-            self._classes = create_labels(array.shape, np.uint8, limit=limit)
+            self._classes = self._pixels()
+        self._least_score = least_score(model, request.options)
+        self._scores = self._pixels() if self._least_score else None
         self._begun, self._share = 0.0, 1.0  # of the phase that runs
         self._all = 1.0 + self._objects * (_MEASURING + request.links * _LINKING)
+
+    def _pixels(self) -> LabelArray:
+        """Return an array for a byte of every pixel."""
+        limit = memory_limit(self._request.options.memory)
+        return create_labels(self._array.shape, np.uint8, limit=limit)
 
     def net(self) -> Generator[Step, None, Segmentation]:
         """Run the net, and find objects plane by plane."""
         from napari_unet.segmentation.predict import segment
 
         request, first = self._request, self.last
+        options = request.options
+        if request.links:  # the score that counts is that of the joined objects
+            options = replace(options, min_score=0.0)
         steps = segment(
             self._model,
             request.image,
-            request.options,
+            options,
             out=self.around.target,
             view=request.view,
             plane=request.plane,
             only=request.only,
             known=request.known,
             classes=self._classes,
+            scores=self._scores,
         )
         for step in (verb := Verb(steps)):
             key, doing = None, "segmenting"
@@ -266,6 +278,8 @@ class _Run:
             z_stacks(image.plane_axes, image.stack_shape),
             self.last,
             boundary=self._model.spec.boundary,
+            scores=self._scores,
+            min_score=self._least_score,
             kept=kept,
         )
         self._begin(_LINKING)
@@ -283,11 +297,15 @@ class _Run:
             plane=plane,
             box=box,
             linked=request.link_z and "Z" in request.image.plane_axes,
+            scores=self._scores,
         )
         self._begin(_MEASURING)
         for fraction in (verb := Verb(job)):
             yield self._step("measuring", fraction)
-        return verb.result
+        table = verb.result
+        if table is not None and "score" in table:  # the net gives it, people do not
+            table["score"][np.isin(table["label"], self.around.decided())] = np.nan
+        return table
 
     def _begin(self, share: float) -> None:
         """Note that the phase before has ended, and what the next takes."""

@@ -37,6 +37,7 @@ def measure_plane(
     plane: tuple[int, ...],
     *,
     boundary: int | None,
+    scores: PlaneView | None = None,
 ) -> Generator[None, None, Table]:
     """Measure the objects of one plane, and yield after every block.
 
@@ -45,6 +46,8 @@ def measure_plane(
     labels, classes
         The plane's objects; and the class of every pixel, of every object by its id, or
         the only one there is.
+    scores
+        The byte of every pixel, see `labels.scores`.
 
     Returns
     -------
@@ -58,9 +61,10 @@ def measure_plane(
         lambda _, y, x: image.read(plane, y, x),
         **image.pixel_size,
         block=_BLOCK,
+        scores=scores,
     )
     if "diameter" not in table:
-        table = _empty_table(image)
+        table = _empty_table(image, scored=scores is not None)
     extents: list[NDArray[np.int64]] = []
     votes: list[NDArray[np.int64]] = []
     for box in blocks((labels.shape[-2], labels.shape[-1]), _BLOCK, _BLOCK):
@@ -83,11 +87,12 @@ def measure_plane(
     return {axis: np.full(size, at) for axis, at in positions} | table
 
 
-def _empty_table(image: Image) -> Table:
+def _empty_table(image: Image, *, scored: bool) -> Table:
     """Return the columns of a plane without objects."""
     one = np.ones((1, 1), np.int32)
     pixels = np.zeros((image.channels, 1, 1), image.dtype)
-    table = measure(one, pixels, **image.pixel_size)
+    scores = one.astype(np.uint8) if scored else None
+    table = measure(one, pixels, scores=scores, **image.pixel_size)
     return {name: column[:0] for name, column in table.items()}
 
 
@@ -122,6 +127,13 @@ def keep_table(path: Path, table: Table) -> None:
 def _read_table(path: Path) -> Table:
     """Return what `keep_table` wrote."""
     return unpack(path.read_bytes())
+
+
+def _written(path: Path) -> Table:
+    """Return what people see of a table."""
+    table = _read_table(path)
+    table.pop("interior", None)  # by which scores of planes were weighed
+    return table
 
 
 def join_tables(
@@ -175,7 +187,7 @@ def write_csv(path: Path, parts: Sequence[Path]) -> bool:
     try:
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
-            for i, table in enumerate(map(_read_table, parts)):
+            for i, table in enumerate(map(_written, parts)):
                 if i == 0:
                     writer.writerow(table)
                 writer.writerows(_rows(table))
@@ -201,7 +213,7 @@ def write_parquet(path: Path, parts: Sequence[Path]) -> bool:
         from pyarrow import parquet
     except ImportError:
         return False
-    tables = (pa.table(dict(_read_table(part))) for part in parts)
+    tables = (pa.table(_written(part)) for part in parts)
     first = next(tables)
     try:
         with parquet.ParquetWriter(path, first.schema) as writer:

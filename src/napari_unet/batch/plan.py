@@ -35,6 +35,7 @@ _STEP = 256  # sides of tiles are multiples of it
 _JOIN = 48  # bytes per pixel of a tile while its objects are joined and encoded
 _LABEL = 32  # the same for a block of which objects are joined: measured, 16 to 21
 _STORE = 20  # the same where classes are written as they come
+_SCORES = 3  # more, of a tile and of the one that is written meanwhile
 _WRITE = 12  # the same for a plane that is written with its coarser levels
 # Bytes on the disk for one of labels, by kind of dtype, pyramid included.
 _ON_DISK = {"objects": 1.4, "classes": 0.35, "probabilities": 2.7}
@@ -125,7 +126,7 @@ def _plan_room(
 ) -> StackPlan:
     """Choose tile and window where `room` is for decoded pieces of the file."""
     image, spec = source.image, run.spec
-    reach = source.halo(spec)
+    reach, scored = source.halo(spec), bool(options.min_score)
     each = _each(source, run)
     least = (2 * reach + spec.stride) ** 2
     sides = [n for n in _SIDES if n <= _APART] if apart else _SIDES
@@ -133,6 +134,7 @@ def _plan_room(
     for i, (side, window) in enumerate(choices):
         held = reading_bytes(image, room)
         held += math.prod(side) * (_JOIN if kind == "objects" else _STORE)
+        held += math.prod(side) * _SCORES * scored
         extents = _extents(source, side, reach, spec.stride)
         pixels = math.prod(min(window, n) for n in extents)
         last = i == len(choices) - 1
@@ -158,7 +160,8 @@ def _plan_room(
         need = memory_need(run, pixels, held=held, each=each)
         block = _block(image.plane_shape, side, pixels * host_bytes(run))
         plan = _plan(image, side, window, block, need, kind, len(spec.classes))
-        return replace(plan, room=room)
+        disk = plan.disk + math.prod(image.label_shape) * scored
+        return replace(plan, room=room, disk=disk)
     raise AssertionError("the last choice is taken or refused")
 
 

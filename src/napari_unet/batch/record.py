@@ -85,6 +85,11 @@ class ResultPaths:
         return self.work / "classes"
 
     @property
+    def scores(self) -> Path:
+        """The score of every pixel, where a least one is in force."""
+        return self.work / "scores"
+
+    @property
     def unlinked(self) -> Path:
         """Objects plane by plane, before they are linked through Z."""
         return self.work / "planes"
@@ -217,6 +222,7 @@ def header(
     kept = {k: v for k, v in asdict(options.segment).items() if k not in _FREE}
     if str(kept["channel"]).isdecimal():  # as it was always written
         kept["channel"] = int(kept["channel"])
+    kept["min_score"] = kept["min_score"] or None  # as where nobody knew of it
     kept |= {"link_z": options.link_z, "format": options.format, "axes": options.axes}
     source = image.source or Path(image.name)
     about = {

@@ -23,7 +23,7 @@ from napari_unet.network.normalization import Intensities
 from napari_unet.network.predictor import Predictor
 from napari_unet.options import BatchOptions, Output
 from napari_unet.segmentation.inputs import ModelInput, model_input
-from napari_unet.segmentation.output import output_kind, output_shape
+from napari_unet.segmentation.output import least_score, output_kind, output_shape
 from napari_unet.segmentation.room import planned
 
 __all__ = ["StackSetup", "prepare"]
@@ -66,8 +66,13 @@ class StackSetup:
         """Whether there are planes to link."""
         return self.options.link_z and "Z" in self.image.plane_axes
 
-    def task(self, array: Path) -> StackTask:
-        """Return what is to be done with every tile, written to the array there."""
+    @property
+    def least_score(self) -> float:
+        """The score that an object has at least; 0: none is computed."""
+        return self.options.segment.min_score or 0.0
+
+    def task(self, array: Path, scores: Path | None = None) -> StackTask:
+        """Return what is to be done with every tile, written to the arrays there."""
         return StackTask(
             source=(self.image.source or Path()).resolve(),
             axes=self.options.axes,
@@ -78,6 +83,7 @@ class StackSetup:
             layout=self.layout,
             window=self.plan.window,
             array=array.resolve(),
+            scores=None if scores is None else scores.resolve(),
             intensities=self.intensities,
             room=self.plan.room,
         )
@@ -86,9 +92,9 @@ class StackSetup:
         path = Path(self.net.path)
         return str(path.resolve()) if path.is_file() else self.net.path
 
-    def worker(self, array: Path) -> StackWorker:
+    def worker(self, array: Path, scores: Path | None = None) -> StackWorker:
         """Return what computes tiles in this process, with what is open already."""
-        return StackWorker(self.task(array), self.source, self.run)
+        return StackWorker(self.task(array, scores), self.source, self.run)
 
 
 def prepare(
@@ -114,7 +120,7 @@ def prepare(
         If image, model, options and memory do not fit together.
     """
     image, model = open_image(path, options.axes), net.model
-    segment = options.segment
+    segment = replace(options.segment, min_score=least_score(model, options.segment))
     if begun is not None and segment.device == "auto":
         segment = replace(segment, device=begun["engine"][0])
     source = model_input(model, image, segment)

@@ -34,6 +34,7 @@ from napari_unet.io.open import open_image
 from napari_unet.io.zarr_labels import announce
 from napari_unet.labels.linking import link, relabel, z_stacks
 from napari_unet.labels.objects import label_blocks
+from napari_unet.labels.scores import drop_low
 from napari_unet.segmentation.output import growth, least_size
 
 __all__ = ["Stack"]
@@ -72,6 +73,7 @@ class Stack:
         self.levels: list[Any] = []
         self.ids: Any = None  # of planes that are not linked yet
         self.classes: Any = None
+        self.scores: Any = None  # of pixels, where a least one is in force
 
     def run(self) -> Generator[StackProgress, None, tuple[Path, ...]]:
         """Do all that is not done yet; return the tables that were written."""
@@ -85,7 +87,8 @@ class Stack:
             if setup.links:
                 found = yield from self._link(found)
             if setup.options.measure:
-                job = write_tables(setup, paths, self.levels[0], self.classes)
+                arrays = self.levels[0], self.classes, self.scores
+                job = write_tables(setup, paths, *arrays)
                 tables = yield from self._follow("measuring", job)
             yield self._progress("writing", 0.0)
             if setup.options.format == "ome-tiff":
@@ -109,6 +112,8 @@ class Stack:
         self.levels = open_levels(paths.store, setup.layout)
         if self.objects:
             self.classes = scratch(paths.classes, setup.layout, "uint8")
+        if setup.least_score:
+            self.scores = scratch(paths.scores, setup.layout, "uint8")
         self.ids = self.levels[0]
         if setup.links:
             self.ids = scratch(paths.unlinked, setup.layout, "int32")
@@ -140,10 +145,11 @@ class Stack:
         if not todo:
             return
         array = self.paths.classes if self.objects else self.paths.store / "0"
+        arrays = array, self.paths.scores if self.setup.least_score else None
         if self.client is None:
-            job = self.setup.worker(array).run_tiles(todo, self._note)
+            job = self.setup.worker(*arrays).run_tiles(todo, self._note)
         else:
-            job = run_tiles(self.client, self.setup.task(array), todo, self._note)
+            job = run_tiles(self.client, self.setup.task(*arrays), todo, self._note)
         with closing(job):
             yield from job
 
@@ -198,7 +204,9 @@ class Stack:
         self, plane: int, labels: LabelArray
     ) -> Generator[StackProgress, None, int]:
         """Write the objects of a plane into `labels` (Y, X); return how many."""
-        setup = self.setup
+        setup, scores, least = self.setup, None, 0.0
+        if self.scores is not None and not setup.links:  # else when they are whole
+            scores, least = self._view(self.scores, plane), setup.least_score
         job = label_blocks(
             self._view(self.classes, plane),
             labels,
@@ -206,6 +214,8 @@ class Stack:
             boundary=setup.model.spec.boundary,
             first=sum(self.planes.values()) + 1,
             min_size=least_size(setup.model, setup.source, setup.options.segment),
+            scores=scores,
+            min_score=least,
             reach=growth(setup.source),
             block=setup.plan.block,
         )
@@ -221,6 +231,15 @@ class Stack:
         boundary = setup.model.spec.boundary
         job = link(self._chains(), count, boundary=boundary, side=side)
         table, found = yield from self._follow("linking", job, part=0.5)
+        if self.scores is not None:
+            planes = [
+                (self._view(self.ids, plane), self._view(self.scores, plane))
+                for plane in range(len(self.indices))
+            ]
+            drop = drop_low(planes, table, found, setup.least_score, side=side)
+            for _ in (verb := Verb(drop)):
+                yield self._progress("linking", 0.5)
+            table, found = verb.result
         done = {e["linked"] for e in self.ledger.entries if "linked" in e}
         for plane in range(len(self.indices)):
             if plane in done:

@@ -26,7 +26,11 @@ __all__ = ["classes_in", "count_objects", "write_tables"]
 
 
 def write_tables(
-    setup: StackSetup, paths: ResultPaths, labels: Any, classes: Any
+    setup: StackSetup,
+    paths: ResultPaths,
+    labels: Any,
+    classes: Any,
+    scores: Any = None,
 ) -> Generator[float, None, tuple[Path, ...]]:
     """Measure the objects of all planes, and yield how much is done, 0 to 1.
 
@@ -40,6 +44,8 @@ def write_tables(
     classes
         That of the classes, the class of each object by its id, or the only one that
         objects have; None: unknown.
+    scores
+        The array of the score of every pixel, see `labels.scores`; None: unknown.
 
     Returns
     -------
@@ -63,6 +69,7 @@ def write_tables(
             setup.image,
             plane,
             boundary=setup.model.spec.boundary,
+            scores=None if scores is None else setup.layout.view(scores, plane),
         )
         for _ in (verb := Verb(job)):
             yield i / len(parts)

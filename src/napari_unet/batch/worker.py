@@ -53,11 +53,14 @@ class TileComputed:
     ----------
     finite
         False if a pixel that was read was NaN or infinite.
+    scores
+        The byte of every pixel (Y, X), if that is wanted; see `labels.scores`.
     """
 
     number: int
     values: NDArray[Any]
     finite: bool
+    scores: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,8 @@ class StackTask:
         Of the whole image; None: every plane has its own.
     room
         Bytes of decoded pieces of the image's file that are kept.
+    scores
+        Folder of the zarr array for the score of every pixel; None: nobody wants it.
     """
 
     source: Path
@@ -96,6 +101,7 @@ class StackTask:
     array: Path
     intensities: Intensities | None
     room: int
+    scores: Path | None = None
 
 
 class StackWorker:
@@ -112,6 +118,9 @@ class StackWorker:
     def __init__(self, task: StackTask, source: ModelInput, run: Predictor) -> None:
         self.task, self.source, self.run = task, source, run
         self.array: Any = zarr.open_array(task.array, mode="r+")
+        self.scores: Any = None
+        if task.scores is not None:
+            self.scores = zarr.open_array(task.scores, mode="r+")
         self.boxes = tile_boxes(source.image.plane_shape, task.layout.side)
         self.halo = source.halo(run.spec)
         self.computed = 0
@@ -140,26 +149,36 @@ class StackWorker:
             return_freed()  # by the tiles before
         self.computed += 1
         _, box = self.locate(read.number)
-        read_out = ReadOut(
-            self.source, box, self.task.kind, self.task.options.threshold
-        )
+        kind, threshold = self.task.kind, self.task.options.threshold
+        boundary = self.run.spec.boundary
+        read_out = ReadOut(self.source, box, kind, threshold, boundary)
         size = tuple(side.stop - side.start for side in box)
-        if self.task.kind == "probabilities":
+        if kind == "probabilities":
             out = np.zeros((len(self.run.spec.classes), *size), np.float16)
         else:
             out = np.zeros(size, np.uint8)
+        scores = None if self.scores is None else np.zeros(size, np.uint8)
         while read.windows:
             tile, window = read.windows.pop(0)
-            core, values = read_out(self.run(window), tile)
+            if scores is None:
+                core, values = read_out(self.run(window), tile)
+            else:
+                core, values, sure = read_out.with_scores(self.run(window), tile)
+                scores[shifted(core, -box[0].start, -box[1].start)] = sure
             out[(..., *shifted(core, -box[0].start, -box[1].start))] = values
-        return TileComputed(read.number, out, read.finite)
+        return TileComputed(read.number, out, read.finite, scores)
 
     def write(self, computed: TileComputed) -> None:
         """Write a tile, and wait until it is on the disk."""
         plane, box = self.locate(computed.number)
-        view = self.task.layout.view(self.array, plane)
-        put(view, box, computed.values)
-        view.settle(box)
+        for array, values in (
+            (self.array, computed.values),
+            (self.scores, computed.scores),
+        ):
+            if values is not None:
+                view = self.task.layout.view(array, plane)
+                put(view, box, values)
+                view.settle(box)
 
     def run_tile(self, number: int) -> bool:
         """Do all of one tile; return whether all pixels that were read were finite."""

@@ -88,6 +88,13 @@ Memory = Annotated[
         help="Most memory to use altogether, as in 2GB.",
     ),
 ]
+MinScore = Annotated[
+    float | None,
+    typer.Option(
+        help="Drop objects whose interior has a lower mean probability, 0 to 1; else "
+        "as the model says."
+    ),
+]
 MinSize = Annotated[
     int | None,
     typer.Option(help="Drop objects of fewer pixels; else as the model says."),

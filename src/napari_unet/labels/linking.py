@@ -14,6 +14,7 @@ from scipy import sparse
 
 from napari_unet._steps import Verb
 from napari_unet.io.label_array import LabelArray, put
+from napari_unet.labels.scores import drop_low
 from napari_unet.tiling import Box, blocks
 
 __all__ = ["join_planes", "link", "relabel", "z_stacks"]
@@ -48,6 +49,8 @@ def join_planes(
     count: int,
     *,
     boundary: int | None,
+    scores: LabelArray | None = None,
+    min_score: float = 0.0,
     kept: _Ids | None = None,
 ) -> Generator[float, None, int]:
     """Give one id to objects that go on through planes; yield the fraction done.
@@ -64,6 +67,9 @@ def join_planes(
         As `z_stacks` returns them.
     count
         The greatest id in `labels`.
+    scores, min_score
+        The byte of every pixel (..., Y, X), uint8, see `labels.scores`; joined objects
+        of a lower score than this become background.
     kept
         Ids that people decided on; see `link`.
 
@@ -83,6 +89,16 @@ def join_planes(
     for fraction in (verb := Verb(job)):
         yield fraction / 2
     table, objects = verb.result
+    if scores is not None and min_score > 0:
+        both = [
+            (plane, _Plane(scores, at))
+            for chain, stack in zip(chains, stacks, strict=True)
+            for (plane, _), at in zip(chain, stack, strict=True)
+        ]
+        drop = drop_low(both, table, objects, min_score, side=_BLOCK, kept=kept)
+        for _ in (verb := Verb(drop)):
+            yield 0.5
+        table, objects = verb.result
     todo = [plane for chain in chains for plane, _ in chain]
     total = len(todo)
     try:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_unet._steps import Verb
 from napari_unet.io.axes import unit_word
+from napari_unet.labels.scores import mean_scores
 from napari_unet.tiling import blocks
 
 __all__ = ["Table", "measure", "measure_stack", "micrometers"]
@@ -52,6 +53,7 @@ def measure(
     *,
     scale: tuple[float, float] = (1.0, 1.0),
     units: tuple[str, str] = ("pixel", "pixel"),
+    scores: NDArray[np.uint8] | None = None,
     class_map: NDArray[np.uint8] | None = None,
     boundary: int | None = None,
 ) -> Table:
@@ -63,7 +65,8 @@ def measure(
     major_axis, minor_axis and eccentricity
     (of the ellipse with equal second moments), all in pixels; then
     intensity_mean, intensity_min and intensity_max, with the channel's index added when
-    there are several; and class, with a `class_map`.
+    there are several; score and interior (of how many pixels that is the mean), with
+    `scores`; and class, with a `class_map`.
 
     Parameters
     ----------
@@ -73,6 +76,8 @@ def measure(
         Intensities (Y, X) or (C, Y, X).
     scale, units
         Pixel size in Y and X.
+    scores
+        The byte of every pixel (Y, X), see `labels.scores`.
     class_map
         Classes (Y, X). An object's class is the most frequent one in it that is neither
         background nor `boundary`; 0 if there is none.
@@ -81,7 +86,7 @@ def measure(
     """
     channels = None if image is None else image.reshape(-1, *labels.shape)
     read = None if channels is None else (lambda _, y, x: channels[:, y, x])
-    job = measure_stack(labels, [()], read, scale=scale, units=units)
+    job = measure_stack(labels, [()], read, scale=scale, units=units, scores=scores)
     table = Verb(job).finish()
     if class_map is not None:
         where = (labels > 0) & (class_map > 0) & (class_map != boundary)
@@ -101,6 +106,7 @@ def measure_stack(
     scale: tuple[float, float] = (1.0, 1.0),
     units: tuple[str, str] = ("pixel", "pixel"),
     block: int = 1024,
+    scores: Source | None = None,
 ) -> Generator[None, None, Table]:
     """Measure the objects of several planes, block by block; see `measure`.
 
@@ -122,6 +128,8 @@ def measure_stack(
         Pixel size in Y and X.
     block
         Side of the squares that are read at a time, in pixels.
+    scores
+        The byte of every pixel, read as `labels` are; see `labels.scores`.
     """
     height, width = labels.shape[-2:]
     pixel = _pixel_area(scale, units)
@@ -132,7 +140,8 @@ def measure_stack(
             ids = np.asarray(labels[(*plane, y, x)])
             if ids.any():
                 image = None if read is None else read(plane, y, x)
-                parts.append(_sums(ids, image, (y.start, x.start)))
+                sure = None if scores is None else np.asarray(scores[(*plane, y, x)])
+                parts.append(_sums(ids, image, (y.start, x.start), sure))
             yield
         if parts:
             table = _features(_merge(parts), pixel)
@@ -150,7 +159,10 @@ def micrometers(unit: str) -> float | None:
 
 
 def _sums(
-    ids: NDArray[Any], image: NDArray[Any] | None, origin: tuple[int, int]
+    ids: NDArray[Any],
+    image: NDArray[Any] | None,
+    origin: tuple[int, int],
+    scores: NDArray[np.uint8] | None,
 ) -> _Columns:
     """Return what adds up over blocks, for each object in one block."""
     rows, cols = np.nonzero(ids)
@@ -168,6 +180,10 @@ def _sums(
             values = channel[rows, cols].astype(np.float64)
             for how in _UFUNCS:
                 yield how, f"channel {c}", values
+        if scores is not None:
+            sure = scores[rows, cols].astype(np.int64)
+            yield "sum", "score", sure
+            yield "sum", "interior", (sure > 0).astype(np.int64)
 
     return _reduce(ids[rows, cols], columns())
 
@@ -236,4 +252,8 @@ def _features(sums: _Columns, pixel: tuple[float, str]) -> Table:
         table[f"intensity_mean{suffix}"] = sums["sum", name] / area
         table[f"intensity_min{suffix}"] = sums["min", name]
         table[f"intensity_max{suffix}"] = sums["max", name]
+    if ("sum", "score") in sums:
+        pixels = sums["sum", "interior"]
+        table["score"] = mean_scores(np.stack((sums["sum", "score"], pixels)))
+        table["interior"] = pixels
     return table

@@ -17,6 +17,7 @@ from scipy import ndimage
 from napari_unet._steps import Verb
 from napari_unet.errors import OutputError
 from napari_unet.io.label_array import LabelArray, put
+from napari_unet.labels.scores import add_scores, mean_scores
 from napari_unet.tiling import Box, blocks
 
 __all__ = [
@@ -59,6 +60,8 @@ def label_plane(
     boundary: int | None,
     first: int,
     min_size: int = 0,
+    scores: LabelArray | None = None,
+    min_score: float = 0.0,
     reach: int = 3,
     block: int = 2048,
 ) -> int:
@@ -81,6 +84,9 @@ def label_plane(
         Id of the first object, 1 or more; the others follow without gaps.
     min_size
         Objects of fewer pixels, growth included, become background.
+    scores, min_score
+        The byte of every pixel (..., Y, X), uint8, see `labels.scores`; objects of a
+        lower score than this become background.
     reach
         How many pixels objects grow into the boundary.
     block
@@ -98,6 +104,8 @@ def label_plane(
         boundary=boundary,
         first=first,
         min_size=min_size,
+        scores=scores,
+        min_score=min_score,
         reach=reach,
         block=block,
     )
@@ -112,6 +120,8 @@ def label_blocks(
     boundary: int | None,
     first: int,
     min_size: int = 0,
+    scores: LabelArray | None = None,
+    min_score: float = 0.0,
     reach: int = 3,
     block: int | tuple[int, int] = 2048,
 ) -> Generator[float, None, int]:
@@ -121,20 +131,22 @@ def label_blocks(
     `block` may be a pair (Y, X): where an array is stored in shards, theirs.
     """
     sides = (block, block) if isinstance(block, int) else block
-    work = _Work(classes, labels, plane, boundary, reach, sides)
+    work = _Work(classes, labels, scores, plane, boundary, reach, sides)
+    least = min_size, min_score
     boxes = work.boxes()
     if len(boxes) == 1:  # all in memory: nothing to join, one write
         ids = label_tile(work.read(boxes[0]), boundary=boundary, reach=reach)
         sizes = _sizes(ids)
-        lut, count = _number(np.arange(len(sizes)), sizes, first, min_size)
+        sums = work.sums(boxes[0], ids, len(sizes))
+        lut, count = _number(np.arange(len(sizes)), sizes, sums, first, least)
         if not _is_identity(lut):
             _renumber(ids, lut)
         work.write(boxes[0], ids)
         return count
-    pairs, sizes = yield from _scan(work)
+    pairs, sizes, sums = yield from _scan(work)
     if boundary is not None:
         yield from _extend(work, boundary, sizes)
-    lut, count = _number(_roots(pairs, len(sizes)), sizes, first, min_size)
+    lut, count = _number(_roots(pairs, len(sizes)), sizes, sums, first, least)
     if not _is_identity(lut):
         for i, box in enumerate(boxes):
             ids = np.asarray(labels[(*plane, *box)])
@@ -150,6 +162,7 @@ class _Work:
 
     classes: LabelArray
     labels: LabelArray
+    scores: LabelArray | None
     plane: tuple[int, ...]
     boundary: int | None
     reach: int
@@ -162,6 +175,13 @@ class _Work:
     def read(self, box: Box) -> Classes:
         found: Classes = np.asarray(self.classes[(*self.plane, *box)])
         return found
+
+    def sums(self, box: Box, ids: Ids, count: int) -> NDArray[np.int64]:
+        """Return what the scores of the objects in `box` are made from."""
+        sums = np.zeros((2, count), np.int64)
+        if self.scores is not None:
+            add_scores(sums, ids, np.asarray(self.scores[(*self.plane, *box)]))
+        return sums
 
     def write(self, box: Box, ids: Ids) -> None:
         put(self.labels, (*self.plane, *box), ids)
@@ -238,18 +258,22 @@ def _grow(classes: Classes, ids: Ids, boundary: int, reach: int) -> Ids:
 
 def _scan(
     work: _Work,
-) -> Generator[float, None, tuple[NDArray[np.int32], NDArray[np.int64]]]:
-    """Write provisional ids, and return which are one (2, N) and the size of each."""
+) -> Generator[float, None, tuple[Ids, NDArray[np.int64], NDArray[np.int64]]]:
+    """Write provisional ids, and return which are one (2, N), with sizes and scores.
+
+    Of every id the size without growth, and what its score is made from, (2, ids).
+    """
     width = work.classes.shape[-1]
     above = np.zeros((2, width + 2), np.int32)  # ids and classes of the row above
     below, left = above.copy(), above
     pairs: list[NDArray[np.int32]] = []
-    sizes = [np.zeros(1, np.int64)]
+    sizes, sums = [np.zeros(1, np.int64)], [np.zeros((2, 1), np.int64)]
     count, boxes = 0, work.boxes()
     for i, (y, x) in enumerate(boxes):
         classes = work.read((y, x))
         ids, found = _seeds(classes, work.boundary)
         sizes.append(np.bincount(ids.reshape(-1), minlength=found + 1)[1:])
+        sums.append(work.sums((y, x), ids, found + 1)[:, 1:])
         ids[ids > 0] += count
         count += found
         both = np.stack((ids, classes.astype(np.int32)))  # (2, Y, X)
@@ -262,7 +286,8 @@ def _scan(
         left = np.pad(both[:, :, -1], ((0, 0), (1, 1)))
         work.write((y, x), ids)
         yield (i + 1) / len(boxes) / 3
-    return np.concatenate(pairs, axis=1), np.concatenate(sizes)
+    joined = np.concatenate(pairs, axis=1)
+    return joined, np.concatenate(sizes), np.concatenate(sums, axis=1)
 
 
 def _joins(
@@ -307,10 +332,20 @@ def _roots(pairs: NDArray[np.int32], n: int) -> NDArray[np.int32]:
 
 
 def _number(
-    roots: NDArray[Any], sizes: NDArray[np.int64], first: int, min_size: int
+    roots: NDArray[Any],
+    sizes: NDArray[np.int64],
+    sums: NDArray[np.int64],
+    first: int,
+    least: tuple[int, float],
 ) -> tuple[Ids, int]:
-    """Return the look-up table from provisional to final ids, and how many remain."""
-    keep = np.bincount(roots, weights=sizes) >= min_size
+    """Return the look-up table from provisional to final ids, and how many remain.
+
+    `least` is the size and the score of what remains.
+    """
+    keep = np.bincount(roots, weights=sizes) >= least[0]
+    if least[1] > 0:
+        pooled = np.stack([np.bincount(roots, weights=s) for s in sums])
+        keep &= ~(mean_scores(pooled) < least[1])
     keep[roots[0]] = False  # background
     count = int(keep.sum())
     if first + count - 1 > _LARGEST:

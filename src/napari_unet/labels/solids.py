@@ -13,7 +13,7 @@ from napari_unet.labels.measures import Table, micrometers
 
 __all__ = ["one_row_each", "step_in_z"]
 
-_SUMS = "volume", "volume_physical", "planes"
+_SUMS = "volume", "volume_physical", "planes", "interior"
 
 
 def one_row_each(
@@ -23,8 +23,8 @@ def one_row_each(
 
     The row is that of the plane, told by the column z, in which the object is largest:
     area, diameter, axes and all that is not named here are of this cut. Centroid,
-    bounding box and intensities are those of the whole object. New columns: volume
-    (pixels of all planes), volume_physical (area_physical, times `step`) and
+    bounding box, intensities and score are those of the whole object. New columns:
+    volume (pixels of all planes), volume_physical (area_physical, times `step`) and
     volume_physical_unit, planes (how many), centroid_z, bbox_z0 and bbox_z1 (half
     open).
 
@@ -50,6 +50,13 @@ def one_row_each(
     def whole(name: str, column: NDArray[Any]) -> NDArray[Any]:
         if name in _SUMS:
             return np.add.reduceat(column, starts)
+        if name == "score":
+            pixels = rows["interior"]
+            total = np.add.reduceat(np.nan_to_num(column) * pixels, starts)
+            pixels = np.add.reduceat(pixels, starts)
+            score = np.full(len(starts), np.nan)
+            np.divide(total, pixels, out=score, where=pixels > 0)
+            return score
         if name.startswith(("centroid_", "intensity_mean")):
             total = np.add.reduceat(column * volume, starts)
             return np.asarray(total / np.add.reduceat(volume, starts))

@@ -10,7 +10,7 @@ from typing import Any
 
 from napari_unet._files import DAMAGE
 
-__all__ = ["header_of", "own_sizes", "with_header"]
+__all__ = ["header_of", "own_defaults", "with_header"]
 
 _KEY = "napari_unet"
 _MOST = 2**24  # bytes of a header that are read: ours have some thousand
@@ -51,25 +51,26 @@ def with_header(data: bytes, about: dict[str, Any]) -> bytes:
     return struct.pack("<Q", len(text)) + text + data[8 + _size(data) :]
 
 
-def own_sizes(source: str) -> tuple[float | None, float | None]:
-    """Return the diameter of the objects that a model learned, and its least size.
+def own_defaults(source: str) -> tuple[float | None, float | None, float | None]:
+    """Return the diameter of the objects that a model learned, least size and score.
 
     Parameters
     ----------
     source
-        Name of a shipped model, or a file. What cannot be read has neither.
+        Name of a shipped model, or a file. What cannot be read has none of them.
     """
     places = _WEIGHTS / f"{source}.safetensors", Path(source)
     path = next((path for path in places if path.is_file()), None)
     if path is None:
-        return None, None
+        return None, None, None
     try:
         with path.open("rb") as file:
             start = file.read(8)
             card = header_of(start + file.read(min(_size(start), _MOST)))["card"]
-        return _number(card.get("diameter")), _number(card.get("min_size"))
+        diameter, size, score = map(card.get, ("diameter", "min_size", "min_score"))
+        return _number(diameter), _number(size), _number(score)
     except DAMAGE:
-        return None, None
+        return None, None, None
 
 
 def _size(data: bytes) -> int:

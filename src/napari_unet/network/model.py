@@ -76,6 +76,11 @@ class Model:
         """Pixels that an object must have, at the scale of training, to be one."""
         return float(self.card.get("min_size") or 0)
 
+    @property
+    def min_score(self) -> float:
+        """Mean probability that the interior of an object must have, 0 to 1."""
+        return float(self.card.get("min_score") or 0)
+
     def checksum(self) -> str:
         """Return the SHA-256 of the weights, in hexadecimal."""
         digest = hashlib.sha256()
@@ -206,13 +211,15 @@ def _check_card(card: Any) -> None:
     """Raise unless what others calculate with is what they take it for."""
     if not isinstance(card, dict):
         raise TypeError(f"the card is {card!r:.40}")
-    for key in ("diameter", "min_size"):
+    for key in ("diameter", "min_size", "min_score"):
         value = card.get(key)
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if value is not None and not (number and 0 <= float(value) < math.inf):
             raise ValueError(f"{key} is {value!r:.40}")
     if card.get("diameter") == 0:
         raise ValueError("diameter is 0")
+    if (card.get("min_score") or 0) > 1:
+        raise ValueError(f"min_score is {card['min_score']!r:.40}")
     history = card.get("history", [])
     if not isinstance(history, list) or not all(isinstance(h, str) for h in history):
         raise TypeError(f"history is {history!r:.40}")

@@ -20,7 +20,7 @@ from napari_unet.io.save import check_different, check_output, save_labels
 from napari_unet.labels.linking import join_planes, z_stacks
 from napari_unet.network.model import load
 from napari_unet.options import SegmentOptions
-from napari_unet.segmentation.output import output_kind, output_shape
+from napari_unet.segmentation.output import least_score, output_kind, output_shape
 from napari_unet.segmentation.predict import (
     Computing,
     Joining,
@@ -90,27 +90,46 @@ def segment_file(
     folder = out.resolve().parent
     labels = create_labels(shape, dtype, limit=limit, folder=folder)
     links = link_z and "Z" in image.plane_axes
-    classes = None
-    if links:
-        classes = create_labels(shape, "uint8", limit=limit, folder=folder)
-    job = segment(net, image, options, out=labels, folder=folder, classes=classes)
+    least = least_score(net, options) if links else 0.0
+    classes, scores = (
+        create_labels(shape, "uint8", limit=limit, folder=folder) if wanted else None
+        for wanted in (links, least)
+    )
+    if links:  # the score that counts is that of the joined objects
+        options = replace(options, min_score=0.0)
+    job = segment(
+        net, image, options, out=labels, folder=folder, classes=classes, scores=scores
+    )
     result = _drive(job, image.name, report)
     if links:
-        result = _linked(result, classes, image, net.spec.boundary, report)
+        how = result, classes, image, net.spec.boundary, report
+        result = _linked(*how, scores=scores, min_score=least)
     report(f"writing {out.name}", None)
-    channels = axes.startswith("C")  # of probabilities: one for each class
+    _save(out, result, image, net.spec.classes, overwrite=overwrite)
+    return result
+
+
+def _save(
+    out: Path,
+    result: Segmentation,
+    image: Image,
+    classes: tuple[str, ...],
+    *,
+    overwrite: bool,
+) -> None:
+    """Write what came out, with the image's scale and place."""
+    channels = result.axes.startswith("C")  # of probabilities: one for each class
     save_labels(
         out,
         result.labels,
-        axes=axes,
+        axes=result.axes,
         scale=(1.0,) * channels + image.label_scale,
         units=("pixel",) * channels + image.label_units,
         name=image.name,
-        channel_names=net.spec.classes if channels else (),
+        channel_names=classes if channels else (),
         translate=(0.0,) * channels + image.label_translate,
         overwrite=overwrite,
     )
-    return result
 
 
 def _linked(
@@ -119,8 +138,11 @@ def _linked(
     image: Image,
     boundary: int | None,
     report: _Report,
+    *,
+    scores: LabelArray | None,
+    min_score: float,
 ) -> Segmentation:
-    """Give one id to objects that go on through planes."""
+    """Give one id to objects that go on through planes; drop those of a low score."""
     began = time.perf_counter()
     job = join_planes(
         result.labels,
@@ -128,6 +150,8 @@ def _linked(
         z_stacks(image.plane_axes, image.stack_shape),
         result.objects or 0,
         boundary=boundary,
+        scores=scores,
+        min_score=min_score,
     )
     for fraction in (run := Verb(job)):
         report(f"joining objects of {image.name} through Z", fraction)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ def measuring(
     plane: tuple[int, ...] | None = None,
     box: Box | None = None,
     linked: bool = False,
+    scores: LabelArray | None = None,
 ) -> Generator[float, None, Table | None]:
     """Measure the objects in `array`, and yield how much is done, 0 to 1.
 
@@ -38,6 +39,9 @@ def measuring(
         Where, if not everywhere; rows and columns stay those of the whole plane.
     linked
         Whether objects go on through Z: then each has one row.
+    scores
+        The byte of every pixel, as `array` is, see `labels.scores`: then there is a
+        column score.
 
     Returns
     -------
@@ -51,12 +55,15 @@ def measuring(
     channels = [channel] if isinstance(channel, int) else None
     y, x = box or tuple(slice(0, size) for size in image.plane_shape)
     part = _Window(array, y.start, x.start, (y.stop - y.start, x.stop - x.start))
+    sure = None if scores is None else replace(part, array=scores)
 
     def read(plane: tuple[int, ...], rows: slice, columns: slice) -> NDArray[Any]:
         return image.read(plane, *part.moved(rows, columns), channels)
 
     planes = list(image.planes()) if plane is None else [plane]
-    job = measure_stack(part, planes, read, axes=image.plane_axes, **image.pixel_size)
+    job = measure_stack(
+        part, planes, read, axes=image.plane_axes, scores=sure, **image.pixel_size
+    )
     yield 0.0
     for i, _ in enumerate(verb := Verb(job)):
         yield min((i + 1) * _BLOCK / (len(planes) * math.prod(part.size)), 1.0)
@@ -66,7 +73,9 @@ def measuring(
     for name, start in (("y", y.start), ("x", x.start)):
         for column in (f"centroid_{name}", f"bbox_{name}0", f"bbox_{name}1"):
             joined[column] = joined[column] + start
-    return one_row_each(joined, step_in_z(image)) if linked else joined
+    table = one_row_each(joined, step_in_z(image)) if linked else joined
+    table.pop("interior", None)
+    return table
 
 
 @dataclass(frozen=True, slots=True)

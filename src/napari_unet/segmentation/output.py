@@ -1,4 +1,4 @@
-"""Output of a model for an image: kind, shape, and how small or grown an object is."""
+"""Output of a model for an image: kind, shape, least size and score, and growth."""
 
 import math
 from typing import Any
@@ -10,7 +10,7 @@ from napari_unet.network.model import Model
 from napari_unet.options import Output, SegmentOptions
 from napari_unet.segmentation.inputs import ModelInput
 
-__all__ = ["growth", "least_size", "output_kind", "output_shape"]
+__all__ = ["growth", "least_score", "least_size", "output_kind", "output_shape"]
 
 _REACH = 3  # pixels, in the net's scale, that an object grows into its boundary
 
@@ -40,6 +40,13 @@ def least_size(model: Model, source: ModelInput, options: SegmentOptions) -> int
         return options.min_size
     area = math.prod(a.source / a.target for a in source.axes)
     return round(model.min_size * area)
+
+
+def least_score(model: Model, options: SegmentOptions) -> float:
+    """Return the score that an object has at least, see `labels.scores`; 0: any."""
+    if output_kind(model, options) != "objects":
+        return 0.0
+    return model.min_score if options.min_score is None else options.min_score
 
 
 def growth(source: ModelInput) -> int:

@@ -5,6 +5,7 @@ core. Objects are found afterwards in the finished classes of a plane, so that n
 border ever cuts one.
 """
 
+import math
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from napari_unet.segmentation.decode import ReadOut
 from napari_unet.segmentation.inputs import ModelInput, model_input
 from napari_unet.segmentation.output import (
     growth,
+    least_score,
     least_size,
     output_kind,
     output_shape,
@@ -103,6 +105,7 @@ def segment(
     folder: Path | None = None,
     known: Known | None = None,
     classes: LabelArray | None = None,
+    scores: LabelArray | None = None,
 ) -> Generator[TileDone | Computing | Joining, None, Segmentation]:
     """Segment `image` with `model`, tile by tile.
 
@@ -126,6 +129,9 @@ def segment(
     classes
         Takes the class of every pixel (..., Y, X) uint8 that objects are made from,
         for who needs it afterwards.
+    scores
+        Takes the score of every pixel (..., Y, X) uint8 in the same way; see
+        `labels.scores`.
 
     Raises
     ------
@@ -149,7 +155,7 @@ def segment(
             f"an array of shape {tuple(out.shape)}."
         )
     job = _Job(model, source, options, output_kind(model, options), out, folder)
-    job.known, job.classes = known, classes
+    job.known, job.classes, job.scores = known, classes, scores
     job.fit(view, only)  # before anything is read: a chunk may be larger than memory
     if not options.per_plane and known is None:
         job.intensities = source.intensities()
@@ -190,6 +196,8 @@ class _Job:
         self.space = Workspace()
         self.known: Known | None = None
         self.classes: LabelArray | None = None
+        self.scores: LabelArray | None = None
+        self.least_score = least_score(model, options)
         self.intensities: Intensities | None = None  # None: each plane has its own
         self.of_plane: dict[tuple[int, ...], Intensities] = {}
         self.run: Predictor
@@ -202,8 +210,11 @@ class _Job:
         if self.known is not None:
             self.run, self.tiles = self.known.run, self.known.tiles
             return
-        arrays = self.out, self.classes
+        arrays = self.out, self.classes, self.scores
         held = sum(a.nbytes for a in arrays if isinstance(a, np.ndarray))
+        if self.scored and self.scores is None:
+            plane = math.prod(self.source.image.plane_shape)
+            held += min(plane, memory_limit(self.options.memory))
         image = self.source.image
         bounded = self.options.memory is not None
         held += reading_bytes(image, rooms(image)[-1] if bounded else 0)
@@ -246,23 +257,16 @@ class _Job:
         self, plane: tuple[int, ...], tiles: tuple[Tile, ...], box: Box, first: int
     ) -> _Events:
         """Run `tiles` of one plane, in this order; return the objects in `box`."""
-        read_out = ReadOut(self.source, box, self.kind, self.options.threshold)
+        options, boundary = self.options, self.run.spec.boundary
+        read_out = ReadOut(self.source, box, self.kind, options.threshold, boundary)
         part = _Part(self.out, plane, box)
         objects = self.kind == "objects"
-        limit = memory_limit(self.options.memory)
-        target: Any = part
-        if objects and self.classes is not None:
-            target = _Part(self.classes, plane, box)
-        elif objects:
-            target = create_labels(
-                part.shape, np.uint8, limit=limit, folder=self.folder
-            )
+        target: Any = self._kept(self.classes, part) if objects else part
+        scores = self._kept(self.scores, part) if self.scored else None
         provisional = first
         for tile in tiles:
             logits = yield from self._logits(plane, tile)
-            core, values = read_out(logits, tile)
-            if values.size:
-                put(target, shifted(core, -box[0].start, -box[1].start), values)
+            core, values = _decode(read_out, logits, tile, target, scores)
             if objects and len(tiles) > 1:
                 values = self._provisional(values, provisional)
                 provisional = max(provisional, int(values.max(initial=0)) + 1)
@@ -277,10 +281,23 @@ class _Job:
             return 0
         self.space = Workspace()  # joining takes the memory that the net has had
         self._give_back()
-        found = yield from self._join(plane, target, part, first)
+        found = yield from self._join(plane, target, scores, part, first)
         if len(tiles) == 1:  # with nothing to join, its objects come with it
             yield self._finished(plane, box, part[whole(part.shape)])
         return found
+
+    @property
+    def scored(self) -> bool:
+        """Whether the score of every pixel is wanted."""
+        wanted = self.scores is not None or self.least_score > 0
+        return wanted and self.kind == "objects"
+
+    def _kept(self, array: LabelArray | None, part: "_Part") -> Any:
+        """Return the same part of an array, or one of its own if there is none."""
+        if array is not None:
+            return _Part(array, part.plane, part.box)
+        limit = memory_limit(self.options.memory)
+        return create_labels(part.shape, np.uint8, limit=limit, folder=self.folder)
 
     def _give_back(self) -> None:
         """Hold no freed memory where it is bounded: what comes next counts on it."""
@@ -301,7 +318,12 @@ class _Job:
         return _JOINING * _area(box) if self.kind == "objects" else 0.0
 
     def _join(
-        self, plane: tuple[int, ...], classes: Any, labels: "_Part", first: int
+        self,
+        plane: tuple[int, ...],
+        classes: Any,
+        scores: Any,
+        labels: "_Part",
+        first: int,
     ) -> Generator[Joining, None, int]:
         """Write the objects of a finished plane; return how many there are."""
         job = label_blocks(
@@ -311,6 +333,8 @@ class _Job:
             boundary=self.run.spec.boundary,
             first=first,
             min_size=least_size(self.model, self.source, self.options),
+            scores=scores,
+            min_score=self.least_score,
             reach=growth(self.source),
         )
         work = self._joining(labels.box)
@@ -347,6 +371,23 @@ class _Job:
         boundary = self.run.spec.boundary
         labels = label_tile(classes, boundary=boundary, reach=growth(self.source))
         return np.where(labels > 0, labels + (first - 1), 0).astype(np.int32)
+
+
+def _decode(
+    read_out: ReadOut, logits: torch.Tensor, tile: Tile, target: Any, scores: Any
+) -> tuple[Box, NDArray[Any]]:
+    """Write what a tile says into `target`, and its `scores`; return it."""
+    if scores is None:
+        core, values = read_out(logits, tile)
+    else:
+        core, values, sure = read_out.with_scores(logits, tile)
+    if values.size:
+        y, x = read_out.box
+        at = shifted(core, -y.start, -x.start)
+        put(target, at, values)
+        if scores is not None:
+            put(scores, at, sure)
+    return core, values
 
 
 def _area(box: Box) -> int:

@@ -32,7 +32,8 @@ _log = logging.getLogger(__name__)
 class SegmentSettings:
     """The fields of the dock U-Net: Segment that do not depend on the image.
 
-    `diameter` and `min_size` are in pixels, 0 for none; `memory` is what was typed.
+    `diameter` and `min_size` are in pixels, 0 for none, as for `min_score`; `memory` is
+    what was typed.
     """
 
     model: str = "nuclei"
@@ -42,6 +43,7 @@ class SegmentSettings:
     memory: str = ""
     diameter: float = 0.0
     min_size: int = 0
+    min_score: float = 0.0
     link_z: bool = True
 
     def used(self, model: str) -> "SegmentSettings":
@@ -68,6 +70,7 @@ class BatchSettings:
     memory: str = ""
     diameter: float = 0.0
     min_size: int = 0
+    min_score: float = 0.0
     measure: bool = True
     save_as: str = "auto"
     link_z: bool = True

@@ -247,6 +247,7 @@ def test_options_of_the_form_are_those_of_the_run(hand, images):
     advanced.format.setCurrentText("OME-TIFF")
     advanced.link_z.click()
     advanced.min_size.setValue(5)
+    advanced.min_score.setValue(0.5)
     hand.dock.form.measure.setChecked(False)
     assert hand.run().startswith("1 done · 6 objects, counted per plane · ")
     out = images / "results"
@@ -254,18 +255,21 @@ def test_options_of_the_form_are_those_of_the_run(hand, images):
     assert not (out / "c.csv").exists()
     about = json.loads((out / "report.json").read_text())
     assert about["options"]["segment"]["min_size"] == 5
+    assert about["options"]["segment"]["min_score"] == 0.5
     before = hand.dock.form.settings()
     hand.window.close_dock(hand.dock)
     again = hand.dock = hand.window.open_batch()
     assert again.form.settings() == read_batch_settings() == before
     assert again.form.advanced.format.currentText() == "OME-TIFF"
     assert not again.form.advanced.link_z.isChecked()
+    assert again.form.advanced.min_score.value() == 0.5
     hand.click(again.form.advanced.title.text())
     defaults = again.form.advanced.defaults
     hand.window.until(lambda: not defaults.visibleRegion().isEmpty())
     hand.click("Restore defaults")
     assert hand.dock.form.advanced.format.currentText() == "automatic"
     assert hand.dock.form.measure.isChecked()
+    assert hand.dock.form.advanced.min_score.value() == 0
     assert hand.dock.form.advanced.link_z.isChecked()
 
 

@@ -1,6 +1,7 @@
 """The dock U-Net: Segment by mouse clicks, in a real window with a real canvas."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QFileDialog, QPushButton
 
 from napari_unet.annotation import resegment
+from napari_unet.network.model import load, save
 from napari_unet.segmentation import predict
 from napari_unet.ui import reader_writer as files_of_ours
 from napari_unet.ui.choosers import shipped_models
@@ -529,6 +531,7 @@ def test_settings_are_remembered_and_defaults_restored(viewer, dock, qtbot, mode
     viewer.add_image(squares(), name="cells")
     dock.form.advanced.expand()
     dock.form.advanced.min_size.setValue(65)
+    dock.form.advanced.min_score.setValue(0.25)
     dock.form.advanced.memory.setText("3 GB")
     dock.form.advanced.diameter.setValue(10)
     assert segmented(qtbot, dock).startswith("0 objects")
@@ -538,6 +541,7 @@ def test_settings_are_remembered_and_defaults_restored(viewer, dock, qtbot, mode
     other = SegmentDock(viewer)
     viewer.window.add_dock_widget(other, name="U-Net: Segment", area="right")
     assert other.form.advanced.min_size.value() == 65
+    assert other.form.advanced.min_score.value() == 0.25
     assert other.form.advanced.memory.text() == "3 GB"
     assert other.form.advanced.diameter.value() == 10
     assert other.form.model.source() == str(models / "bright.safetensors")
@@ -545,8 +549,40 @@ def test_settings_are_remembered_and_defaults_restored(viewer, dock, qtbot, mode
     qtbot.waitUntil(other.form.advanced.defaults.isVisible, timeout=WAIT)
     click(other, "Restore defaults")
     assert other.form.advanced.min_size.value() == 0
+    assert other.form.advanced.min_score.value() == 0
     assert other.form.advanced.memory.text() == ""
     assert other.form.model.name() == "bright"
+
+
+def test_minimum_score_drops_what_the_model_is_less_sure_of(
+    viewer, dock, qtbot, models, tmp_path
+):
+    image = squares()
+    image[4:12, 6:14] = 120  # the first one
+    viewer.add_image(image, name="cells")
+    assert segmented(qtbot, dock).startswith("4 objects")
+    features = viewer.layers["cells [bright]"].features
+    assert "score" not in features
+    advanced = dock.form.advanced
+    QTest.mouseClick(advanced.title, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(advanced.min_score.isVisible, timeout=WAIT)
+    advanced.min_score.selectAll()
+    QTest.keyClicks(advanced.min_score, "0.9")
+    assert segmented(qtbot, dock).startswith("3 objects")
+    labels = viewer.layers["cells [bright]"]
+    assert not np.asarray(labels.data)[4:12, 6:14].any()
+    assert (labels.features["score"] > 0.9).all()
+    advanced.min_score.setValue(0.01)
+    assert segmented(qtbot, dock, "Segment this view").startswith("4 objects")
+    scores = viewer.layers["cells [bright]"].features["score"]
+    assert 0.5 < scores.min() < 0.9 < np.median(scores)
+    picky = tmp_path / "picky.safetensors"
+    model = load(models / "bright.safetensors")
+    save(replace(model, card={**model.card, "min_score": 0.9}), picky)
+    dock.form.model.add(str(picky))
+    advanced.min_score.setValue(0)
+    assert advanced.min_score.text() == "the model's own: 0.90"
+    assert segmented(qtbot, dock).startswith("3 objects")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"segment": [1]}', '{"segment": 3}'])
@@ -589,6 +625,7 @@ def test_fields_that_are_empty_say_what_the_model_does(dock, tmp_path):
     advanced = dock.form.advanced
     assert advanced.diameter.text() == "as it is (10 px)"
     assert advanced.min_size.text() == "the model's own: none"
+    assert advanced.min_score.text() == "the model's own: none"
     dock.form.model.setCurrentIndex(dock.form.model.findData("nuclei"))
     assert advanced.diameter.text().startswith("as it is (")
     bad = tmp_path / "bad.safetensors"

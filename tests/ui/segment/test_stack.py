@@ -17,18 +17,21 @@ from napari_unet.options import BatchOptions, SegmentOptions
 from napari_unet.ui.settings import read_settings
 
 
+@pytest.mark.parametrize("least", [0.0, 0.7], ids=["all", "least score"])
 def test_a_stack_is_joined_as_in_batch_with_one_row_each(
-    window, bright_model, tmp_path, monkeypatch
+    window, bright_model, tmp_path, monkeypatch, least
 ):
     import zarr
 
     path = window.file(blobs((5, 120, 150)), imagej=True, metadata={"axes": "ZYX"})
     window.segment.form.model.add(str(bright_model))
     assert window.segment.form.link_z.isVisible()
+    window.segment.form.advanced.min_score.setValue(least)
     line = window.segmented()
     labels = np.asarray(window.viewer.layers[-1].data)
     target = tmp_path / "out.ome.zarr"
-    options = BatchOptions(SegmentOptions(output="objects"), link_z=True)
+    how = SegmentOptions(output="objects", min_score=least)
+    options = BatchOptions(how, link_z=True, measure=True)
     job = segment_stack(path, target, options, model=str(bright_model))
     report = Verb(job).finish()
     assert same_partition(labels, zarr.open_group(target, mode="r")["0"][...])
@@ -42,6 +45,28 @@ def test_a_stack_is_joined_as_in_batch_with_one_row_each(
         rows = list(csv.DictReader(file))
     assert [int(row["label"]) for row in rows] == list(range(1, report.objects + 1))
     assert sum(int(row["volume"]) for row in rows) == (labels > 0).sum()
+    with (tmp_path / "out.csv").open(newline="") as file:
+        theirs = [float(row.get("score", 1)) for row in csv.DictReader(file)]
+    ours = [float(row.get("score", 1)) for row in rows]
+    assert sorted(ours) == pytest.approx(sorted(theirs))
+    assert min(ours) >= least
+    assert ("score" in rows[0]) == bool(least)
+
+
+def test_what_somebody_painted_has_no_score_and_is_not_dropped(window):
+    image = squares((4, 64, 96))
+    image[:, 4:12, 6:14] = 120  # the net is not sure of it
+    window.file(image, imagej=True, metadata={"axes": "ZYX"})
+    window.viewer.dims.set_point(0, 1)
+    window.segment.form.advanced.min_score.setValue(0.9)
+    assert window.segmented().startswith("3 objects in 4 planes")
+    assert not window.labels[:, :16, :16].any()
+    window.paint(77, (8, 8), (8, 12))
+    assert window.segmented().startswith("4 objects in 4 planes")
+    features = window.viewer.layers[-1].features
+    known = dict(zip(features["label"], features["score"].notna(), strict=True))
+    assert known == {1: True, 2: True, 3: True, 77: False}
+    assert (window.labels[1] == 77).any()
 
 
 def test_the_box_is_there_where_it_matters_and_is_remembered(window):

@@ -4,6 +4,7 @@ from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
+    QDoubleSpinBox,
     QLineEdit,
     QPushButton,
     QSpinBox,
@@ -14,7 +15,8 @@ from napari_unet.ui.settings import BatchSettings
 from napari_unet.ui.widgets.fields import (
     device_box,
     diameter_box,
-    explain_sizes,
+    explain_defaults,
+    score_box,
     size_box,
 )
 from napari_unet.ui.widgets.fold import Fold
@@ -37,7 +39,8 @@ class BatchAdvanced(Fold):
         self.link_z = QCheckBox("join objects through Z")
         self.overwrite = QCheckBox("replace results that are there")
         self.channel, self.axes = QLineEdit(), QLineEdit()
-        self.diameter, self.min_size = diameter_box(), size_box()
+        self.diameter = diameter_box()
+        self.min_size, self.min_score = size_box(), score_box()
         self.device, self.workers = device_box(), QSpinBox()
         self.defaults = QPushButton("Restore defaults")
         self._set_up()
@@ -56,6 +59,7 @@ class BatchAdvanced(Fold):
         self.link_z.setChecked(settings.link_z)
         self.diameter.setValue(settings.diameter)
         self.min_size.setValue(settings.min_size)
+        self.min_score.setValue(settings.min_score)
         self.workers.setValue(settings.workers)
         for field in (self.channel, self.axes):
             field.clear()
@@ -64,7 +68,7 @@ class BatchAdvanced(Fold):
 
     def explain(self, source: str) -> None:
         """Say what a model, by its name or file, does where nothing is chosen."""
-        explain_sizes(source, self.diameter, self.min_size)
+        explain_defaults(source, self.diameter, self.min_size, self.min_score)
 
     def channel_chosen(self) -> str | None:
         """Return the channel: its name or number as text, or None."""
@@ -119,6 +123,7 @@ class BatchAdvanced(Fold):
         self.fields.addRow("Axes", self.axes)
         self.fields.addRow("Object diameter", self.diameter)
         self.fields.addRow("Minimum size", self.min_size)
+        self.fields.addRow("Minimum score", self.min_score)
         self.fields.addRow("Device", self.device)
         self.fields.addRow("Workers", self.workers)
         self.fields.addRow(self.link_z)
@@ -132,9 +137,12 @@ class BatchAdvanced(Fold):
             field.textChanged.connect(self._follow)
         for check in (self.link_z, self.overwrite):
             check.toggled.connect(self._follow)
-        for spin in (self.diameter, self.min_size, self.workers):
+        for spin in self._spins():
             spin.valueChanged.connect(self._follow)
         self.defaults.clicked.connect(self.defaults_wanted)
+
+    def _spins(self) -> tuple[QSpinBox | QDoubleSpinBox, ...]:
+        return self.diameter, self.min_size, self.min_score, self.workers
 
     def _follow(self) -> None:
         """Let the title say whether anything is set; then tell."""
@@ -142,7 +150,7 @@ class BatchAdvanced(Fold):
         lists = (self.output, self.format, self.device)
         self.mark(
             any(box.currentIndex() > 0 for box in lists)
-            or any(s.value() for s in (self.diameter, self.min_size, self.workers))
+            or any(spin.value() for spin in self._spins())
             or any(field.text().strip() for field in (self.channel, self.axes))
             or not self.link_z.isChecked()
             or self.overwrite.isChecked()

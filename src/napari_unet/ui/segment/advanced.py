@@ -1,4 +1,4 @@
-"""Advanced fields of U-Net: Segment: device, memory, diameter, minimum size."""
+"""Advanced fields of U-Net: Segment: device, memory, diameter, least size and score."""
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QAction  # type: ignore[attr-defined]
@@ -16,7 +16,8 @@ from napari_unet.ui.settings import SegmentSettings
 from napari_unet.ui.widgets.fields import (
     device_box,
     diameter_box,
-    explain_sizes,
+    explain_defaults,
+    score_box,
     size_box,
 )
 from napari_unet.ui.widgets.fold import Fold
@@ -25,7 +26,7 @@ __all__ = ["Advanced"]
 
 
 class Advanced(Fold):
-    """Device, memory, object diameter, minimum size, under a title that folds them."""
+    """Device, memory, diameter, least size and score, under a title that folds them."""
 
     changed = Signal()
     line_wanted = Signal()
@@ -33,7 +34,8 @@ class Advanced(Fold):
     defaults_wanted = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("Device, memory, object diameter, minimum size.", parent)
+        about = "Device, memory, object diameter, minimum size and score."
+        super().__init__(about, parent)
         self.device = device_box()
         self.memory = QLineEdit()
         self.memory.setPlaceholderText("automatic")
@@ -43,25 +45,26 @@ class Advanced(Fold):
         )
         self.diameter = diameter_box()
         self.measure = QPushButton()
-        self.min_size = size_box()
+        self.min_size, self.min_score = size_box(), score_box()
         self.defaults = QPushButton("Restore defaults")
         self.defaults.setToolTip("Set output, device and the fields above as at first.")
         self._arrange()
         self.device.currentIndexChanged.connect(self.changed)
         self.memory.textChanged.connect(self.changed)
-        self.diameter.valueChanged.connect(self.changed)
-        self.min_size.valueChanged.connect(self.changed)
+        for spin in (self.diameter, self.min_size, self.min_score):
+            spin.valueChanged.connect(self.changed)
         self.defaults.clicked.connect(self.defaults_wanted)
         self.changed.connect(self._show)
         self._show()
 
     def _show(self) -> None:
-        fields = (self.memory.text(), self.diameter.value(), self.min_size.value())
-        self.mark(any(fields) or self.device.currentIndex() > 0)
+        spins = self.diameter, self.min_size, self.min_score
+        filled = bool(self.memory.text()) or any(spin.value() for spin in spins)
+        self.mark(filled or self.device.currentIndex() > 0)
 
     def explain(self, source: str) -> None:
         """Say what a model, by its name or file, does where nothing is chosen."""
-        explain_sizes(source, self.diameter, self.min_size)
+        explain_defaults(source, self.diameter, self.min_size, self.min_score)
 
     def restore(self, settings: SegmentSettings) -> None:
         """Show `settings`."""
@@ -69,6 +72,7 @@ class Advanced(Fold):
         self.memory.setText(settings.memory)
         self.diameter.setValue(settings.diameter)
         self.min_size.setValue(settings.min_size)
+        self.min_score.setValue(settings.min_score)
 
     def bytes_allowed(self) -> int | None:
         """Return the memory that was typed; None for automatic.
@@ -94,6 +98,7 @@ class Advanced(Fold):
         self.fields.addRow("Memory", self.memory)
         self.fields.addRow("Object diameter", self._with_menu())
         self.fields.addRow("Minimum size", self.min_size)
+        self.fields.addRow("Minimum score", self.min_score)
         self.fields.addRow(self.defaults)
 
     def _with_menu(self) -> QWidget:

@@ -65,6 +65,7 @@ class SegmentForm(QWidget):
             device=self.advanced.device.currentData(),
             memory=self.advanced.bytes_allowed(),
             min_size=self.advanced.min_size.value() or None,
+            min_score=self.advanced.min_score.value() or None,
             diameter=self.advanced.diameter.value() or None,
         )
 
@@ -83,6 +84,7 @@ class SegmentForm(QWidget):
             memory=self.advanced.memory.text().strip(),
             diameter=self.advanced.diameter.value(),
             min_size=self.advanced.min_size.value(),
+            min_score=self.advanced.min_score.value(),
             link_z=self.link_z.isChecked(),
         )
         if Path(self.model.source()).suffix:  # a file, not the name of a shipped model

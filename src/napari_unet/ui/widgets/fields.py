@@ -1,10 +1,10 @@
-"""Fields for a device, a diameter and a size, which two docks have."""
+"""Fields for a device, a diameter, a size and a score, which two docks have."""
 
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QSpinBox
 
-from napari_unet.network.header import own_sizes
+from napari_unet.network.header import own_defaults
 
-__all__ = ["device_box", "diameter_box", "explain_sizes", "size_box"]
+__all__ = ["device_box", "diameter_box", "explain_defaults", "score_box", "size_box"]
 
 _DEVICES = {
     "auto": "auto (GPU or CPU)",
@@ -56,9 +56,25 @@ def size_box() -> QSpinBox:
     return box
 
 
-def explain_sizes(source: str, diameter: QDoubleSpinBox, least: QSpinBox) -> None:
-    """Let the fields name the sizes of a model, by its name or file, while empty."""
-    trained, own = own_sizes(source)
+def score_box() -> QDoubleSpinBox:
+    """Return a field for the least score of objects; 0 for the model's own."""
+    box = QDoubleSpinBox()
+    box.setRange(0, 1)
+    box.setSingleStep(0.05)
+    box.setSpecialValueText("the model's own")
+    box.setToolTip(
+        "Objects of which the model is less sure than this are dropped. Their score is "
+        "the mean probability of their interior, 0 to 1, and then in the table, too. A "
+        "model may have a least score of its own; 0.01 keeps everything."
+    )
+    return box
+
+
+def explain_defaults(
+    source: str, diameter: QDoubleSpinBox, least: QSpinBox, score: QDoubleSpinBox
+) -> None:
+    """Let the fields name what a model, by its name or file, has, while empty."""
+    trained, own, sure = own_defaults(source)
     made = "" if trained is None else f" ({trained:g} px)"
     diameter.setSpecialValueText(f"as it is{made}")
     diameter.setToolTip(
@@ -66,3 +82,5 @@ def explain_sizes(source: str, diameter: QDoubleSpinBox, least: QSpinBox) -> Non
     )
     size = "none" if own is None else f"{own:g} px"
     least.setSpecialValueText(f"the model's own: {size}")
+    own_score = "none" if sure is None else f"{sure:.2f}"
+    score.setSpecialValueText(f"the model's own: {own_score}")
