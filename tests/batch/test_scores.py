@@ -6,7 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.stacks import EXACT, arrays, batch, finish, left_over, read, write_image
+import tifffile
+from helpers.stacks import (
+    EXACT,
+    arrays,
+    batch,
+    finish,
+    left_over,
+    read,
+    same_partition,
+    write_image,
+)
 from helpers.tables import MEASURE, table
 from numpy.typing import NDArray
 
@@ -18,6 +28,7 @@ from napari_unet.io.editable_zarr import EditableZarr
 from napari_unet.io.open import open_image
 from napari_unet.network.model import load, save
 from napari_unet.options import BatchOptions
+from napari_unet.segmentation.files import segment_file
 from napari_unet.segmentation.predict import segment
 
 LEAST = 0.7
@@ -57,6 +68,11 @@ def test_what_is_left_and_its_scores_are_those_of_whole_objects(
     np.testing.assert_array_equal(
         read(tmp_path / "out.ome.zarr", 1), found[:, ::2, ::2]
     )
+    file = tmp_path / "labels.tif"
+    how = {"model": str(bright_model), "options": SCORED.segment, "link_z": linked}
+    result = segment_file(source, file, **how)
+    assert result.objects == report.objects
+    assert same_partition(tifffile.imread(file), found)
     rows = table(tmp_path / "out.csv")
     own = means(found, scores)[rows["label"].astype(int) - 1]
     np.testing.assert_allclose(rows["score"], own, rtol=1e-12)
@@ -151,6 +167,10 @@ def test_nothing_is_kept_or_planned_for_scores_that_nobody_wants(
     pixels = 3 * 600 * 530
     assert scored.plan.disk == plain.plan.disk + pixels
     assert scored.plan.memory > plain.plan.memory
+    classes = replace(SCORED.segment, output="classes")
+    other = prepare(source, BatchOptions(classes), net)
+    assert other.least_score == 0
+    assert other.header["options"]["min_score"] is None
     for options, there in ((MEASURE, False), (SCORED, True)):
         job = segment_stack(
             source, tmp_path / "out.ome.zarr", options, model=str(bright_model)

@@ -19,6 +19,7 @@ from napari_unet.network.model import Model, load
 from napari_unet.network.predictor import engine
 from napari_unet.options import SegmentOptions
 from napari_unet.sample_data import sample_path
+from napari_unet.segmentation.decode import ReadOut
 from napari_unet.segmentation.inputs import model_input
 from napari_unet.segmentation.predict import (
     Computing,
@@ -27,7 +28,7 @@ from napari_unet.segmentation.predict import (
     predict_tile,
     segment,
 )
-from napari_unet.tiling import best_window, plan_tiles, region
+from napari_unet.tiling import Tile, best_window, plan_tiles, region
 
 
 def random_image(shape, seed=0, axes=None, **fields):
@@ -340,6 +341,16 @@ def test_score_of_a_pixel_is_the_probability_of_its_class(how, tile):
     expected = np.where(classes == 1, np.maximum(own * 255, 1), 0)
     np.testing.assert_allclose(scores, expected, atol=0.5 + 0.2)  # p is float16
     assert (scores[classes == 1] > 0).all()
+
+
+def test_pixel_that_is_labelled_has_a_score_however_improbable():
+    source = model_input(random_model(), random_image((1, 3)), SegmentOptions())
+    box = slice(0, 1), slice(0, 3)
+    read_out = ReadOut(source, box, "objects", threshold=1e-4, boundary=2)
+    logits = torch.tensor([[9.0, 0, 0], [0, 9, 0], [0, 0, 9]])[:, None]  # (K, Y, X)
+    _, classes, scores = read_out.with_scores(logits, Tile(box, box, (0, 0)))
+    assert classes.tolist() == [[1, 1, 2]]
+    assert scores.tolist() == [[1, 255, 0]]
 
 
 @pytest.mark.parametrize("classes", [("background", "a", "b"), None])
