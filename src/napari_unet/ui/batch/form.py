@@ -25,6 +25,7 @@ from napari_unet.ui.choosers import ModelChooser
 from napari_unet.ui.job import Job
 from napari_unet.ui.settings import BatchSettings, read_batch_settings, read_settings
 from napari_unet.ui.widgets.flow_layout import flowing
+from napari_unet.ui.widgets.main_button import MainButton
 from napari_unet.ui.widgets.progress import Progress
 
 __all__ = ["BatchForm"]
@@ -60,7 +61,7 @@ class BatchForm(QWidget):
         self.memory, self.need = QLineEdit(), QLabel()
         self.measure = QCheckBox("measure the objects")
         self.advanced = BatchAdvanced()
-        self.start, self.pause = QPushButton("Start"), QPushButton("Pause")
+        self.start, self.pause = MainButton("Start"), QPushButton("Pause")
         self.cancel = QPushButton("Cancel")
         self.progress, self.foot = Progress(), QWidget()
         self._own_folder = ""  # what was typed by itself
@@ -206,10 +207,6 @@ class BatchForm(QWidget):
         self.memory.setMaximumWidth(110)
         self.folder.setPlaceholderText(f"{_FOLDER}, beside the first file")
         self.progress.save.hide()
-        font = self.start.font()
-        font.setBold(True)
-        self.start.setFont(font)
-        self.start.setMinimumHeight(34)
 
     def _arrange(self) -> None:
         fields = QFormLayout()

@@ -26,6 +26,7 @@ from napari_unet.ui.correct.targets import SubjectChooser
 from napari_unet.ui.correct.unpainted_classes import Lacking
 from napari_unet.ui.session import Session
 from napari_unet.ui.widgets.flow_layout import flowing
+from napari_unet.ui.widgets.main_button import MainButton
 from napari_unet.ui.widgets.progress import Progress
 
 __all__ = ["CorrectForm"]
@@ -78,7 +79,7 @@ class CorrectForm(QWidget):
         }
         self.legend = QLabel(changed_legend())
         self.seconds = QSpinBox()
-        self.improve = QPushButton("Improve")
+        self.improve = MainButton("Improve")
         self.stop = QPushButton("Stop")
         self.live = QCheckBox("Live")
         self.quiet = Quiet()
@@ -166,10 +167,6 @@ class CorrectForm(QWidget):
         self.legend.setWordWrap(True)
         self.legend.hide()
         self.show_changed.toggled.connect(self.legend.setVisible)
-        font = self.improve.font()
-        font.setBold(True)
-        self.improve.setFont(font)
-        self.improve.setMinimumHeight(34)
 
     def _explain(self) -> None:
         tips = {

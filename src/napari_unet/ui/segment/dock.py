@@ -23,6 +23,7 @@ from napari_unet.ui.segment.form import SegmentForm
 from napari_unet.ui.session import session_of
 from napari_unet.ui.settings import write_settings
 from napari_unet.ui.unapplied import unapplied
+from napari_unet.ui.widgets.main_button import MainButton
 from napari_unet.ui.widgets.pace import Pace
 from napari_unet.ui.widgets.progress import Progress
 from napari_unet.ui.widgets.save_path import file_name, whole_name
@@ -46,17 +47,13 @@ class SegmentDock(Dock):
         self._clicked, self._pace = 0.0, Pace()  # when and how fast the run goes
         self.form = SegmentForm(self._viewer)
         self.view_button = QPushButton("Segment this view")
-        self.button = QPushButton("Segment")
+        self.button = MainButton("Segment")
         self.progress = Progress()
         self._arrange()
         self._connect()
         self._show_state()
 
     def _arrange(self) -> None:
-        self.button.setMinimumHeight(34)
-        font = self.button.font()
-        font.setBold(True)
-        self.button.setFont(font)
         self.lay_out(self.form, self.view_button, self.button, self.progress)
 
     def _connect(self) -> None:
