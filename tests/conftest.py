@@ -6,6 +6,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,11 +63,14 @@ def _short_collections() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _small_lessons() -> None:
-    """Let steps be on views that toys need: it was most of the time of the tests."""
-    from napari_unet.training import features, fine_tune
+    """Let steps be as many and as large as toys need: they take most of the time."""
+    from napari_unet.training import features, fine_tune, head, head_fit, obey, stacking
 
     fine_tune._PATCH = 64
     features._REVIEWED = features._OTHER = 1000
+    stacking._STEPS = 15
+    obey._STEPS, obey._SOME = 60, 1000
+    head.descend = partial(head_fit.descend, steps=40)
 
 
 @pytest.fixture(autouse=True)
