@@ -1,7 +1,5 @@
 """What U-Net: Correct shows, says and offers in every situation, without a window."""
 
-import subprocess
-import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -306,12 +304,3 @@ def test_lists_are_those_of_the_project():
     assert (state.classes, state.learned_here) == (PAINTED, True)
     nowhere = form_state(replace(facts, project=None))
     assert (nowhere.folder, nowhere.images, nowhere.models) == (None, (), ())
-
-
-def test_state_is_computed_without_qt():
-    code = (
-        "import sys, napari_unet.ui.correct.form_state\n"
-        "loaded = {'qtpy', 'napari', 'torch'} & {*sys.modules}\n"
-        "sys.exit(str(loaded) if loaded else 0)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)

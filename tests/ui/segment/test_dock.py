@@ -718,21 +718,6 @@ def test_closing_while_running_cancels(viewer, dock, qtbot, how):
         viewer.add_image(squares(), name="after")  # nobody listens any more
 
 
-def test_opening_the_dock_is_quick_and_loads_no_torch(tmp_path):
-    import subprocess
-    import sys
-
-    code = (
-        "import sys\n"
-        "from napari_unet.ui import reader_writer\n"
-        "from napari_unet.ui.segment import dock\n"
-        "heavy = {'torch', 'napari_unet.cli', 'napari_unet.segmentation.predict'}\n"
-        "heavy &= {*sys.modules}\n"
-        "sys.exit(str(heavy) if heavy else 0)"
-    )
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
-
-
 def test_shipped_models_are_listed_without_torch():
     from napari_unet.network.model import shipped
 
