@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from helpers import many_files as many
+from helpers.processes import until
 from helpers.stacks import EXACT, STACK, arrays, batch, write_image
 
 from napari_unet.batch.cluster import _resources, connected
@@ -156,8 +157,7 @@ def test_cancel_does_not_wait_for_workers_that_are_gone(
         job = segment_stack(source, target, options, model=str(bright_model))
         next(job)
         lonely.scale(0)
-        while lonely.scheduler_info["workers"]:
-            pass
+        until(lambda: not lonely.scheduler_info["workers"])
         job.close()
     _, report = batch(source, target, bright_model)
     assert report.tiles_resumed > 0
@@ -165,31 +165,27 @@ def test_cancel_does_not_wait_for_workers_that_are_gone(
 
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
 def test_ctrl_c_in_a_terminal_lets_workers_end_their_tiles(
-    tmp_path: Path, bright_model: Path
+    tmp_path: Path, bright_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     image = many.write_image(tmp_path / "big.tif", size=700, planes=10)
     out = tmp_path / "out"
-    words = many.command(image, "-o", out, "--model", bright_model, "--tile", 300)
-    words += ["--workers", "2", "--json"]
+    words = [image, "-o", out, "--model", bright_model, "--tile", 300, "--json"]
     job = subprocess.Popen(
-        words,
+        many.command(*words, "--workers", 2),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
     ledger = out / ".napari-unet" / "big.ome.zarr.jsonl"
-    while job.poll() is None and not (
-        ledger.exists() and ledger.read_bytes().count(b"\n") > 5
-    ):
-        pass
+    until(lambda: job.poll() is not None or many.lines(ledger) > 5)
     os.killpg(job.pid, signal.SIGINT)  # as a terminal does: to the workers, too
     said, error = job.communicate(timeout=60)
     assert (job.returncode, said) == (130, "")
     assert "the same command goes on" in error
     assert error.count("\n") == 1
-    again = subprocess.run(words, capture_output=True, text=True, check=True)
-    assert json.loads(again.stdout)["tiles_resumed"] >= 5
+    assert commands.main(["batch", *map(str, words)]) == 0  # with workers or without
+    assert json.loads(capsys.readouterr().out)["tiles_resumed"] >= 5
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="VmHWM is Linux's")

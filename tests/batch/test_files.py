@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import zarr
-from helpers.many_files import command, write_image
+from helpers.many_files import command, lines, write_image
+from helpers.processes import CLI, Forked, until
 from helpers.tiffs import dataset
 
 from napari_unet._steps import Verb
@@ -88,11 +90,11 @@ def test_name_that_is_no_text_stops_nothing(tmp_path: Path, bright_model: Path) 
         write_image(images / name)
     (images / bad).write_bytes(b"II*\0 and no more")
     out = tmp_path / "out"
-    words = command(images, "-o", out, "--model", bright_model)
-    done = subprocess.run(words, capture_output=True, check=False)
-    assert done.returncode == 1
-    assert b"2 done, 1 failed" in done.stdout
-    assert "\\xfe.tif: \\xfe.tif is damaged" in done.stdout.decode()
+    job = Forked(CLI, "batch", images, "-o", out, "--model", bright_model)
+    said, _ = job.end()
+    assert job.returncode == 1
+    assert "2 done, 1 failed" in said
+    assert "\\xfe.tif: \\xfe.tif is damaged" in said
     rows = table(out)
     assert [Path(row["file"]).name for row in rows] == [
         "a.tif",
@@ -117,15 +119,9 @@ sys.exit(cli.main(["batch", *sys.argv[1:]]))
 def test_full_disk_is_said_of_every_file(
     tmp_path: Path, folder: Path, bright_model: Path
 ) -> None:
-    words = [folder, "-o", tmp_path / "out", "--model", bright_model]
-    done = subprocess.run(
-        [sys.executable, "-c", FULL, *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    said = done.stdout.splitlines()
+    job = Forked(FULL, folder, "-o", tmp_path / "out", "--model", bright_model)
+    said = job.end()[0].splitlines()
+    assert job.returncode == 1
     assert [line.partition(":")[0] for line in said[:3]] == ["a.tif", "b.tif", "c.tif"]
     assert "File too large" in said[0]
     assert "report.csv' could not be saved: the disk is full" in said[3]
@@ -265,16 +261,18 @@ def test_plan_says_what_is_needed_and_writes_nothing(
     assert not out.exists()
 
 
-def test_two_hundred_tiny_files(tmp_path: Path, bright_model: Path) -> None:
+def test_fifty_tiny_files_leave_none_open(tmp_path: Path, bright_model: Path) -> None:
     images = tmp_path / "images"
     images.mkdir()
-    first = write_image(images / "000.tif", size=30).read_bytes()
-    for number in range(1, 200):
-        (images / f"{number:03}.tif").write_bytes(first)
+    first = write_image(images / "00.tif", size=30).read_bytes()
+    for number in range(1, 50):
+        (images / f"{number:02}.tif").write_bytes(first)
     job = segment_files([images], tmp_path / "out", OPTIONS, model=str(bright_model))
+    before = len(psutil.Process().open_files())
     _, report = run(job)
-    assert report.count("done") == 200
-    assert [row["objects"] for row in table(tmp_path / "out")] == ["1"] * 200
+    assert len(psutil.Process().open_files()) == before
+    assert report.count("done") == 50
+    assert [row["objects"] for row in table(tmp_path / "out")] == ["1"] * 50
 
 
 @pytest.mark.parametrize(
@@ -353,67 +351,65 @@ def test_reasons_name_the_flags_that_would_help(
 
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
 def test_ctrl_c_finishes_the_tile_and_says_how_to_go_on(
-    tmp_path: Path, bright_model: Path
+    tmp_path: Path, bright_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    image = write_image(tmp_path / "big.tif", size=700, planes=30)
+    image = write_image(tmp_path / "big.tif", size=700, planes=15)
     out = tmp_path / "out"
-    words = command(image, "-o", out, "--model", bright_model, "--tile", 300)
-    job = subprocess.Popen(
-        [*words, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    words = ["batch", image, "-o", out, "--model", bright_model, "--tile", 300]
+    words = [*map(str, words), "--json"]
+    job = Forked(CLI, *words)
     ledger = out / ".napari-unet" / "big.ome.zarr.jsonl"
-    while job.poll() is None and not (
-        ledger.exists() and ledger.read_bytes().count(b"\n") > 5
-    ):
-        pass
+    until(lambda: job.returncode is not None or lines(ledger) > 5)
     job.send_signal(signal.SIGINT)
-    said, error = job.communicate(timeout=60)
+    said, error = job.end()
     assert (job.returncode, said) == (130, "")
     assert "tiles of big.tif. What is finished is kept: the same command" in error
     assert error.count("\n") == 1
-    again = subprocess.run(
-        [*words, "--json"], capture_output=True, text=True, check=True
-    )
-    about = json.loads(again.stdout)
+    assert commands.main(words) == 0
+    about = json.loads(capsys.readouterr().out)
     assert about["tiles_resumed"] >= 5
     assert about["tiles_done"] > 0
 
 
+def predicted(capsys: pytest.CaptureFixture[str], *words: Any) -> float:
+    """Return how much memory a batch is said to take, in MB."""
+    assert commands.main(["batch", *map(str, words), "--dry-run"]) == 0
+    return json.loads(capsys.readouterr().out)["memory_mb"]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="VmHWM is Linux's")
 def test_memory_is_what_was_predicted_or_less_and_does_not_grow_with_the_stack(
-    tmp_path: Path, bright_model: Path
+    tmp_path: Path, bright_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     peaks = []
-    for planes in (6, 48):
+    for planes in (4, 32):  # the whole would be 80 MB more
         image = write_image(tmp_path / f"{planes}.tif", size=1200, planes=planes)
-        words = command(
-            image, "-o", tmp_path / "out", "--model", bright_model, "--json"
-        )
+        words = [image, "-o", tmp_path / "out", "--model", bright_model, "--json"]
         words += ["--memory", "700MB"]
-        plan = subprocess.run(
-            [*words, "--dry-run"], capture_output=True, text=True, check=True
+        planned = predicted(capsys, *words)
+        done = subprocess.run(
+            command(*words), capture_output=True, text=True, check=True
         )
-        done = subprocess.run(words, capture_output=True, text=True, check=True)
         peaks.append(json.loads(done.stdout)["peak_rss_mb"])
-        assert peaks[-1] < json.loads(plan.stdout)["memory_mb"] < 700
+        assert peaks[-1] < planned < 700
     assert peaks[1] < 1.1 * peaks[0]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="VmHWM is Linux's")
 def test_memory_for_one_file_is_enough_for_one_after_the_other(
-    tmp_path: Path, bright_model: Path
+    tmp_path: Path, bright_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "in").mkdir()
     for name in "abc":
         write_image(tmp_path / "in" / f"{name}.tif", size=1500, planes=1)
-    words = command(tmp_path / "in", "-o", tmp_path / "out", "--model", bright_model)
+    words = [tmp_path / "in", "-o", tmp_path / "out", "--model", bright_model]
     words += ["--tile", "512", "--json"]
-    plan = subprocess.run(
-        [*words, "--dry-run"], capture_output=True, text=True, check=True
-    )
-    limit = json.loads(plan.stdout)["memory_mb"] + 5  # two programs are never equal
+    limit = predicted(capsys, *words) + 5  # two programs are never equal
     done = subprocess.run(
-        [*words, "--memory", f"{limit}MB"], capture_output=True, text=True, check=False
+        command(*words, "--memory", f"{limit}MB"),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     about = json.loads(done.stdout)
     assert (about["done"], about["reasons"]) == (3, {})

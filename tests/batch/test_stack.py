@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from helpers.processes import Forked
 from helpers.stacks import (
     EXACT,
     STACK,
@@ -225,16 +225,13 @@ def test_killed_ten_times_at_random_moments_it_ends_with_the_same_bytes(
     events, report = batch(image, other, bright_model, options)
     chance = np.random.default_rng(1)
     tile = options.segment.tile or 0
-    command = [sys.executable, "-c", KILLED, image, target, bright_model, tile]
     for _ in range(10):
-        job = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE)
-        assert job.stdout is not None
+        job = Forked(KILLED, image, target, bright_model, tile)
         for _ in range(int(chance.integers(1, len(events) // 10))):
             if not job.stdout.readline():
                 break
         job.send_signal(signal.SIGKILL)
-        job.stdout.close()
-        job.wait()
+        job.end()
     _, last = batch(image, target, bright_model, options)
     assert last.objects == report.objects
     assert last.tiles_resumed > 0 or last.state == "skipped"
@@ -580,12 +577,10 @@ def test_full_disk_is_one_sentence_and_room_lets_it_go_on(
     tmp_path: Path, image: Path, bright_model: Path, limit: int
 ) -> None:
     target = tmp_path / "out.ome.zarr"
-    words = [sys.executable, "-c", FULL, image, target, bright_model, limit]
-    done = subprocess.run(
-        list(map(str, words)), capture_output=True, text=True, check=True, timeout=120
-    )
-    assert done.stdout.count("\n") == 1, done.stdout + done.stderr
-    assert "Make room" in done.stdout or "full" in done.stdout
+    job = Forked(FULL, image, target, bright_model, limit)
+    said, errors = job.end()
+    assert (job.returncode, said.count("\n")) == (0, 1), said + errors
+    assert "Make room" in said or "full" in said
     assert not target.exists()
     options = BatchOptions(replace(EXACT, output="probabilities", min_size=None))
     _, report = batch(image, target, bright_model, options)

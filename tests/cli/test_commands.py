@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from helpers.processes import CLI, Forked
 
 from napari_unet import __version__
 from napari_unet.cli import commands
@@ -470,24 +471,21 @@ def test_image_that_changes_meanwhile_gives_no_result(kind, tmp_path, model):
         other.write_text(changed.read_text() + " ")
     words = [changed, other, "-o", tmp_path / "x.tif", "--model", model]
     script = REWRITE.replace('"segment", sys.argv[1]', f'"segment", {str(stack)!r}')
-    done = subprocess.run(
-        [sys.executable, "-c", script, *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert f"stack.{kind} was changed after it was opened" in done.stderr
-    assert done.returncode == 2
+    job = Forked(script, *words)
+    _, said = job.end()
+    assert f"stack.{kind} was changed after it was opened" in said
+    assert job.returncode == 2
     assert not (tmp_path / "x.tif").exists()
 
 
 def test_bad_input_exits_2_with_one_line_in_a_process_of_its_own(tmp_path, model):
     words = truncated(tmp_path, model)
-    done = spawn("segment", *words, "-o", tmp_path / "x.tif", "--model", model)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.startswith("Error: ")
-    assert done.stderr.count("\n") == 1
+    out = tmp_path / "x.tif"
+    job = Forked(CLI, "segment", *words, "-o", out, "--model", model)
+    said, error = job.end()
+    assert (job.returncode, said) == (2, "")
+    assert error.startswith("Error: ")
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize("trace", ["0", "1"])
@@ -572,10 +570,11 @@ def test_info_as_json_with_shapes(model, capsys):
 
 
 def test_info_draws_the_table_of_shapes_whole(model):
-    done = spawn("info", model, "--shapes", "--size", 64)
-    assert done.returncode == 0
-    assert "32 x 32 x (8+8)" in done.stdout
-    assert "7,487" in done.stdout.splitlines()[-2]
+    job = Forked(CLI, "info", model, "--shapes", "--size", 64)
+    said, _ = job.end()
+    assert job.returncode == 0
+    assert "32 x 32 x (8+8)" in said
+    assert "7,487" in said.splitlines()[-2]
 
 
 def test_info_without_a_model_lists_what_ships(capsys):

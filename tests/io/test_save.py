@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from helpers.processes import Forked
 
 from napari_unet.errors import OutputError
 from napari_unet.io.save import check_output, create_labels, save_labels
@@ -265,7 +266,9 @@ def run(script: str, path: Path) -> str:
 def test_full_disk_is_one_sentence_and_leaves_nothing(
     tmp_path: Path, suffix: str
 ) -> None:
-    said = run(FULL, tmp_path / f"out.{suffix}")
+    job = Forked(FULL, tmp_path / f"out.{suffix}")
+    said, errors = job.end()
+    assert job.returncode == 0, errors
     assert f"out.{suffix}' could not be written: the disk is full" in said
     assert list(tmp_path.iterdir()) == []
 

@@ -4,7 +4,6 @@ import json
 import math
 import os
 import pickle
-import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from helpers.processes import Forked
 
 from napari_unet._memory import peak_memory
 from napari_unet.errors import ModelError, OptionsError, OutputError
@@ -135,12 +135,9 @@ except OutputError as error:
 @pytest.mark.skipif(sys.platform == "win32", reason="needs limits on file sizes")
 def test_full_disk_leaves_the_model_that_was_there(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
-    said = subprocess.run(
-        [sys.executable, "-c", FULL, str(path)],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    job = Forked(FULL, path)
+    said, errors = job.end()
+    assert job.returncode == 0, errors
     assert "a.safetensors' could not be saved: the disk is full" in said
     assert load(path).checksum() == load("nuclei").checksum()
     assert [found.name for found in tmp_path.iterdir()] == ["a.safetensors"]

@@ -4,9 +4,9 @@ import io
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
+import time
 import tracemalloc
 import zipfile
 from dataclasses import replace
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from helpers.processes import Forked
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -875,17 +876,14 @@ def test_killed_while_a_model_is_renewed_it_leaves_the_old_or_the_new(
     files = [tmp_path / "one", tmp_path / "two"]
     for file, content in zip(files, contents, strict=True):
         file.write_bytes(content)
-    command = [sys.executable, "-c", RENEWING, saved, *files]
     chance = np.random.default_rng(0)
     for _ in range(5):
-        job = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE)
-        assert job.stdout is not None
+        job = Forked(RENEWING, saved, *files)
         job.stdout.readline()
-        with pytest.raises(subprocess.TimeoutExpired):  # at any moment
-            job.wait(chance.uniform(0, 0.2))
+        time.sleep(chance.uniform(0, 0.2))  # at any moment
+        assert job.returncode is None
         job.send_signal(signal.SIGKILL)
-        job.stdout.close()
-        job.wait()
+        job.end()
         project = Project.open(saved)
         assert not project.notes
         assert project.model_file("m").read_bytes() in (bytes(300_000), *contents)
@@ -954,13 +952,6 @@ def test_memory_does_not_grow_with_what_is_read(tmp_path) -> None:
     assert target[0, ::SIDE].tolist() == list(range(100, 200))
 
 
-def run(code: str, *arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
-    )
-
-
 START = """
 import sys
 import numpy as np
@@ -987,11 +978,11 @@ for value in itertools.count(1):
 @pytest.mark.parametrize("after", [1, 2, 7])
 def test_killed_program_loses_nothing_that_was_flushed(tmp_path, image, after) -> None:
     folder = tmp_path / "a.unet"
-    process = run(START + PAINT_FOR_EVER, image.source, folder)
+    process = Forked(START + PAINT_FOR_EVER, image.source, folder)
     for _ in range(after):
         flushed = int(process.stdout.readline())
-    process.kill()
-    rest = process.communicate()[0].split()
+    process.send_signal(signal.SIGKILL)
+    rest = process.end()[0].split()
     flushed = int(rest[-1]) if rest else flushed
     project = Project.open(folder)
     _, shown = project.read(project.add_image(image), (), BOX)
@@ -1029,8 +1020,8 @@ project.add_model("v1", bytes(5000))
 @pytest.mark.skipif(sys.platform == "win32", reason="needs limits on file sizes")
 def test_full_disk_is_said_and_saved_later(tmp_path, image) -> None:
     folder = tmp_path / "a.unet"
-    process = run(START + FILL_THE_DISK, image.source, folder)
-    first, state, second, models = process.communicate()[0].splitlines()
+    process = Forked(START + FILL_THE_DISK, image.source, folder)
+    first, state, second, models = process.end()[0].splitlines()
     assert process.returncode == 0
     assert "_0_0.npz' could not be saved: the disk is full. Make room" in first
     assert state == "True True"
@@ -1227,18 +1218,6 @@ def test_on_macos_a_project_is_found_where_xdg_does_not_look(
     assert project_place(None, "cells").parent == usual
     own.mkdir(parents=True)
     assert project_place(None, "cells").parent == own
-
-
-def test_project_needs_no_torch() -> None:
-    code = "import sys, napari_unet.project.project; print('torch' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ},
-    )
-    assert done.stdout.strip() == "False"
 
 
 def test_changes_from_two_threads_are_both_kept(tmp_path):
