@@ -62,15 +62,32 @@ def _short_collections() -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _small_lessons() -> None:
-    """Let steps be as many and as large as toys need: they take most of the time."""
+def _short_lessons() -> list[tuple[Any, str, Any]]:
+    """Let steps be as many and as large as toys need: they take most of the time.
+
+    Returns the usual steps: modules, names and values.
+    """
     from napari_unet.training import features, fine_tune, head, head_fit, obey, stacking
 
     fine_tune._PATCH = 64
     features._REVIEWED = features._OTHER = 1000
-    stacking._STEPS = 15
-    obey._STEPS, obey._SOME = 60, 1000
-    head.descend = partial(head_fit.descend, steps=40)
+    short = [
+        (stacking, "_STEPS", 15),
+        (obey, "_STEPS", 60),
+        (obey, "_SOME", 1000),
+        (head, "descend", partial(head_fit.descend, steps=40)),
+    ]
+    usual = [(module, name, getattr(module, name)) for module, name, _ in short]
+    for about in short:
+        setattr(*about)
+    return usual
+
+
+@pytest.fixture
+def usual_steps(_short_lessons: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let heads be fitted in as many steps as usual, where a test is about them."""
+    for about in _short_lessons:
+        monkeypatch.setattr(*about)
 
 
 @pytest.fixture(autouse=True)

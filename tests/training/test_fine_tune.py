@@ -26,7 +26,6 @@ from napari_unet.segmentation.inputs import model_input
 from napari_unet.training import features as pixels
 from napari_unet.training import fine_tune as training
 from napari_unet.training import fine_tune_state, schedule, training_set
-from napari_unet.training import obey as obedience
 from napari_unet.training.augment import PatchSampler
 from napari_unet.training.examples import as_images, class_weights, read_examples
 from napari_unet.training.features import read_pixels
@@ -214,11 +213,10 @@ def test_share_of_the_filters_moves_to_a_quarter() -> None:
     assert Standing(8, True, 0.9).mixed(8) == 0
 
 
+@pytest.mark.usefixtures("usual_steps")
 def test_what_was_painted_is_obeyed_and_the_rest_stays(monkeypatch) -> None:
     for name in ("_REVIEWED", "_OTHER"):  # as many as usual, to obey nearly all
         monkeypatch.setattr(pixels, name, 4000)
-    monkeypatch.setattr(obedience, "_STEPS", 200)
-    monkeypatch.setattr(obedience, "_SOME", 4000)
     image, truth = squares(1)
     model = train(small_model(), [Correction(image, painted(truth))], seconds=None)[1]
     target = painted(truth, 1)

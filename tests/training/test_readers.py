@@ -7,7 +7,6 @@ from torch import Tensor
 from napari_unet.network.hypercolumn import Hypercolumn
 from napari_unet.network.unet import UNet, UNetSpec
 from napari_unet.project.corrections import IGNORE
-from napari_unet.training import stacking
 from napari_unet.training.head_fit import Aim
 from napari_unet.training.readers import (
     apart,
@@ -105,10 +104,8 @@ def told(filters: Tensor, others: Tensor, target: Tensor) -> float:
     return filters_share(head, torch.cat(columns, 1), aim)
 
 
-def test_filters_count_as_far_as_they_foretell_strokes_that_were_left_out(
-    monkeypatch,
-) -> None:
-    monkeypatch.setattr(stacking, "_STEPS", 50)  # as many as usual
+@pytest.mark.usefixtures("usual_steps")
+def test_filters_count_as_far_as_they_foretell_strokes_that_were_left_out() -> None:
     torch.manual_seed(1)
     target = (torch.arange(400) // 20 % 2).to(torch.uint8)
     assert not bool((target == IGNORE).any())

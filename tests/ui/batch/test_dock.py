@@ -18,7 +18,7 @@ from napari_unet.options import BatchOptions
 from napari_unet.ui.job import Job
 from napari_unet.ui.settings import read_batch_settings
 
-LONG = (150, 64, 96)  # a stack of as many tiles as planes
+LONG = (75, 64, 96)  # a stack of as many tiles as planes
 
 
 def add_long(hand, folder):
@@ -117,7 +117,7 @@ def test_pause_stops_and_resume_goes_on(hand, tmp_path):
     hand.window.qtbot.wait(500)
     assert hand.job_tiles == tiles
     hand.click("Resume")
-    assert hand.ended().startswith("1 done · 300 objects, counted")
+    assert hand.ended().startswith("1 done · 150 objects, counted")
     (report,) = hand.reports
     assert (report.tiles_done, report.tiles_resumed) == (LONG[0], 0)
 
@@ -133,7 +133,7 @@ def test_start_goes_on_where_cancel_stopped(hand, tmp_path, paused):
     assert "Start goes on" in hand.ended()
     assert hand.cell(0, STATE).startswith("stopped, ")
     assert not (tmp_path / "results" / "long.ome.tif").exists()
-    assert hand.run().startswith("1 done · 300 objects, counted")
+    assert hand.run().startswith("1 done · 150 objects, counted")
     (report,) = hand.reports
     assert report.tiles_resumed > 3
     assert report.tiles_done + report.tiles_resumed == LONG[0]
@@ -148,7 +148,7 @@ def test_command_line_goes_on_with_what_the_dock_began(hand, tmp_path):
     options = BatchOptions(measure=True, format="auto")
     model = str(hand.window.nets / "bright.safetensors")
     *_, last = segment_files([path], tmp_path / "results", options, model=model)
-    assert (last.state, last.objects) == ("done", 300)
+    assert (last.state, last.objects) == ("done", 150)
     assert last.tiles_resumed > 3
 
 
@@ -169,7 +169,7 @@ def test_closing_ends_cleanly_and_can_be_gone_on_with(hand, tmp_path, how, pause
     window.until(lambda: not thread.is_alive())
     again = Hand(window)
     add_long(again, tmp_path)
-    assert again.run().startswith("1 done · 300 objects, counted")
+    assert again.run().startswith("1 done · 150 objects, counted")
     assert again.reports[0].tiles_resumed > 3
 
 

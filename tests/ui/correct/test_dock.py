@@ -32,6 +32,7 @@ def alike(labels, others):
     return ((labels > 0) == (others > 0)).mean() >= 0.999
 
 
+@pytest.mark.usefixtures("usual_steps")
 def test_paint_improve_undo_redo_close_reopen_go_on(window):
     image, truth = two_kinds()
     path = window.file(image)
