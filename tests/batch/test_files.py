@@ -371,22 +371,23 @@ def test_ctrl_c_finishes_the_tile_and_says_how_to_go_on(
     assert about["tiles_done"] > 0
 
 
-def predicted(capsys: pytest.CaptureFixture[str], *words: Any) -> float:
-    """Return how much memory a batch is said to take, in MB."""
-    assert commands.main(["batch", *map(str, words), "--dry-run"]) == 0
-    return json.loads(capsys.readouterr().out)["memory_mb"]
+def predicted(*words: Any) -> float:
+    """Return how much memory a program of its own is said to take, in MB."""
+    words = command(*words, "--dry-run")
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    return float(json.loads(done.stdout)["memory_mb"])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="VmHWM is Linux's")
 def test_memory_is_what_was_predicted_or_less_and_does_not_grow_with_the_stack(
-    tmp_path: Path, bright_model: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, bright_model: Path
 ) -> None:
     peaks = []
     for planes in (4, 32):  # the whole would be 80 MB more
         image = write_image(tmp_path / f"{planes}.tif", size=1200, planes=planes)
         words = [image, "-o", tmp_path / "out", "--model", bright_model, "--json"]
         words += ["--memory", "700MB"]
-        planned = predicted(capsys, *words)
+        planned = predicted(*words)
         done = subprocess.run(
             command(*words), capture_output=True, text=True, check=True
         )
@@ -397,14 +398,14 @@ def test_memory_is_what_was_predicted_or_less_and_does_not_grow_with_the_stack(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="VmHWM is Linux's")
 def test_memory_for_one_file_is_enough_for_one_after_the_other(
-    tmp_path: Path, bright_model: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, bright_model: Path
 ) -> None:
     (tmp_path / "in").mkdir()
     for name in "abc":
         write_image(tmp_path / "in" / f"{name}.tif", size=1500, planes=1)
     words = [tmp_path / "in", "-o", tmp_path / "out", "--model", bright_model]
     words += ["--tile", "512", "--json"]
-    limit = predicted(capsys, *words) + 5  # two programs are never equal
+    limit = predicted(*words) + 5  # two programs are never equal
     done = subprocess.run(
         command(*words, "--memory", f"{limit}MB"),
         capture_output=True,

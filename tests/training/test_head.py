@@ -16,6 +16,8 @@ from napari_unet.training.standing import Standing
 
 CAREFUL = Standing(10**6, proven=True)
 
+pytestmark = pytest.mark.usefixtures("usual_steps")
+
 
 def strokes(flipped: bool = False, wrong: bool = False) -> list[Example]:
     """Return strokes on squares.
