@@ -35,7 +35,7 @@ _STEP = 256  # sides of tiles are multiples of it
 _JOIN = 48  # bytes per pixel of a tile while its objects are joined and encoded
 _LABEL = 32  # the same for a block of which objects are joined: measured, 16 to 21
 _STORE = 20  # the same where classes are written as they come
-_SCORES = 3  # more, of a tile and of the one that is written meanwhile
+_SCORES = 3  # more, a byte each: read out, noted, and written; peaks stay below plans
 _WRITE = 12  # the same for a plane that is written with its coarser levels
 # Bytes on the disk for one of labels, by kind of dtype, pyramid included.
 _ON_DISK = {"objects": 1.4, "classes": 0.35, "probabilities": 2.7}
