@@ -32,6 +32,7 @@ __all__ = [
 _ANSWER = 1.2  # seconds that one window may take, so that Cancel is answered within 2 s
 _FREE = 0.5  # part of the free memory that is taken when nobody says how much
 _CARD = 0.8  # the same of a graphics card's
+_USEFUL = 512**2  # pixels of a window; of the least one nearly all is context
 _HOST = 32  # bytes per pixel of a window on its way to the card and back
 _SLACK = 112 * 2**20  # allocator, scratch, interpreter: measured up to 98 MB
 
@@ -252,7 +253,8 @@ def memory_pixels(
         each += features
         pixels = free // each
     if pixels < least:
-        need = (resident + least * each) / 1e6
+        useful = max(least, min(4 * least, _USEFUL))
+        need = (resident + useful * each) / 1e6
         raise MemoryBudgetError(
             f"{(resident + free) / 1e6:.0f} MB of memory is too little for one tile; "
             f"this model needs {need:.0f} MB or more here. Close other programs, or "
