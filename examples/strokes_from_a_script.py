@@ -16,7 +16,6 @@ strokes[..., 10:14, 10:60] = image.data[..., 10:14, 10:60] > image.data[:].mean(
 
 project = nu.Project.open(folder)  # a new one, or one that was painted in napari
 nu.write_strokes(project, image, strokes, classes=("background", "cell"))
-project.flush()  # now it is on the disk
 for correction in project.corrections():
     print(correction.source, correction.corner, correction.counts(2))
 

@@ -234,7 +234,6 @@ def test_strokes_are_read_again_by_whoever_opens_the_project(blobs, tmp_path):
     project = nu.Project.open(tmp_path / "p.unet")
     strokes = strokes_of(blobs)
     count = nu.write_strokes(project, blobs, strokes, classes=("background", "cell"))
-    project.flush()
     (correction,) = nu.Project.open(tmp_path / "p.unet").corrections()
     assert count == correction.reviewed.sum() == (strokes != 255).sum()
     height, width = blobs.shape
@@ -322,7 +321,7 @@ def test_training_returns_the_model_of_its_file(blobs, tiny_model, tmp_path):
     seen = []
     trained = nu.train(
         tmp_path / "cells.safetensors",
-        project=project,  # not flushed yet
+        project=project,
         model=tiny_model,
         new=names,
         seconds=0.2,

@@ -34,7 +34,7 @@ def write_strokes(
 ) -> int:
     """Tell a project what pixels of an image are; return how many pixels that were.
 
-    What was said of other pixels stays. `Project.flush` writes it to the disk, and
+    What was said of other pixels stays. It is on the disk when this returns, and
     `Project.corrections` returns it again, block by block: ``target`` (Y, X) uint8,
     which is 255 where nobody looked, and the image around it.
 
@@ -65,6 +65,8 @@ def write_strokes(
         If labels, classes, image and project do not fit each other.
     ImageError
         If the image cannot be read.
+    OutputError
+        If the disk does not take it; `Project.flush` tries again.
 
     Examples
     --------
@@ -76,7 +78,6 @@ def write_strokes(
     >>> project = nu.Project.open("strokes.unet")
     >>> nu.write_strokes(project, cells, strokes, classes=("background", "cell"))
     50
-    >>> project.flush()
     >>> (correction,) = project.corrections()
     >>> int(correction.reviewed.sum())
     50
@@ -97,6 +98,7 @@ def write_strokes(
         store = _Plane(project, key, plane)
         canvas = PaintRecorder(numbers[plane], store, rules)
         count += canvas.approve((), whole(opened.plane_shape), where[plane])
+    project.flush()
     return count
 
 
