@@ -6,7 +6,6 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +66,7 @@ def _short_lessons() -> list[tuple[Any, str, Any]]:
 
     Returns the usual steps: modules, names and values.
     """
-    from napari_unet.training import features, fine_tune, head, head_fit, obey, stacking
+    from napari_unet.training import features, fine_tune, head_fit, obey, stacking
 
     fine_tune._PATCH = 64
     features._REVIEWED = features._OTHER = 1000
@@ -75,7 +74,7 @@ def _short_lessons() -> list[tuple[Any, str, Any]]:
         (stacking, "_STEPS", 15),
         (obey, "_STEPS", 60),
         (obey, "_SOME", 1000),
-        (head, "descend", partial(head_fit.descend, steps=40)),
+        (head_fit, "_STEPS", 40),
     ]
     usual = [(module, name, getattr(module, name)) for module, name, _ in short]
     for about in short:

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QApplication, QToolTip
 
 from napari_unet.batch.ledger import read_ledger
 from napari_unet.events import StackReport
+from napari_unet.ui.session import session_of
 
 FILE, STATE, OBJECTS = range(3)  # columns of the table
 
@@ -40,7 +41,13 @@ class Hand:
         """Click Start, and listen."""
         self.click("Start")
         self.reports = []
-        self.dock._job.yielded.connect(self._on_event)
+        self.job.yielded.connect(self._on_event)
+
+    @property
+    def job(self):
+        """The one job that runs."""
+        (job,) = session_of(self.window.viewer).jobs
+        return job
 
     def _on_event(self, event):
         if isinstance(event, StackReport):
@@ -52,7 +59,7 @@ class Hand:
         return self.ended()
 
     def ended(self):
-        self.window.until(lambda: self.dock._job is None)
+        self.window.until(lambda: not session_of(self.window.viewer).jobs)
         return self.line
 
     def looked(self):

@@ -1,5 +1,6 @@
 """A real window with our docks, and the hand that clicks and paints in it."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import tifffile
 from qtpy.QtCore import QEvent, QPointF, QSignalBlocker, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QPushButton, QScrollArea, QWidget
+from qtpy.QtWidgets import QApplication, QLineEdit, QPushButton, QScrollArea, QWidget
 
 from napari_unet.ui.batch.dock import BatchDock
 from napari_unet.ui.correct.dock import CorrectDock
@@ -22,6 +23,11 @@ WAIT = 60_000  # ms: far more than needed, for a busy computer
 INTERIOR = ("background", "interior", "boundary")
 LEFT = Qt.MouseButton.LeftButton
 NO_BUTTON = Qt.MouseButton.NoButton
+
+
+def job_threads() -> list[threading.Thread]:
+    """Return the threads in which jobs of docks run."""
+    return [t for t in threading.enumerate() if t.name == "napari-unet job"]
 
 
 def make_nets(folder: Path) -> Path:
@@ -251,6 +257,22 @@ class Window:
         """Segment in the dock U-Net: Segment."""
         self.do(text, self.segment)
         return str(self.segment.progress.line.text())
+
+    def rename(self, row: int, name: str) -> None:
+        """Double click a name in the table of classes, and type another one."""
+        table = self.correct.form.classes.table
+        self.show(self.correct)
+        self.correct.findChild(QScrollArea).ensureWidgetVisible(table)
+        self.events()
+        place = table.visualItemRect(table.item(row, 2)).center()
+        QTest.mouseClick(table.viewport(), LEFT, pos=place)
+        QTest.mouseDClick(table.viewport(), LEFT, pos=place)
+        self.until(lambda: len(table.findChildren(QLineEdit)) == 1)
+        (editor,) = table.findChildren(QLineEdit)
+        editor.selectAll()
+        QTest.keyClicks(editor, name)
+        QTest.keyClick(editor, Qt.Key.Key_Return)
+        self.until(lambda: not table.findChildren(QLineEdit))
 
     def open_model(self, row: int) -> None:
         """Double click a model in the history."""

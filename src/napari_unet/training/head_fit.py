@@ -32,6 +32,7 @@ __all__ = [
 
 NEW, AGAIN = 1e-2, 3e-3  # learning rates: of a new head, and of one fitted before
 DECAY = 1e-3  # of weights
+_STEPS = 100  # of a fit, usually
 _DROPOUT = 0.2
 _LEAST = 0.1  # share of the pixels that a step is on at least
 
@@ -74,12 +75,13 @@ def descend(
     aim: Aim,
     rate: float,
     seconds: float = math.inf,
-    steps: int = 100,
+    steps: int | None = None,
 ) -> float:
     """Fit a head to standardised features (P, F); return the last step's loss.
 
-    Where `seconds` are too few for steps on all pixels, each is on some of them.
+    Where `seconds` are too few for `steps` on all pixels, each is on some of them.
     """
+    steps = steps or _STEPS
     order = torch.randperm(len(features))  # so that any part of them is like the rest
     features, aim = features[order], aim.part(order)
     optimiser = torch.optim.AdamW(head.parameters(), weight_decay=DECAY)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 from helpers.batch_hand import FILE, OBJECTS, STATE, Hand, write
-from helpers.window import LEFT, squares
+from helpers.window import LEFT, job_threads, squares
 from napari.layers import Image, Labels
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
@@ -161,12 +161,11 @@ def test_closing_ends_cleanly_and_can_be_gone_on_with(hand, tmp_path, how, pause
     window.until(lambda: hand.job_tiles > 3)
     if paused:
         hand.click("Pause")
-    thread = hand.dock._job._worker.thread
     if how == "dock":
         window.close_dock(hand.dock)
     else:
         window = window.again()
-    window.until(lambda: not thread.is_alive())
+    window.until(lambda: not job_threads())
     again = Hand(window)
     add_long(again, tmp_path)
     assert again.run().startswith("1 done · 150 objects, counted")
@@ -315,7 +314,7 @@ def test_file_that_is_bad_never_looks_ready_again(hand, images):
     hand.looked()
     states = []
     hand.start()
-    hand.dock._job.yielded.connect(lambda _: states.append(hand.cell(1, STATE)))
+    hand.job.yielded.connect(lambda _: states.append(hand.cell(1, STATE)))
     assert hand.cell(1, STATE) == "not possible"
     hand.ended()
     assert {*states} <= {"not possible", "failed"}

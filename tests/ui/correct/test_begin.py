@@ -18,7 +18,7 @@ def rename(window, *names):
         window.events()
     for row, name in enumerate(names):
         if table.names()[row] != name:
-            table._names.given.emit(row, name)
+            window.rename(row, name)
     assert table.names() == names
 
 

@@ -1,11 +1,10 @@
 """Learning that goes on after Improve, while somebody paints, on a real canvas."""
 
-import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers.window import missed
+from helpers.window import job_threads, missed
 
 from napari_unet.network.model import load
 from napari_unet.project.project import Project
@@ -66,8 +65,9 @@ def going(window):
     return window.correct.keep_learning.going
 
 
-def threads():
-    return [t for t in threading.enumerate() if t.name == "napari-unet job"]
+def all_shown(window):
+    """Whether no better model waits until it can be shown."""
+    return window.correct.keep_learning.round.better is None
 
 
 def kept(window, name="v1"):
@@ -85,7 +85,7 @@ def test_better_model_takes_the_place_of_the_one_that_improve_made(window):
     labels = window.labels.copy()
     assert "v1 goes on learning quietly" in said(window)
     window.until(lambda: "v1 has learned all it can" in said(window))
-    window.until(lambda: not window.correct.keep_learning._timer.isActive())
+    window.until(lambda: all_shown(window))
     window.idle()
     assert not going(window)
     assert kept(window) != before
@@ -116,9 +116,9 @@ def test_nothing_waits_for_it_and_stop_ends_it(window, endless):
     window.until(lambda: "goes on learning quietly" in said(window))
     window.click("Stop")
     assert "v1 learns no more: stopped" in said(window)
-    window.until(lambda: not threads())
+    window.until(lambda: not job_threads())
     window.until(lambda: not window.button("Stop").isEnabled())
-    window.until(lambda: not window.correct.keep_learning._timer.isActive())
+    window.until(lambda: all_shown(window))
     window.idle()
     assert window.button("Improve").isEnabled()
 
@@ -129,8 +129,7 @@ def test_stroke_that_is_drawn_is_waited_for(window, endless):
     window.take("paint", 77, size=5)
     window.press(50, 20)
     window.move(50, 30)
-    better = window.correct.keep_learning
-    window.until(lambda: better._round.better is not None)
+    window.until(lambda: not all_shown(window))
     window.qtbot.wait(4 * keep_learning._TICK)  # it could have been shown by now
     assert kept(window) == before
     assert window.layer.editable
@@ -146,7 +145,7 @@ def test_stroke_that_is_drawn_is_waited_for(window, endless):
 
 def test_improve_goes_on_from_where_it_is(window, endless):
     improve(window)
-    first = window.correct.keep_learning._sequel
+    first = window.correct.keep_learning.round.sequel
     window.paint(99, (38, 20), (38, 40))
     learn(window)
     window.click("Improve")
@@ -154,7 +153,7 @@ def test_improve_goes_on_from_where_it_is(window, endless):
     assert not going(window)
     line = window.idle()
     assert line.startswith(("v2 is in use", "v1 stays in use"))
-    second = window.correct.keep_learning._sequel
+    second = window.correct.keep_learning.round.sequel
     assert second is not first
     trainer = second.trainer
     state = trainer.optimiser.state_dict()["state"]
@@ -187,20 +186,20 @@ def test_it_ends_with_what_it_is_about(window, endless, what):
     if what in ("undo", "image", "labels"):
         assert not going(window)
         assert not said(window)
-    window.until(lambda: not threads())
+    window.until(lambda: not job_threads())
 
 
 def test_it_rests_while_something_else_runs(window, endless):
     improve(window)
     learn(window)
-    job = window.correct.keep_learning._round.job
+    job = window.correct.keep_learning.round.job
     window.click("Segment", window.segment)
     assert job.paused
     assert "when that has ended" in said(window)
     window.idle()
     assert not job.paused
-    steps = window.correct.keep_learning._round.steps
-    window.until(lambda: window.correct.keep_learning._round.steps > steps)
+    steps = window.correct.keep_learning.round.steps
+    window.until(lambda: window.correct.keep_learning.round.steps > steps)
     window.click("Stop")
 
 
@@ -212,7 +211,7 @@ def test_model_stays_as_it_is_once_a_batch_works_with_it(hand, window, endless, 
     hand.start()
     before = kept(window)
     assert "U-Net: Batch works with it" in said(window)
-    window.until(lambda: not threads())
+    window.until(lambda: not job_threads())
     assert kept(window) == before
 
 

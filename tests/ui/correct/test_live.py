@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers.window import LEFT, missed
+from helpers.window import LEFT, job_threads, missed
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
@@ -23,7 +23,7 @@ def _unhurried(monkeypatch):
 def begin(window, image):
     """Begin a new model for two classes, which finds nothing."""
     window.file(image)
-    window.correct.form.classes._names.given.emit(1, "cell")
+    window.rename(1, "cell")
     window.do("New model for my classes")
 
 
@@ -48,8 +48,7 @@ def tick(window, on=True):
 
 def rest(window):
     """Wait until Live has nothing to do; return what the dock says."""
-    live = window.correct.live
-    window.until(lambda: live._job is None and not live._due)
+    window.until(lambda: window.correct.live.idle)
     return window.line
 
 
@@ -151,7 +150,7 @@ def test_without_the_box_nothing_follows(classes):
     strokes(window)
     rest(window)
     tick(window, on=False)
-    assert window.correct.live._sight is None
+    assert window.correct.live.box is None
     assert window.line == ""
     shown = window.labels.copy()
     window.paint(1, (60, 20), (60, 70))
@@ -167,7 +166,7 @@ def test_improve_and_undo_of_it_while_it_is_live(classes):
     rest(window)
     assert " in use" in window.do("Improve") or " stays" in window.line
     said = window.line
-    window.until(lambda: window.correct.live._read is not None)
+    window.until(lambda: window.correct.live.box is not None)
     assert rest(window) == said
     window.paint(0, (30, 10), (30, 80))
     assert "from 3 pieces" in rest(window)
@@ -197,10 +196,10 @@ def test_dock_that_is_closed_meanwhile_ends_it_and_keeps_the_strokes(classes):
     rest(window)
     strokes(window)
     window.events()
-    job, folder = window.correct.live._job, window.project.folder
+    folder = window.project.folder
     key = window.state.correcting.key
     window.close_dock()
-    window.until(lambda: job is None or not job._worker.thread.is_alive())
+    window.until(lambda: not job_threads())
     stored = Project.open(folder).read(key, (), (slice(0, 64), slice(0, 96)))[0]
     assert (stored[52, 12:78] == 0).all()
     assert (stored[40, 20:24] == 1).all()
@@ -220,7 +219,7 @@ def test_another_view_is_read_and_strokes_out_of_it_count(window):
     before = window.labels.copy()
     assert not before[8, 74]
     go(window, (8, 80))
-    window.until(lambda: live._read is not None and live._read.box[1].start > 50)
+    window.until(lambda: live.box is not None and live.box[1].start > 50)
     window.until(lambda: window.labels[8, 74] == 1)  # what comes into view follows
     window.paint(0, (14, 70), (14, 80))
     assert "from 3 pieces" in rest(window)
@@ -237,7 +236,7 @@ def test_stroke_that_is_undone_out_of_view_is_forgotten(window):
     strokes(window)
     rest(window)
     go(window, (8, 80))
-    window.until(lambda: window.labels[8, 74] == 1 and live._job is None)
+    window.until(lambda: window.labels[8, 74] == 1 and live.idle)
     window.key(Qt.Key.Key_Z, CTRL)
     assert "'background'" in rest(window)
     assert window.labels[8, 74] == 0
@@ -245,7 +244,7 @@ def test_stroke_that_is_undone_out_of_view_is_forgotten(window):
 
 def test_a_plane_of_a_stack_follows_alone(window):
     window.file(np.stack([missed()] * 3), imagej=True, metadata={"axes": "ZYX"})
-    window.correct.form.classes._names.given.emit(1, "cell")
+    window.rename(1, "cell")
     window.do("New model for my classes")
     window.viewer.dims.set_point(0, 1)
     tick(window)
@@ -310,7 +309,7 @@ def test_image_that_is_closed_meanwhile_ends_it(classes):
     layers = window.viewer.layers
     layers.remove(layers["cells"])
     live = window.correct.live
-    window.until(lambda: live._job is None and live._sight is None)
+    window.until(lambda: live.idle and live.box is None)
     assert not window.correct.task.doing
 
 
@@ -319,7 +318,7 @@ def test_view_that_is_too_large_says_so_and_waits(window):
     image = np.zeros((2100, 2100), np.uint8)
     window.viewer.add_image(image, name="slide")
     window.look()
-    window.correct.form.classes._names.given.emit(1, "cell")
+    window.rename(1, "cell")
     window.do("Start from nothing")
     tick(window)
     assert "Zoom in" in rest(window)

@@ -52,7 +52,7 @@ def test_this_view_is_refused_in_3d(window):
 def test_enormous_view_is_no_view_that_somebody_judges(window):
     window.viewer.add_image(np.zeros((4100, 4100), np.uint8), name="slide")
     window.look()
-    window.correct.form.classes._names.given.emit(1, "cell")
+    window.rename(1, "cell")
     window.do("Start from nothing")
     assert "Zoom in" in window.do("This view is right")
     assert not window.reviews.blocks()

@@ -176,7 +176,7 @@ def test_list_says_which_image_has_how_many_strokes_and_goes_there(window):
     images = window.correct.form.images
     assert rows(window) == 1
     assert not images.table.isVisible()
-    strokes = window.correct.form.images._rows[0].strokes
+    strokes = int(listed(window)[0][2])
     assert strokes > 0
     assert f"1 image, {strokes} pieces" in images.title.text()
     second(window)

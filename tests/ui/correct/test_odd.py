@@ -130,7 +130,7 @@ def test_corrections_that_a_result_does_not_show_are_told(window):
 
 def test_new_model_of_an_image_that_is_closed_meanwhile(window):
     window.file(squares())
-    window.correct.form.classes._names.given.emit(1, "cell")
+    window.rename(1, "cell")
     window.click("New model for my classes")
     window.viewer.layers.remove("cells")
     window.idle()

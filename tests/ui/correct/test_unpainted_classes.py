@@ -20,8 +20,7 @@ def begin(window, names=NAMES[:2]):
         window.click("+ class")
         window.events()
     for row, name in enumerate(names):
-        table.table.item(row, 2).setText(name)
-        table._names.given.emit(row, name)
+        window.rename(row, name)
     window.do("New model for my classes")
     assert window.state.result.rules.classes == names
     return image

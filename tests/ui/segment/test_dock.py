@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from helpers.window import job_threads
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QFileDialog, QPushButton
@@ -89,7 +90,8 @@ def click(dock, text):
 
 
 def finish(qtbot, dock):
-    qtbot.waitUntil(lambda: dock._job is None, timeout=WAIT)
+    jobs = session_of(dock.viewer).jobs
+    qtbot.waitUntil(lambda: not jobs, timeout=WAIT)
     assert button(dock, "Segment").isEnabled()
     return dock.progress.line.text()
 
@@ -646,7 +648,8 @@ def test_line_about_an_image_that_was_closed_is_gone(viewer, dock, qtbot):
 def test_table_is_written_as_csv(viewer, dock, qtbot, tmp_path):
     viewer.add_image(squares(), name="cells")
     segmented(qtbot, dock)
-    dock._filler.result.save_table(str(tmp_path / "table.csv"))
+    (result,) = session_of(viewer).results
+    result.save_table(str(tmp_path / "table.csv"))
     rows = (tmp_path / "table.csv").read_text().splitlines()
     assert rows[0].startswith("label,area,")
     assert len(rows) == 5
@@ -707,13 +710,12 @@ def test_closing_while_running_cancels(viewer, dock, qtbot, how):
     viewer.add_image(squares((6000, 32, 32), 1), name="long")
     click(dock, "Segment")
     qtbot.waitUntil(lambda: "long [bright]" in viewer.layers, timeout=WAIT)
-    thread = dock._job._worker.thread
     if how == "dock":
         viewer.window.remove_dock_widget(dock)
         dock.deleteLater()
     else:
         viewer.close()
-    qtbot.waitUntil(lambda: not thread.is_alive(), timeout=WAIT)
+    qtbot.waitUntil(lambda: not job_threads(), timeout=WAIT)
     if how == "dock":
         viewer.add_image(squares(), name="after")  # nobody listens any more
 

@@ -14,6 +14,7 @@ from napari_unet.annotation.resegment import Request, segmenting
 from napari_unet.batch.stack import segment_stack
 from napari_unet.io.image import Image
 from napari_unet.options import BatchOptions, SegmentOptions
+from napari_unet.ui.session import session_of
 from napari_unet.ui.settings import read_settings
 
 
@@ -188,7 +189,8 @@ def test_the_line_says_what_is_being_done(window):
     said = []
     window.click("Segment", window.segment)
     line = window.segment.progress.line
-    window.segment._job.caught_up.connect(lambda: said.append(line.text()))
+    (job,) = session_of(window.viewer).jobs
+    job.caught_up.connect(lambda: said.append(line.text()))
     window.idle()
     assert said
     assert all(len(text) > 5 and text.endswith("...") for text in said)

@@ -76,6 +76,11 @@ class KeepLearning(QObject):
         state.changed.connect(self._on_painted)
 
     @property
+    def round(self) -> Round | None:
+        """The round that goes on, or the last one; None after `end`."""
+        return self._round
+
+    @property
     def going(self) -> bool:
         """Whether something is learned, or waits until it can be."""
         return self._round is not None and not self._round.ended

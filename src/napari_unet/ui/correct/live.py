@@ -79,6 +79,16 @@ class Live(QObject):
         state.changed.connect(self._on_stroke)
         task.changed.connect(self._on_task)
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is read or fitted, and no stroke waits."""
+        return self._job is None and not self._due
+
+    @property
+    def box(self) -> Box | None:
+        """The part of the image that was read and is followed; None if none is."""
+        return None if self._sight is None else self._sight.view.box
+
     def forget(self) -> None:
         """Do nothing any more: the dock is gone."""
         self._soon.stop()
