@@ -18,7 +18,7 @@ demo: setup ## Open the sample image in napari and segment it
 	@$(BIN)/napari-unet demo
 
 test: setup ## Run all tests; those that failed beside others run once more, alone
-	@$(BIN)/python -m pytest --numprocesses=logical --dist=loadfile $(PYTEST) || \
+	@$(BIN)/python -m pytest --numprocesses=logical --dist=worksteal $(PYTEST) || \
 		{ test $$? -eq 1 && $(BIN)/python -m pytest --last-failed --last-failed-no-failures=none $(PYTEST); }
 
 fuzz: setup ## Give 100,000 damaged inputs to every reader; long
