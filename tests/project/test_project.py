@@ -26,7 +26,6 @@ from napari_unet.io.open import open_image
 from napari_unet.options import SegmentOptions
 from napari_unet.project.block_store import SIDE
 from napari_unet.project.corrections import FOREGROUND, IGNORE, Correction
-from napari_unet.project.index import SEEN
 from napari_unet.project.location import holds_work, lists, projects_beside
 from napari_unet.project.project import Project, project_place
 
@@ -154,13 +153,13 @@ def test_corrections_know_how_the_image_was_segmented(
     saved, image, stored, channel, diameter
 ) -> None:
     project = Project.open(saved)
-    project.update(settings={SEEN: {project.add_image(image): stored}})
+    project.update(settings={"seen": {project.add_image(image): stored}})
     for correction in Project.open(saved).corrections():
         assert correction.seen == SegmentOptions(channel=channel, diameter=diameter)
 
 
 def test_how_images_were_segmented_is_unknown_where_that_makes_no_sense(saved) -> None:
-    Project.open(saved).update(settings={SEEN: 3})
+    Project.open(saved).update(settings={"seen": 3})
     assert {c.seen for c in Project.open(saved).corrections()} == {SegmentOptions()}
 
 

@@ -12,6 +12,7 @@ from napari_unet.errors import CorrectionError
 from napari_unet.io.image import Image
 from napari_unet.options import Output
 from napari_unet.project.project import Project
+from napari_unet.project.settings import StoredSettings
 
 if TYPE_CHECKING:
     from napari_unet.network.model import Model
@@ -31,9 +32,6 @@ __all__ = [
     "use",
     "worked_on",
 ]
-
-_KIND = "labels"  # in the project's settings
-_DRAFT = "draft"  # the same
 
 
 def free_name(project: Project, stem: str) -> str:
@@ -122,16 +120,14 @@ def use(project: Project, source: str) -> None:
         project.activate(name if own else "")
 
 
-def meaning(rules: LabelSchema) -> dict[str, str]:
+def meaning(rules: LabelSchema) -> StoredSettings:
     """Return the settings of a project in which labels mean what `rules` say."""
-    return {_KIND: rules.kind}
+    return {"labels": rules.kind}
 
 
 def drafted(project: Project) -> tuple[str, ...]:
     """Return the classes that somebody named for the next new model; empty if none."""
-    draft = project.index.settings.get(_DRAFT)
-    names = tuple(map(str, draft)) if isinstance(draft, list) else ()
-    return names if len(names) > 1 and len(set(names)) == len(names) else ()
+    return project.index.known.draft
 
 
 def note_draft(project: Project, names: Sequence[str]) -> None:
@@ -143,13 +139,12 @@ def note_draft(project: Project, names: Sequence[str]) -> None:
         If the disk does not take it.
     """
     if tuple(names) != drafted(project):
-        project.update(settings={_DRAFT: list(names)})
+        project.update(settings={"draft": list(names)})
 
 
 def kind_of(project: Project) -> Output | None:
     """Return what the labels in a project stand for; None if there are none."""
-    kind: Output | None = project.index.settings.get(_KIND)
-    return kind if kind in ("objects", "classes") else None
+    return project.index.known.labels
 
 
 def worked_on(project: Project) -> bool:

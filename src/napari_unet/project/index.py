@@ -1,7 +1,7 @@
 """`project.json`: format, reading, merging and repair.
 
-Only this file knows what ``project.json`` looks like, and how it is made again when it
-is lost.
+How it is made again when it is lost is known to this file alone, and what it looks
+like, but for its images (`image_record`) and settings (`settings`).
 """
 
 import datetime as dt
@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from napari_unet._files import DAMAGE, read_whole
-from napari_unet.errors import CorrectionError, OptionsError
-from napari_unet.options import SegmentOptions
+from napari_unet.errors import CorrectionError
 from napari_unet.project.block_store import Blocks
 from napari_unet.project.image_record import SAFE, ImageRecord, parse
+from napari_unet.project.settings import ProjectSettings, read_settings
 
 __all__ = [
     "INDEX",
-    "SEEN",
     "Index",
     "ModelRecord",
     "complete",
@@ -27,11 +26,9 @@ __all__ = [
     "find_models",
     "merge",
     "read_index",
-    "seen_as",
 ]
 
 INDEX = "project.json"
-SEEN = "seen"  # in the settings: by image, the options it was segmented with
 _VERSION = 1
 _Value = TypeVar("_Value")
 
@@ -81,7 +78,7 @@ class Index:
     active
         Name of the model in use; empty while it is none of the project's own.
     settings
-        Whatever else is to be remembered, fit for JSON.
+        Whatever else is to be remembered, fit for JSON; `known` is what we know of it.
     """
 
     classes: tuple[str, ...] = ()
@@ -89,6 +86,11 @@ class Index:
     models: tuple[ModelRecord, ...] = ()
     active: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def known(self) -> ProjectSettings:
+        """The settings that have a meaning here."""
+        return read_settings(self.settings)
 
 
 def encode(index: Index) -> bytes:
@@ -204,20 +206,3 @@ def complete(index: Index, blocks: Blocks) -> Index:
             continue
         images[place.image] = record
     return replace(index, images=tuple(images.values()), classes=classes)
-
-
-def seen_as(index: Index, key: str) -> SegmentOptions:
-    """Return in which channel, and at which scale, an image was segmented."""
-    known = index.settings.get(SEEN)
-    own = known.get(key) if isinstance(known, dict) else None
-    channel, diameter = (
-        own.get(name) if isinstance(own, dict) else None
-        for name in ("channel", "diameter")
-    )
-    try:
-        return SegmentOptions(
-            channel=channel if isinstance(channel, int | str) else None,
-            diameter=diameter if isinstance(diameter, int | float) else None,
-        )
-    except OptionsError:  # somebody else wrote it
-        return SegmentOptions()

@@ -80,7 +80,7 @@ class More:
         Goes through all there are again and again, without an end; None: nothing is
         said there.
     room
-        Bytes that a course may hold of them. What it began with is held beside that.
+        Bytes that training may hold of them. What it began with is held beside that.
     """
 
     draws: Iterator[Correction | None]
@@ -119,7 +119,7 @@ def room_for(memory: int | None, width: int) -> int:
 
 
 def by_turns(last: Sequence[_T], places: Sequence[_T]) -> list[_T]:
-    """Return the same ones, as in `last` and by chance by turns, each once.
+    """Return the same ones, each once: alternately the next of `last` and a random one.
 
     What was painted last is what people wait for; the others stand for all that was
     painted before.

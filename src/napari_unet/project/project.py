@@ -11,7 +11,7 @@ Only this file knows what lies where in it::
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -43,10 +43,10 @@ from napari_unet.project.index import (
     find_models,
     merge,
     read_index,
-    seen_as,
 )
 from napari_unet.project.lazy_corrections import ROOM, Drawn
 from napari_unet.project.location import check_folder, project_place
+from napari_unet.project.settings import StoredSettings
 from napari_unet.tiling import Box, cut, whole
 
 __all__ = ["Project", "project_place"]
@@ -242,7 +242,7 @@ class Project:
         return None if found is None else self._seen(found)
 
     def _seen(self, correction: Correction) -> Correction:
-        return replace(correction, seen=seen_as(self.index, correction.key))
+        return replace(correction, seen=self.index.known.seen_as(correction.key))
 
     def _note_part(self, count: int) -> None:
         note = (
@@ -380,7 +380,7 @@ class Project:
     def update(
         self,
         classes: Sequence[str] | None = None,
-        settings: Mapping[str, Any] | None = None,
+        settings: StoredSettings | None = None,
     ) -> None:
         """Remember other classes, or settings (fit for JSON) beside those there are.
 

@@ -1,7 +1,5 @@
 """Renaming classes in a project and in the headers of its models."""
 
-from typing import Any
-
 from napari_unet._files import DAMAGE, read_whole, write_whole
 from napari_unet.errors import OptionsError
 from napari_unet.network.header import header_of, with_header
@@ -9,7 +7,6 @@ from napari_unet.project.project import Project
 
 __all__ = ["finish_renaming", "rename_class"]
 
-_PENDING = "renaming"  # in the project's settings, until all models have the new names
 _BOUNDARY = "boundary"  # as in `unet`, which needs torch
 _Names = tuple[str, ...]
 
@@ -38,7 +35,7 @@ def rename_class(project: Project, value: int, name: str) -> None:
         )
     old = project.index.classes
     new = (*old[:value], name, *old[value + 1 :])
-    project.update(new, {_PENDING: {"from": list(old), "to": list(new)}})
+    project.update(new, {"renaming": {"from": list(old), "to": list(new)}})
     finish_renaming(project)
 
 
@@ -50,12 +47,10 @@ def finish_renaming(project: Project) -> None:
     UNetError
         If the disk does not take it, or a model may not be read.
     """
-    begun = project.index.settings.get(_PENDING)
-    if not isinstance(begun, dict):
+    begun = project.index.known.renaming
+    if begun is None:
         return
-    old, new = (_names(begun.get(key)) for key in ("from", "to"))
-    if not old or len(old) != len(new):  # it is finished, or somebody else wrote it
-        return
+    old, new = begun
     for record in project.index.models:
         file = project.model_file(record.name)
         try:
@@ -64,14 +59,7 @@ def finish_renaming(project: Project) -> None:
             continue  # whoever uses that model is told that it is damaged
         if data is not None:
             write_whole(file, data)
-    project.update(settings={_PENDING: {}})
-
-
-def _names(stored: Any) -> _Names:
-    """Return names that the classes of a model can have; none if it is no such list."""
-    names = tuple(stored) if isinstance(stored, list) else ()
-    text = all(isinstance(name, str) and name for name in names)
-    return names if text and len(set(names)) == len(names) else ()
+    project.update(settings={"renaming": {}})
 
 
 def _renamed(data: bytes, old: _Names, new: _Names) -> bytes | None:

@@ -7,7 +7,6 @@ from napari_unet.annotation.resegment import Request
 from napari_unet.annotation.reviews import ImageReviews
 from napari_unet.io.image import Image
 from napari_unet.options import SegmentOptions
-from napari_unet.project.index import SEEN, seen_as
 from napari_unet.tiling import Box, whole
 from napari_unet.ui.layers import View
 from napari_unet.ui.result_layer import Result
@@ -61,11 +60,10 @@ def _options(
     if last is not None and last.options is not None:
         return replace(last.options, output=kind)
     settings = read_settings()
-    index = reviews.project.index
-    seen = index.settings.get(SEEN)
-    if isinstance(seen, dict) and seen:
+    stored = reviews.project.index.known
+    if seen := stored.seen:
         key = reviews.key if reviews.key in seen else next(iter(seen))  # as others are
-        known = seen_as(index, key)
+        known = stored.seen_as(key)
     else:
         known = SegmentOptions(diameter=settings.diameter or None)
     return replace(known, output=kind, device=settings.device)

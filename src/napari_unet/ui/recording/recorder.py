@@ -14,8 +14,8 @@ from napari_unet.annotation.protect import restore
 from napari_unet.errors import CorrectionError
 from napari_unet.io.image import Image
 from napari_unet.project.corrections import IGNORE
-from napari_unet.project.index import SEEN
 from napari_unet.project.project import Project
+from napari_unet.project.settings import StoredSettings
 from napari_unet.tiling import Box, cut
 from napari_unet.ui.hints import CORRECT
 from napari_unet.ui.job import Job
@@ -29,9 +29,6 @@ _SAVE = 500  # ms from a stroke to the disk: a crash loses less than 2 s
 _AGAIN = 5000  # ms until a disk that was full is tried again
 _PAUSE = 30.0  # seconds without a stroke that still count as work
 _MOST = 5_000_000  # pixels that are marked as right at once
-_SPENT = "annotation_s"  # in the project's settings
-_SPENT_AT = "annotation_s_at"  # the same, by model
-_YEARS = 1e9  # seconds; whatever says more is no time
 
 
 class Recorder(QObject):
@@ -87,7 +84,7 @@ class Recorder(QObject):
             self._recall()
         result.reviews = self.reviews
         result.on_forget.append(self.forget_strokes)
-        self._spent = _seconds(project.index.settings.get(_SPENT))
+        self._spent = project.index.known.annotation_s
         self._last = time.monotonic()
         self._job: Job | None = None
         self._failed = False  # the last time that it was saved
@@ -205,8 +202,8 @@ class Recorder(QObject):
             If the disk does not take it.
         """
         seen = self._seen()
-        if seen != self.project.index.settings.get(SEEN):
-            self.project.update(settings={SEEN: seen})
+        if seen != self.project.index.known.seen:
+            self.project.update(settings={"seen": seen})
 
     def painted(self, changes: list[Change]) -> None:
         """Review what one stroke changed."""
@@ -264,7 +261,10 @@ class Recorder(QObject):
 
     def _write(self) -> None:
         rules = self.result.rules or self.canvas.rules  # a class may have been renamed
-        spent = {_SPENT: round(self._spent, 1), SEEN: self._seen()}
+        spent: StoredSettings = {
+            "annotation_s": round(self._spent, 1),
+            "seen": self._seen(),
+        }
         if self._new:  # later ones are for `annotation.start.new_classes` to say
             self.project.update(rules.classes, {**spent, **meaning(rules)})
             self._new = False
@@ -274,8 +274,7 @@ class Recorder(QObject):
 
     def _seen(self) -> dict[str, Any]:
         """Return how the images of the project are shown to the model, by key."""
-        seen, options = self.project.index.settings.get(SEEN), self.result.options
-        found = dict(seen) if isinstance(seen, dict) else {}
+        found, options = dict(self.project.index.known.seen), self.result.options
         if options is not None:
             own = {"channel": options.channel, "diameter": options.diameter}
             found[self.key] = own
@@ -304,18 +303,11 @@ def note_model(project: Project, name: str) -> None:
     OutputError
         If the disk does not take it.
     """
-    spent = _seconds(project.index.settings.get(_SPENT))
-    project.update(settings={_SPENT_AT: {**spent_at(project), name: spent}})
+    spent = project.index.known.annotation_s
+    times = {**spent_at(project), name: spent}
+    project.update(settings={"annotation_s_at": times})
 
 
 def spent_at(project: Project) -> dict[str, float]:
     """Return how many seconds people had painted when models were made, by name."""
-    found = project.index.settings.get(_SPENT_AT)
-    known = found if isinstance(found, dict) else {}
-    return {name: _seconds(stored) for name, stored in known.items()}
-
-
-def _seconds(stored: Any) -> float:
-    """Return a time that a project's settings hold; 0 if somebody else wrote it."""
-    known = isinstance(stored, int | float) and 0 <= stored < _YEARS
-    return float(stored) if known else 0.0
+    return dict(project.index.known.annotation_s_at)
