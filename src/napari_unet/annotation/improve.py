@@ -4,6 +4,7 @@ No Qt, no layers: an `ImproveRequest` goes in; `Learned` and `Step` come out, an
 it came to.
 """
 
+import math
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -203,5 +204,5 @@ def _told(
 
 
 def _missed(trained: "Trained") -> float | None:
-    judged = trained.score_after > 0 or trained.published  # not stopped before that
+    judged = math.isfinite(trained.score_after)  # not stopped before that
     return 1 - trained.score_after if judged and trained.measure == "right" else None

@@ -1,6 +1,7 @@
 """A training run: what it learns from, the best model until a stop, and its card."""
 
 import datetime as dt
+import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -78,13 +79,14 @@ class TrainingRun:
     def stopped(self) -> Trained:
         """Return the best model until now, judged like one whose training has ended.
 
-        A first answer is chosen by a part of what was said: here all of it judges.
+        A first answer is chosen by a part of what was said: here all of it judges. The
+        scores are NaN if it was stopped before there was any model to judge.
         """
         old, best, last = self.model, self._best, self._last
         spent = (0, 0.0) if last is None else (last.step, last.seconds)
         if best is None or best.model is None:
             rule = "It was stopped before there was a better model."
-            return Trained(old, False, 0.0, 0.0, rule, *spent)
+            return Trained(old, False, math.nan, math.nan, rule, *spent)
         was, now, measure = judge(old, best.model, self.data.corrections, self.options)
         what = told(now, was, measure, "what was painted")
         rule = f"It was stopped; this is the best until then: {what}."
