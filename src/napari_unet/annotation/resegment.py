@@ -20,18 +20,17 @@ from napari_unet.io.label_array import LabelArray, create_labels, memory_limit
 from napari_unet.io.pyramid import LabelPyramid
 from napari_unet.options import SegmentOptions
 from napari_unet.segmentation.measure import Table, measuring
-from napari_unet.tiling import whole
+from napari_unet.tiling import Box, whole
 
 if TYPE_CHECKING:
     from napari_unet.network.model import Model
     from napari_unet.segmentation.predict import Known
 
-__all__ = ["Box", "Outcome", "Request", "Step", "load_model", "segmenting"]
+__all__ = ["Outcome", "Request", "Step", "load_model", "segmenting"]
 
 # What comes after the net takes of its time, roughly: bars and times left count on it.
 _LINKING, _MEASURING = 0.1, 0.06
 DRAWN = 16384  # rows or columns that graphics cards draw at once at most
-Box = tuple[slice, slice]
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,7 +197,7 @@ def _reason(error: Exception) -> tuple[str, tuple[str, ...]]:
 class _Report:
     """``report.csv`` and ``report.json``, written as files end.
 
-    `spare` a folder that lies in an image: there is no report of nothing.
+    With `spare`, the folder lies in an image: an empty report is not written there.
     """
 
     def __init__(

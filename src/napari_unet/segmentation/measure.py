@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from napari_unet._steps import Verb
 from napari_unet.io.image import Image
 from napari_unet.io.save import LabelArray
+from napari_unet.tiling import Box
 
 __all__ = ["Table", "measuring"]
 
-Box = tuple[slice, slice]
 _BLOCK = 1024**2  # pixels that are measured at a time
 Table = dict[str, NDArray[Any]]
 

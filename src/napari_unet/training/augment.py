@@ -28,7 +28,7 @@ class PatchSampler:
     side
         Of a patch, in pixels.
     seed
-        What chances begin with.
+        Random seed.
     size
         Patches in a batch: so many with a stroke in them, and so many from all over the
         examples.

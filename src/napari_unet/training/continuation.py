@@ -74,7 +74,7 @@ class Continuation:
     fit
         The first answer: what weights are moved back to, and how far.
     examples, seed
-        What is learned from, and what chances begin with.
+        What is learned from, and the random seed.
     rate
         The learning rate of the lesson.
     usual

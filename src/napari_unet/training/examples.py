@@ -106,7 +106,7 @@ class Example:
     regions
         The connected regions of `target`, each of one class.
     spot
-        Where the correction begins that it is of.
+        Image, plane and first pixel of its correction.
     """
 
     image: Tensor

@@ -49,7 +49,9 @@ _MASK_RATE, _FAR = 1e-3, 0.25  # learning rate; how far from right it is meant f
 _LEAST = 0.1  # of that rate, for a model that is nearly right
 _NEAR = 0.125  # how far from right a model is whose statistics are kept
 _CHECK = 50  # steps between two looks at what was held out
-_LOOK = 2**20  # pixels that a look computes; of n times as many, it comes n times later
+_LOOK = (
+    2**20
+)  # pixels that a look computes; with n times as many, it comes n times later
 _ALONE = 500  # steps where nothing is held out that could say when to end
 
 

@@ -1,4 +1,4 @@
-"""State of one fine-tuning: data, device, chances, time and scores, for both loops."""
+"""State of one fine-tuning: data, device, seeds, time and scores, for both loops."""
 
 import math
 from collections.abc import Sequence
@@ -24,18 +24,18 @@ _OBEYING, _OBEYING_LEAST = 60.0, 4.0  # seconds until they are; and if there is 
 
 
 class FineTuneState:
-    """What is learned from, by which options, and who is best so far.
+    """What is learned from, by which options, and the best model so far.
 
     Attributes
     ----------
     data
         What is learned from.
     selection
-        Who is best so far, and since when it runs.
+        The best model so far, and the time since training began.
     teacher
         The model so far, on its device.
     seed
-        What chances of heads begin with: each round looks elsewhere.
+        Random seed of heads: each round looks elsewhere.
     waiting
         Seconds for the first answer; None: as long as it takes.
     """

@@ -234,7 +234,7 @@ def obey(
 
     The reader of filters may read all features now. It is fitted until nearly all
     reviewed pixels are right, and keeps what the net says of all others; then it moves
-    back to what it was as far as `OBEYED` allows. The next lesson begins without it:
+    back to what it was as far as they stay so. The next lesson begins without it:
     strokes that could only be obeyed leave no trace in the net.
 
     Parameters

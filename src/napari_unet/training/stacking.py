@@ -1,7 +1,7 @@
 """Weight of the filter head beside the net's, by cross-validated strokes.
 
 Each of two readers is fitted without a quarter of the strokes, four times. The share is
-that with which both together foretell those strokes best (stacking: Wolpert 1992,
+that with which both together predict those strokes best (stacking: Wolpert 1992,
 doi:10.1016/S0893-6080(05)80023-1).
 """
 
@@ -48,8 +48,8 @@ def filters_share(
     for part in range(_PARTS):
         out = parts == part
         if bool(out.any()) and not bool(out.all()):
-            ours[out] = _foretold(copy.deepcopy(head), features, aim, out, each)
-            theirs[out] = _foretold(filter_reader(head), filters, aim, out, each)
+            ours[out] = _predicted(copy.deepcopy(head), features, aim, out, each)
+            theirs[out] = _predicted(filter_reader(head), filters, aim, out, each)
     losses = [_loss(aim, (1 - s) * ours + s * theirs) for s in _SHARES]
     return _SHARES[losses.index(min(losses))]
 
@@ -65,7 +65,7 @@ def _parts(aim: Aim) -> Tensor:
     return stroke % _PARTS
 
 
-def _foretold(
+def _predicted(
     head: Hypercolumn, features: Tensor, aim: Aim, out: Tensor, seconds: float
 ) -> Tensor:
     """Fit `head` to all pixels but those left out; return its logits of these."""

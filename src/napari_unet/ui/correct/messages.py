@@ -235,8 +235,8 @@ def _missed_line(improved: Improved) -> str:
         return ""
     return (
         f"{100 * missed:.0f} % of what you painted is not obeyed yet: click Improve "
-        "again, or give it more time; strokes that contradict each other never all "
-        "are. "
+        "again, or give it more time. Where strokes contradict each other, some never "
+        "will be. "
     )
 
 
