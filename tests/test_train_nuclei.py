@@ -11,6 +11,7 @@ import torch
 import train_nuclei
 from helpers.nets import random_model
 from nuclei_data import Annotated
+from widen import widened
 
 from napari_unet.labels.metrics import Match
 from napari_unet.labels.objects import instance_targets
@@ -234,3 +235,19 @@ def test_what_is_made_ahead_comes_in_order_and_so_does_its_failure() -> None:
     assert (next(broken), next(broken)) == (0, 1)
     with pytest.raises(ZeroDivisionError):
         next(broken)
+
+
+# --- wider nets ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [4, 6, 8])
+def test_wider_net_says_the_same_and_its_channels_part_ways(width) -> None:
+    net = random_model(width=4, depth=2).net.eval()
+    wide = widened(net, width).eval()
+    image = torch.rand(1, 1, 32, 48)
+    assert wide.spec.width == width
+    torch.testing.assert_close(wide(image), net(image), rtol=1e-3, atol=1e-4)
+    wide(image).square().mean().backward()
+    gradient = wide.encoder[0][0].weight.grad
+    for channel in range(4, width):  # it repeats one, and learns otherwise
+        assert not torch.allclose(gradient[channel], gradient[channel - 4], rtol=0.01)

@@ -2,6 +2,7 @@
 
     python tools/train_nuclei.py train DATA --name A [--steps N] [--width W]
     python tools/train_nuclei.py train DATA --name B --begin A --cool N [--all]
+    python tools/train_nuclei.py train DATA --name C --begin B --width W --cool N
     python tools/train_nuclei.py evaluate DATA [MODEL]     figures of held-out images
     python tools/train_nuclei.py export DATA --name B --figures A    weights and card
 
@@ -11,8 +12,9 @@ where several images were cut from one picture.
 
 The learning rate stays high for as long as there is time, and then falls to nothing in
 a second run, which begins where the first has come to: once on what is not held out,
-for the figures, and once on all images, for the weights that ship. Training is seeded,
-and resumed by the same command: checkpoints go to .checkpoints/, outside git.
+for the figures, and once on all images, for the weights that ship. What a narrow net
+has learned a wider one may begin with, see `widen`. Training is seeded, and resumed by
+the same command: checkpoints go to .checkpoints/, outside git.
 """
 
 import argparse
@@ -30,12 +32,14 @@ from nuclei_crops import BATCH, CLASSES, CROP, SEED, Sampler, loss_of
 from nuclei_data import Annotated, read_sets
 from nuclei_judge import evaluate, invented, table
 from torch import Tensor
+from widen import widened
 
 from napari_unet.network.autocast import forward
 from napari_unet.network.model import Model, UNet, UNetSpec, load, save
 from napari_unet.network.normalization import Scaling
 
 PEAK = 1e-3  # learning rate of AdamW
+WIDTH = 24  # of a new net
 WARM = 200  # steps until it is reached
 PERIOD = 100  # steps between two checkpoints; hard images are counted at each
 EMA = 0.999
@@ -82,8 +86,9 @@ class Run:
         self.seconds, self.cooled = state["seconds"], state["cooled"]
 
     def take(self, model: Model) -> None:
-        """Begin with the weights of a model."""
-        self.net.load_state_dict(model.net.state_dict())
+        """Begin with the weights of a model that is as wide, or narrower."""
+        net = widened(model.net, self.net.spec.width)
+        self.net.load_state_dict(net.state_dict())
         self.mean = {k: v.clone() for k, v in self.net.state_dict().items()}
 
     def learn(self, images: Tensor, classes: Tensor, weights: Tensor) -> Tensor:
@@ -150,16 +155,18 @@ def begin(args: argparse.Namespace) -> None:
     """Begin or resume what the command line asks for."""
     everything = read_sets(args.data)
     items = [item for item in everything if args.all or item.fold == "learn"]
-    path = CHECKPOINTS / f"{args.name}.pt"
+    path = checkpoint(args.name)
     source = path if path.exists() or not args.begin else checkpoint(args.begin)
-    state = read(source) if source.exists() else None
-    model = load(args.begin) if args.begin and state is None else None
-    width = state["width"] if state else model.spec.width if model else args.width
-    run = Run(items, width, args.device)
-    if state:
+    if source.exists() and (source == path or not args.width):
+        state = read(source)
+        run = Run(items, state["width"], args.device)
         run.restore(state)
-    if model is not None:
+    elif args.begin:  # with weights alone: an optimiser is of one width
+        model = network(args.begin)[0] if source.exists() else load(args.begin)
+        run = Run(items, args.width or model.spec.width, args.device)
         run.take(model)
+    else:
+        run = Run(items, args.width or WIDTH, args.device)
     if args.cool and run.cooled < 0:
         run.cooled = run.step
     print(f"{len(items)} images to learn from, {run.step} steps done", flush=True)
@@ -248,7 +255,9 @@ def main() -> None:
     parser.add_argument("model", nargs="?", help="for evaluate: a name or a file")
     parser.add_argument("--name", default="nuclei", help="of the checkpoint")
     parser.add_argument("--steps", type=int, default=24000, help="at the full rate")
-    parser.add_argument("--width", type=int, default=24)
+    parser.add_argument(
+        "--width", type=int, help="default: 24, or that of what it begins from"
+    )
     parser.add_argument(
         "--begin", help="what a new one begins from: a checkpoint, or else a model"
     )
