@@ -39,7 +39,12 @@ from napari_unet.io.image import Image
 from napari_unet.network.model import Model, load
 from napari_unet.network.threads import spare_cores
 from napari_unet.network.transfer import new_model
-from napari_unet.options import SegmentOptions, TrainOptions
+from napari_unet.options import (
+    DEFAULT_MODEL,
+    START_MODEL,
+    SegmentOptions,
+    TrainOptions,
+)
 from napari_unet.project.corrections import FOREGROUND, IGNORE, Correction
 from napari_unet.segmentation.predict import segment
 from napari_unet.training.augment import PatchSampler
@@ -401,7 +406,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--strokes", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--start", default="nuclei")
+    parser.add_argument("--start", help="model: default general, with --itself nuclei")
     parser.add_argument("--seconds", type=float, help="a round, or all of `dense`")
     parser.add_argument("--device", default="cpu", help="on which `improve` works")
     parser.add_argument("--out", type=Path, default=Path("annotation-results"))
@@ -418,7 +423,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     spare_cores()
-    options = {"rounds": args.rounds, "strokes": args.strokes, "start": args.start}
+    start = args.start or (DEFAULT_MODEL if args.itself else START_MODEL)
+    options = {"rounds": args.rounds, "strokes": args.strokes, "start": start}
     options |= {"device": args.device, "protocol": args.protocol}
     options |= {"same_strokes": args.same_strokes, "seconds": args.seconds}
     options |= {"itself": args.itself}

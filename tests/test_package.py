@@ -122,6 +122,8 @@ def test_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
         "napari_unet/napari.yaml",
         "napari_unet/py.typed",
         "napari_unet/sample_data/nuclei.tif",
+        "napari_unet/weights/general.md",
+        "napari_unet/weights/general.safetensors",
         "napari_unet/weights/nuclei.md",
         "napari_unet/weights/nuclei.safetensors",
     } <= tree

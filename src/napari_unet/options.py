@@ -9,6 +9,7 @@ from napari_unet.errors import OptionsError
 
 __all__ = [
     "DEFAULT_MODEL",
+    "START_MODEL",
     "BatchOptions",
     "Output",
     "Precision",
@@ -22,7 +23,8 @@ Output = Literal["objects", "classes", "probabilities"]
 Precision = Literal["auto", "fp32", "bf16"]
 StackFormat = Literal["ome-zarr", "ome-tiff", "auto"]
 
-DEFAULT_MODEL = "nuclei"  # the shipped one: it segments, or learns, if none is named
+DEFAULT_MODEL = "nuclei"  # shipped: it segments, or learns, if none is named
+START_MODEL = "general"  # shipped: new classes begin from it, if nothing else is named
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _MEMORY = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?\s*$", re.IGNORECASE)

@@ -11,7 +11,7 @@ from napari_unet.annotation.reviews import ImageReviews
 from napari_unet.annotation.start import from_labels, new_classes
 from napari_unet.errors import CorrectionError
 from napari_unet.io.image import Image
-from napari_unet.network.model import Model, save
+from napari_unet.network.model import Model, load, save
 from napari_unet.network.transfer import new_model
 from napari_unet.options import SegmentOptions
 from napari_unet.project.corrections import FOREGROUND
@@ -91,3 +91,19 @@ def test_models_of_two_programs_get_names_of_their_own(tmp_path, tiny_model) -> 
         keep(project, replace(tiny_model, name=free_name(project, "v")), "nuclei")
     names = [m.name for m in Project.open(tmp_path / "cells.unet").index.models]
     assert names == ["v1", "v2"]
+
+
+@pytest.mark.parametrize(
+    ("model", "begun"), [("nuclei", "general"), (None, "tiny")], ids=["ours", "own"]
+)
+def test_new_classes_begin_from_general_unless_a_model_of_yours_is_in_use(
+    tmp_path, file, model, begun
+) -> None:
+    project = Project.open(tmp_path / "cells.unet")
+    reviews = ImageReviews(project, project.add_image(IMAGE))
+    names = ("background", "cell")
+    end(new_classes(project, names, view(reviews, model or file), empty=True))
+    (record,) = project.index.models
+    made = load(project.model_file(record.name))
+    assert made.card["history"][-1] == f"new classes, {begun}"
+    assert record.parent == (model or file)

@@ -57,7 +57,8 @@ def train(
         classes, with 255 where nobody looked; 16 bit holds objects, 0 being background.
     model
         What learns: a model, the name or file of one, or the name of one of the
-        project's. None takes the project's model in use, or ``"nuclei"``.
+        project's. None takes the project's model in use, else ``"nuclei"``, or
+        ``"general"`` for other classes.
     new
         Names of classes, background first: begin a new model for these with what
         `model` has learned.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unet.errors import CorrectionError
-from napari_unet.options import DEFAULT_MODEL, TrainOptions
+from napari_unet.options import DEFAULT_MODEL, START_MODEL, TrainOptions
 from napari_unet.project.lazy_corrections import Drawn, More, room_for
 from napari_unet.project.location import is_project
 from napari_unet.project.project import Project
@@ -62,7 +62,7 @@ def read_project(
     ----------
     model
         A model, or name or file of one, the project's own among them. None: the one
-        that is in use there, or the shipped one.
+        that is in use there, or a shipped one: `START_MODEL` for other classes.
     classes
         Of a new model; None: those of `model`.
 
@@ -77,7 +77,7 @@ def read_project(
             "was painted is kept; as a rule its name ends in .unet."
         )
     project = Project.open(folder)
-    parent = _parent(project, model)
+    parent = _parent(project, model, START_MODEL if classes else DEFAULT_MODEL)
     data = project_data(project, parent, options)
     if not data.corrections:
         why = " ".join(data.notes) or "Paint over what is wrong in napari first."
@@ -88,14 +88,14 @@ def read_project(
     return parent, data
 
 
-def _parent(project: Project, model: "Model | str | None") -> "Model":
+def _parent(project: Project, model: "Model | str | None", else_: str) -> "Model":
     """Return the model that learns: by itself, by its name here, or from its file."""
     from napari_unet.network.model import Model, load
 
     if isinstance(model, Model):
         return model
     own = {record.name for record in project.index.models}
-    name = model or project.index.active or DEFAULT_MODEL
+    name = model or project.index.active or else_
     return load(project.model_file(name) if name in own else name)
 
 

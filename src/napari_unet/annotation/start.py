@@ -31,7 +31,7 @@ from napari_unet.annotation.reviews import ImageReviews
 from napari_unet.errors import CorrectionError
 from napari_unet.io.image import Image
 from napari_unet.io.save import LabelArray, create_labels
-from napari_unet.options import Output
+from napari_unet.options import DEFAULT_MODEL, START_MODEL, Output
 from napari_unet.project.corrections import FOREGROUND, IGNORE
 from napari_unet.project.label_files import apart, lone_number
 from napari_unet.project.project import Project
@@ -105,7 +105,8 @@ def new_classes(
     Parameters
     ----------
     view
-        Its ``model`` is the parent.
+        Its ``model`` is the parent, and what the new one begins from; if that is the
+        shipped `DEFAULT_MODEL`, it begins from `START_MODEL`.
     empty
         Whether the labels begin with nothing in them, or with what the new model says.
 
@@ -118,7 +119,8 @@ def new_classes(
     from napari_unet.network.transfer import new_model
     from napari_unet.network.unet import BOUNDARY
 
-    parent = load_model(view.model, view.models)
+    source = START_MODEL if view.model == DEFAULT_MODEL else view.model
+    parent = load_model(source, view.models)
     image, options = view.image, view.options
     channels = 1 if options.channel is not None else image.channels
     name = free_name(project, "new")

@@ -151,7 +151,7 @@ Start = Annotated[
     typer.Option(
         "--model",
         help="What to improve: a model's name, or a file. Default: the project's model "
-        "in use if it has one, else nuclei.",
+        "in use if it has one, else nuclei, or general for other classes.",
     ),
 ]
 Threshold = Annotated[

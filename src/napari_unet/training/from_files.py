@@ -7,7 +7,7 @@ import numpy as np
 
 from napari_unet.network.model import Model, UNetSpec, load
 from napari_unet.network.transfer import new_model
-from napari_unet.options import DEFAULT_MODEL, TrainOptions
+from napari_unet.options import DEFAULT_MODEL, START_MODEL, TrainOptions
 from napari_unet.project.corrections import FOREGROUND, IGNORE, Correction
 from napari_unet.project.label_folder import LabelFolder
 from napari_unet.project.lazy_corrections import room_for
@@ -39,7 +39,8 @@ def read_labels(
     images, labels
         Folders; see `project.label_folder.LabelFolder`.
     model
-        A model, or name or file of one; None: the shipped one.
+        A model, or name or file of one; None: a shipped one, `START_MODEL` for other
+        classes.
     classes
         What the numbers in the labels mean; None: the classes of the model.
 
@@ -48,7 +49,8 @@ def read_labels(
     UNetError
         If there is nothing to learn from, it cannot be read, or does not fit.
     """
-    parent = model if isinstance(model, Model) else load(model or DEFAULT_MODEL)
+    shipped = START_MODEL if classes else DEFAULT_MODEL
+    parent = model if isinstance(model, Model) else load(model or shipped)
     spec = parent.spec if classes is None else new_model(parent, classes).spec
     room = room_for(options.memory, spec.width)
     about = spec.classes, spec.boundary

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unet.options import START_MODEL
 from napari_unet.ui.layers import OVERLAY
 
 __all__ = ["Chooser", "LayerChooser", "ModelChooser", "shipped_models"]
@@ -166,8 +167,9 @@ class ModelChooser(Chooser):
 
 
 def shipped_models() -> list[str]:
-    """Return the names of the models that come with the package, without torch."""
+    """Return the names of the shipped models that segment, without torch."""
     folder = files("napari_unet").joinpath("weights")
     suffix = ".safetensors"
     names = (file.name for file in folder.iterdir()) if folder.is_dir() else ()
-    return sorted(name.removesuffix(suffix) for name in names if name.endswith(suffix))
+    found = (name.removesuffix(suffix) for name in names if name.endswith(suffix))
+    return sorted(name for name in found if name != START_MODEL)

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QFileDialog, QPushButton
 
 from napari_unet.annotation import resegment
 from napari_unet.network.model import load, save
+from napari_unet.options import START_MODEL
 from napari_unet.segmentation import predict
 from napari_unet.ui import reader_writer as files_of_ours
 from napari_unet.ui.choosers import shipped_models
@@ -723,4 +724,5 @@ def test_closing_while_running_cancels(viewer, dock, qtbot, how):
 def test_shipped_models_are_listed_without_torch():
     from napari_unet.network.model import shipped
 
-    assert tuple(shipped_models()) == shipped()
+    assert {*shipped_models(), START_MODEL} == {*shipped()}
+    assert START_MODEL not in shipped_models()
