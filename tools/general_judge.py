@@ -25,7 +25,7 @@ from napari_unet.network.unet import UNet
 from napari_unet.project.corrections import IGNORE
 
 SIDE, PIXELS, STROKES = 512, 20_000, 8
-RIDGES = 0.01, 0.03, 0.1, 0.3, 1.0, 3.0
+RIDGES = 0.1, 0.3, 1.0, 3.0, 10.0, 30.0
 
 
 def scaled(model: Model, pair: annotator.Pair) -> torch.Tensor:
