@@ -50,7 +50,7 @@ def painted(truth: annotator.Classes, seed: int) -> annotator.Classes:
 def start(name: str, channels: int) -> tuple[Model, int]:
     """Return a model, and how many levels of its features are read."""
     name, _, deep = name.partition("@")
-    model = load("nuclei" if name in ("random", "filters") else name)
+    model = load("general" if name in ("random", "filters") else name)
     if name == "random":
         torch.manual_seed(0)
         model = Model(UNet(model.spec).eval(), model.scaling, {}, "random")

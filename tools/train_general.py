@@ -204,7 +204,7 @@ def main() -> None:
     parser.add_argument("name", help="of the checkpoint")
     parser.add_argument("--data", type=Path, help="of real images")
     parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--begin", default="nuclei")
+    parser.add_argument("--begin", default="general")
     parser.add_argument("--export", type=Path, help="write the weights so far")
     args = parser.parse_args()
     begin, path = load(args.begin), CHECKPOINTS / f"{args.name}.pt"
