@@ -1,6 +1,7 @@
 """Events and reports that the verbs yield and return; plain data, no torch."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,22 +34,29 @@ class TileDone:
         Position along the image's other axes.
     core
         (Y, X) slices of the plane that `labels` belong to.
-    labels
-        (Y, X): classes uint8, or objects int32 with provisional ids; (K, Y, X) float16
-        for probabilities.
     done, total
         Tiles finished so far, and of the whole job; a small one that comes first, and
         is computed again with the others, is none of them.
     progress
         How much of the whole job is done, 0 to 1: tiles count by their pixels.
+    find
+        Returns `labels`.
     """
 
     plane: tuple[int, ...]
     core: Box
-    labels: NDArray[Any]
     done: int
     total: int
     progress: float
+    find: Callable[[], NDArray[Any]] = field(repr=False, compare=False)
+
+    @property
+    def labels(self) -> NDArray[Any]:
+        """Classes (Y, X) uint8, or what is wanted instead; found when asked for.
+
+        Objects are (Y, X) int32 with provisional ids; probabilities (K, Y, X) float16.
+        """
+        return self.find()
 
 
 @dataclass(frozen=True, slots=True)

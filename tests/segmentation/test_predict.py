@@ -203,6 +203,43 @@ def test_the_objects_of_a_plane_that_is_one_tile_come_with_it():
     assert len(tiles) == tiles[0].total == 2
 
 
+def test_objects_of_tiles_are_found_when_asked_for_and_have_ids_of_their_own():
+    tiles, _ = run(random_model(), random_image((100, 90)), SegmentOptions(tile=64))
+    found = [tile.labels for tile in reversed(tiles)]
+    ids = [set(np.unique(labels[labels > 0])) for labels in found]
+    assert all(ids)
+    assert len(set.union(*ids)) == sum(map(len, ids))
+    for tile, labels in zip(reversed(tiles), found, strict=True):
+        np.testing.assert_array_equal(tile.labels, labels)
+
+
+class Counted:
+    """An array that is not in memory as far as anybody knows; counts pixels."""
+
+    def __init__(self, shape):
+        self.array, self.shape, self.dtype = np.zeros(shape, np.int32), shape, np.int32
+        self.read = self.written = 0
+
+    def __getitem__(self, key):
+        self.read += self.array[key].size
+        return self.array[key].copy()
+
+    def __setitem__(self, key, values):
+        self.written += values.size
+        self.array[key] = values
+
+
+@pytest.mark.parametrize(("tile", "times"), [(4096, 1), (32, 3)])
+def test_a_large_plane_is_joined_in_memory_where_the_net_has_left_enough(tile, times):
+    model, image = random_model(depth=1), random_image((2100, 40))
+    out = Counted((2100, 40))
+    options = SegmentOptions(device="cpu", tile=tile)
+    segmented = run(model, image, options, out=out)[1]
+    assert (out.written // 84000, out.read // 84000) == (times, times - 1)
+    ids = np.unique(out.array[out.array > 0])
+    np.testing.assert_array_equal(ids, 1 + np.arange(segmented.objects))
+
+
 def test_a_large_tile_gives_signs_of_life():
     model = random_model(width=32, depth=3)
     options = SegmentOptions(device="cpu", precision="fp32", tile=4096)

@@ -18,7 +18,7 @@ from napari_unet.errors import OutputError
 
 __all__ = ["LabelArray", "create_labels", "memory_limit", "put"]
 
-_LIMIT = 256_000_000
+_LIMIT = 2**28  # bytes: 8192 x 8192 objects
 
 _CHUNK = 512  # the tile of our TIFFs: writing one then decodes every chunk only once
 

@@ -32,6 +32,7 @@ Classes = NDArray[np.uint8]
 
 _LARGEST = np.iinfo(np.int32).max
 _ROWS = 256  # are looked at at a time
+_ALL = slice(None)
 
 
 def label_tile(classes: Classes, *, boundary: int | None, reach: int = 3) -> Ids:
@@ -272,22 +273,27 @@ def _scan(
     for i, (y, x) in enumerate(boxes):
         classes = work.read((y, x))
         ids, found = _seeds(classes, work.boundary)
-        sizes.append(np.bincount(ids.reshape(-1), minlength=found + 1)[1:])
+        sizes.append(_sizes(ids)[1:])
         sums.append(work.sums((y, x), ids, found + 1)[:, 1:])
-        ids[ids > 0] += count
+        np.add(ids, np.int32(count), out=ids, where=ids > 0)
         count += found
-        both = np.stack((ids, classes.astype(np.int32)))  # (2, Y, X)
         if x.start == 0:
             above, below = below, np.zeros_like(above)
         else:
-            pairs += _joins(left, both[:, :, 0], work.boundary)
-        pairs += _joins(above[:, x.start : x.stop + 2], both[:, 0], work.boundary)
-        below[:, x.start + 1 : x.stop + 1] = both[:, -1]
-        left = np.pad(both[:, :, -1], ((0, 0), (1, 1)))
+            pairs += _joins(left, _line(ids, classes, (_ALL, 0)), work.boundary)
+        top = _line(ids, classes, (0, _ALL))
+        pairs += _joins(above[:, x.start : x.stop + 2], top, work.boundary)
+        below[:, x.start + 1 : x.stop + 1] = _line(ids, classes, (-1, _ALL))
+        left = np.pad(_line(ids, classes, (_ALL, -1)), ((0, 0), (1, 1)))
         work.write((y, x), ids)
         yield (i + 1) / len(boxes) / 3
     joined = np.concatenate(pairs, axis=1)
     return joined, np.concatenate(sizes), np.concatenate(sums, axis=1)
+
+
+def _line(ids: Ids, classes: Classes, at: tuple[Any, Any]) -> NDArray[np.int32]:
+    """Return ids and classes (2, n) along an edge of a block."""
+    return np.stack((ids[at], classes[at].astype(np.int32)))
 
 
 def _joins(

@@ -7,8 +7,9 @@ border ever cuts one.
 
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,7 +28,7 @@ from napari_unet.labels.objects import label_blocks, label_tile
 from napari_unet.network.blockwise import Workspace
 from napari_unet.network.model import Model
 from napari_unet.network.normalization import Intensities
-from napari_unet.network.predictor import Predictor, engine
+from napari_unet.network.predictor import Predictor, engine, host_bytes
 from napari_unet.options import Output, SegmentOptions
 from napari_unet.segmentation.decode import ReadOut
 from napari_unet.segmentation.inputs import ModelInput, model_input
@@ -40,7 +41,7 @@ from napari_unet.segmentation.output import (
 )
 from napari_unet.segmentation.room import planned
 from napari_unet.segmentation.tile_plan import PlaneTiles, plan_plane
-from napari_unet.tiling import Box, Tile, shifted, whole
+from napari_unet.tiling import Box, Tile, blocks, shifted, whole
 
 __all__ = [
     "Computing",
@@ -56,6 +57,8 @@ _Events = Generator[TileDone | Computing | Joining, None, int]
 
 _PAUSE = 0.2  # seconds between two signs of life of a tile that takes long
 _JOINING = 0.05  # of the time that the net takes for a pixel, objects take after it
+_SIDE = 2048  # of the squares that are joined at a time
+_EACH = 40  # bytes for a pixel of one that is joined
 
 
 class Known(Protocol):
@@ -203,6 +206,7 @@ class _Job:
         self.run: Predictor
         self.tiles: PlaneTiles
         self.done = self.total = 0
+        self.provisional = 1  # the next id of an object that is not joined yet
         self.worked, self.work = 0.0, 1.0  # in the pixels that the net sees
 
     def fit(self, view: Box | None, only: bool) -> None:
@@ -263,17 +267,14 @@ class _Job:
         objects = self.kind == "objects"
         target: Any = self._kept(self.classes, part) if objects else part
         scores = self._kept(self.scores, part) if self.scored else None
-        provisional = first
+        self.provisional = first
         for tile in tiles:
             logits = yield from self._logits(plane, tile)
             core, values = _decode(read_out, logits, tile, target, scores)
-            if objects and len(tiles) > 1:
-                values = self._provisional(values, provisional)
-                provisional = max(provisional, int(values.max(initial=0)) + 1)
             self.worked += _pixels(tile)
             self.done += tile is not self.tiles.first
             if not objects or len(tiles) > 1:
-                yield self._finished(plane, core, values)
+                yield self._finished(plane, core, self._finder(values))
             del logits, values  # not held while the next window is computed
             self._give_back()
         self.source.image.check_unchanged()
@@ -283,7 +284,7 @@ class _Job:
         self._give_back()
         found = yield from self._join(plane, target, scores, part, first)
         if len(tiles) == 1:  # with nothing to join, its objects come with it
-            yield self._finished(plane, box, part[whole(part.shape)])
+            yield self._finished(plane, box, lambda: part[whole(part.shape)])
         return found
 
     @property
@@ -305,9 +306,9 @@ class _Job:
             return_freed()
 
     def _finished(
-        self, plane: tuple[int, ...], core: Box, labels: NDArray[Any]
+        self, plane: tuple[int, ...], core: Box, find: Callable[[], NDArray[Any]]
     ) -> TileDone:
-        return TileDone(plane, core, labels, self.done, self.total, self._progress())
+        return TileDone(plane, core, self.done, self.total, self._progress(), find)
 
     def _progress(self, more: float = 0.0) -> float:
         """Return how much is done, 0 to 1, with some `more` pixels."""
@@ -326,9 +327,12 @@ class _Job:
         first: int,
     ) -> Generator[Joining, None, int]:
         """Write the objects of a finished plane; return how many there are."""
+        ids: Any = labels
+        if not isinstance(self.out, np.ndarray) and self._roomy(labels.shape):
+            ids = np.empty(labels.shape, np.int32)
         job = label_blocks(
             classes,
-            labels,
+            ids,
             (),
             boundary=self.run.spec.boundary,
             first=first,
@@ -336,12 +340,23 @@ class _Job:
             scores=scores,
             min_score=self.least_score,
             reach=growth(self.source),
+            block=_SIDE,
         )
         work = self._joining(labels.box)
         for fraction in (verb := Verb(job)):
             yield Joining(plane, fraction, self._progress(fraction * work))
+        if ids is not labels:
+            for box in blocks(labels.shape, _SIDE, _SIDE):
+                put(labels, box, ids[box])
+                yield Joining(plane, 1.0, self._progress(work))
         self.worked += work
         return verb.result
+
+    def _roomy(self, shape: tuple[int, int]) -> bool:
+        """Whether a plane of many squares fits the memory that the net has had."""
+        given = math.prod(self.tiles.window) * host_bytes(self.run)
+        need = math.prod(shape) * 4 + min(math.prod(shape), _SIDE**2) * _EACH
+        return max(shape) > _SIDE and need <= given
 
     def _logits(
         self, plane: tuple[int, ...], tile: Tile
@@ -367,10 +382,20 @@ class _Job:
             self.of_plane = {plane: self.source.intensities(plane)}
         return self.of_plane[plane]
 
-    def _provisional(self, classes: NDArray[np.uint8], first: int) -> NDArray[np.int32]:
-        boundary = self.run.spec.boundary
-        labels = label_tile(classes, boundary=boundary, reach=growth(self.source))
-        return np.where(labels > 0, labels + (first - 1), 0).astype(np.int32)
+    def _finder(self, values: NDArray[Any]) -> Callable[[], NDArray[Any]]:
+        """Return what finds the objects of a tile, once and only if somebody asks."""
+        if self.kind != "objects":
+            return lambda: values
+
+        @cache
+        def find() -> NDArray[np.int32]:
+            boundary = self.run.spec.boundary
+            ids = label_tile(values, boundary=boundary, reach=growth(self.source))
+            np.add(ids, np.int32(self.provisional - 1), out=ids, where=ids > 0)
+            self.provisional = max(self.provisional, int(ids.max(initial=0)) + 1)
+            return ids
+
+        return find
 
 
 def _decode(
