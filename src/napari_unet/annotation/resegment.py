@@ -4,6 +4,7 @@ No Qt, no layers: a `Request` goes in, `Step` and `Outcome` come out.
 """
 
 import math
+import time
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -133,6 +134,8 @@ class Outcome:
         How many planes were segmented.
     linked
         Whether objects go on through them.
+    starting
+        Seconds that starting PyTorch took; hardly any if it was started before.
     """
 
     result: Segmentation
@@ -145,14 +148,14 @@ class Outcome:
     axes: str
     planes: int = 1
     linked: bool = False
+    starting: float = 0.0
 
 
 def segmenting(request: Request) -> Generator[Step, None, Outcome]:
     """Run `request`; tiles are in the array when their step is yielded."""
-    from napari_unet.network.threads import spare_cores
+    starting = _start()
     from napari_unet.segmentation.output import output_shape
 
-    spare_cores()  # the viewer needs one too
     image = request.image.watched()
     image.check_unchanged()
     request = replace(request, image=image)
@@ -187,7 +190,17 @@ def segmenting(request: Request) -> Generator[Step, None, Outcome]:
         image.plane_axes,
         1 if request.only else math.prod(image.stack_shape),
         request.links,
+        starting,
     )
+
+
+def _start() -> float:
+    """Load PyTorch, if nobody has yet; return the seconds that it took."""
+    began = time.monotonic()
+    from napari_unet.network.threads import spare_cores
+
+    spare_cores()  # the viewer needs one too
+    return time.monotonic() - began
 
 
 class _Run:

@@ -6,6 +6,8 @@ from napari_unet.annotation.resegment import Outcome, Step
 
 __all__ = ["about", "cancelled_line", "counted", "result_line"]
 
+_NOTED = 0.5  # seconds of starting PyTorch that the line tells of
+
 
 def result_line(outcome: Outcome, waited: float) -> str:
     """Return the line that tells what came out, how long it took, and where.
@@ -21,7 +23,10 @@ def result_line(outcome: Outcome, waited: float) -> str:
         what = "Classes: " + ", ".join(named)
     else:
         what = counted(f"{result.objects}", outcome.planes, linked=outcome.linked)
-    lines = [f"{what} · {_seconds(waited)} · {result.reason}", *result.notes]
+    took = _seconds(waited)
+    if outcome.starting >= _NOTED:
+        took += f", {_seconds(outcome.starting)} of it starting PyTorch"
+    lines = [f"{what} · {took} · {result.reason}", *result.notes]
     return "\n".join(lines)
 
 

@@ -1,5 +1,7 @@
 """The dock U-Net: Segment by mouse clicks, in a real window with a real canvas."""
 
+import re
+import sys
 import time
 from dataclasses import replace
 
@@ -146,6 +148,28 @@ def test_plane_too_large_to_draw_is_a_pyramid(viewer, dock, qtbot, monkeypatch):
     assert not labels.editable
     colours = viewer.screenshot(flash=False)[..., :3].astype(int)
     assert (np.ptp(colours, axis=-1) > 40).sum() > 500
+
+
+class SlowDisk:
+    """Finds no module itself, and takes its time over the one that loads PyTorch."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name == "napari_unet.network.threads":
+            time.sleep(0.6)
+
+
+def test_the_line_says_how_much_of_the_time_pytorch_took(
+    viewer, dock, qtbot, monkeypatch
+):
+    viewer.add_image(squares(), name="cells")
+    name = "napari_unet.network.threads"
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setattr(sys, "meta_path", [SlowDisk(), *sys.meta_path])
+    first, second = (segmented(qtbot, dock) for _ in range(2))
+    said = re.match(r"4 objects · (.*) s, (.*) s of it starting PyTorch · ", first)
+    assert said is not None, first
+    assert float(said[1]) >= float(said[2]) >= 0.6
+    assert "starting" not in second
 
 
 def test_labels_are_on_the_canvas(viewer, dock, qtbot):
