@@ -5,6 +5,7 @@ import sys
 import time
 from dataclasses import replace
 
+import napari
 import numpy as np
 import pytest
 import tifffile
@@ -93,7 +94,7 @@ def click(dock, text):
 
 
 def finish(qtbot, dock):
-    jobs = session_of(dock.viewer).jobs
+    jobs = session_of(napari.current_viewer()).jobs
     qtbot.waitUntil(lambda: not jobs, timeout=WAIT)
     assert button(dock, "Segment").isEnabled()
     return dock.progress.line.text()
