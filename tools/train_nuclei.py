@@ -206,10 +206,11 @@ def diameter(items: list[Annotated]) -> float:
     return round(float(np.median(medians)), 1)
 
 
-def export(root: Path, name: str, measured: str) -> None:
+def export(root: Path, name: str, measured: str, began: str = "") -> None:
     """Write the weights of checkpoint `name` and their card into the package.
 
-    The figures are those of checkpoint `measured`, which learned from less.
+    The figures are those of checkpoint `measured`: the same, or one that learned from
+    less. `began` tells with what weights training began, if it did not with none.
     """
     model, about = network(name)
     judged = replace(network(measured)[0], name="nuclei")
@@ -221,15 +222,23 @@ def export(root: Path, name: str, measured: str) -> None:
         "diameter": diameter(items),
         "min_size": MIN_SIZE,
         "figures": {part: f.summary() for part, f in figures["nuclei"].items()},
-        "history": [f"tools/train_nuclei.py, seed {SEED}, {about['steps']} steps"],
+        "history": [
+            *([f"begun with {began}"] if began else []),
+            f"tools/train_nuclei.py, seed {SEED}, {about['steps']} steps",
+        ],
     }
     target = WEIGHTS / "nuclei.safetensors"
     save(Model(model.net, model.scaling, card, "nuclei"), target)
     text = (Path(__file__).parent / "nuclei_card.md").read_text()
+    held_out = sum(item.fold != "learn" for item in items)
     text = text.format(
         width=model.spec.width,
-        images=len(items),
-        held_out=sum(item.fold != "learn" for item in items),
+        images=len(items) - held_out * (name == measured),
+        held_out=held_out,
+        then=""
+        if name == measured
+        else "; the weights that ship then learned them too",
+        began=f"begun with {began}, then " if began else "",
         diameter=card["diameter"],
         min_size=MIN_SIZE,
         batch=BATCH,
@@ -259,7 +268,9 @@ def main() -> None:
         "--width", type=int, help="default: 24, or that of what it begins from"
     )
     parser.add_argument(
-        "--begin", help="what a new one begins from: a checkpoint, or else a model"
+        "--begin",
+        help="what a new one begins from: a checkpoint, or else a model; for export, "
+        "in words",
     )
     parser.add_argument("--cool", type=int, default=0, help="steps, down to rate 0")
     parser.add_argument("--all", action="store_true", help="hold nothing out")
@@ -273,7 +284,7 @@ def main() -> None:
         print(table(evaluate(args.data, model)))
         print(f"\nObjects where there are none: {in_words(invented(model))}.")
     else:
-        export(args.data, args.name, args.figures or args.name)
+        export(args.data, args.name, args.figures or args.name, args.begin or "")
 
 
 if __name__ == "__main__":
