@@ -84,6 +84,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             ],
             LIGHT,
         ),
+        (["napari_unet.compute.child"], ("torch", "napari", "zarr", "dask", *QT)),
         (["napari_unet.segmentation.predict"], ("napari", "dask", *QT)),
         (
             [

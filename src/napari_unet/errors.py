@@ -7,6 +7,7 @@ the code; each front end has a table of what it calls that, and says so by `hint
 from collections.abc import Iterable, Mapping
 
 __all__ = [
+    "ComputeError",
     "CorrectionError",
     "ImageError",
     "MemoryBudgetError",
@@ -60,6 +61,10 @@ class OptionsError(UNetError):
 
 class OutputError(UNetError):
     """A result cannot be written where it was asked for."""
+
+
+class ComputeError(UNetError):
+    """The process that computes cannot be started, or has ended too soon."""
 
 
 class MemoryBudgetError(OptionsError):
