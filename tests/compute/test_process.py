@@ -428,7 +428,7 @@ def test_interactive_interpreter_has_no_main_file(tmp_path):
 
 
 def test_module_beside_the_user_is_not_taken_for_one_of_the_library(tmp_path):
-    (tmp_path / "queue.py").write_text("raise SystemExit('the wrong one')")
+    (tmp_path / "json.py").write_text("raise SystemExit('the wrong one')")
     before = Path.cwd()
     os.chdir(tmp_path)
     try:

@@ -1,11 +1,16 @@
 """A job ends exactly once, on every way out, and its signals come in the GUI thread."""
 
+import os
 import threading
 
 import pytest
+from helpers.compute_jobs import counting, failing, hurting, sleeping, until
 from qtpy.QtCore import QObject, QThread
 
+from napari_unet.compute.call import Call
+from napari_unet.compute.process import ComputeProcess
 from napari_unet.errors import ImageError
+from napari_unet.ui.hints import BATCH
 from napari_unet.ui.job import Job
 
 WAIT = 10_000  # ms: far more than needed, for a busy computer
@@ -23,8 +28,8 @@ def record(job):
     return seen
 
 
-def run(qtbot, verb):
-    job = Job(verb)
+def run(qtbot, verb, process=None):
+    job = Job(verb, None, BATCH, process)
     seen = record(job)
     with qtbot.waitSignal(job.ended, timeout=WAIT):
         job.start()
@@ -204,3 +209,81 @@ def test_paused_job_can_be_cancelled(qtbot):
         job.start()
         job.cancel()
     assert [name for name, _ in seen] == ["started", "cancelled", "ended"]
+
+
+# --- in a process ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def process():
+    process = ComputeProcess()
+    yield process
+    process.stop()
+
+
+def test_call_tells_the_same_from_another_process(qtbot, process):
+    seen = run(qtbot, Call(counting, 3), process)
+    assert [event for event in seen if event[0] != "finished"] == [
+        ("started", None),
+        *(("yielded", number) for number in range(3)),
+        ("ended", None),
+    ]
+    assert dict(seen)["finished"] == process.state.pid
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_call_that_stays_runs_here(qtbot, process, apart):
+    call = Call(counting, 3, apart=False)
+    assert dict(run(qtbot, call, process if apart else None))["finished"] == os.getpid()
+    assert process.state.starts == 0
+
+
+@pytest.mark.parametrize("what", ["image", "array", "defect"])
+def test_call_fails_with_the_same_sentence(qtbot, process, what):
+    here, there = (run(qtbot, Call(failing, what), p) for p in (None, process))
+    assert here == there
+    assert [name for name, _ in there][-2:] == ["failed", "ended"]
+
+
+def test_call_whose_process_dies_fails_with_a_sentence_that_says_so(qtbot, process):
+    seen = run(qtbot, Call(hurting, "SIGKILL"), process)
+    assert [name for name, _ in seen][-2:] == ["failed", "ended"]
+    assert "ended by signal 9" in dict(seen)["failed"]
+
+
+def test_cancelled_call_tells_all_that_it_did(qtbot, process):
+    job = Job(Call(sleeping, 0), process=process)
+    seen = record(job)
+    job.yielded.connect(job.cancel)
+    with qtbot.waitSignal(job.ended, timeout=WAIT):
+        job.start()
+    numbers = [event for name, event in seen if name == "yielded"]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert [name for name, _ in seen][-2:] == ["cancelled", "ended"]
+    until(lambda: process.state.kind == "ready")
+    assert process.state.starts == 1
+
+
+def test_paused_call_rests_and_can_be_cancelled(qtbot, process):
+    job = Job(Call(sleeping, 0), process=process)
+    seen = record(job)
+    job.start()
+    qtbot.waitUntil(lambda: len(seen) > 2, timeout=WAIT)
+    job.pause()
+    qtbot.wait(300)
+    count = len(seen)
+    qtbot.wait(300)
+    assert len(seen) == count
+    with qtbot.waitSignal(job.ended, timeout=WAIT):
+        job.cancel()
+    assert process.state.starts == 1
+
+
+def test_destroyed_parent_stops_the_call(qtbot, process):
+    parent = QObject()
+    job = Job(Call(sleeping, 0.01), parent, process=process)
+    with qtbot.waitSignal(job.yielded, timeout=WAIT):
+        job.start()
+    assert process.state.kind == "busy"
+    parent.deleteLater()
+    qtbot.waitUntil(lambda: process.state.kind == "ready", timeout=WAIT)

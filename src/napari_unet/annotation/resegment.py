@@ -1,11 +1,11 @@
-"""Segmenting for the viewer, in the thread: tiles written around protected labels.
+"""Segmenting for the viewer, beside it: tiles written around protected labels.
 
 No Qt, no layers: a `Request` goes in, `Step` and `Outcome` come out.
 """
 
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ import numpy as np
 from napari_unet._steps import Verb
 from napari_unet.annotation.around import Around
 from napari_unet.annotation.reviews import ImageReviews
+from napari_unet.compute.call import Here
 from napari_unet.events import Joining, Segmentation, TileDone
 from napari_unet.io.image import Image
 from napari_unet.io.label_array import LabelArray, create_labels, memory_limit
@@ -32,6 +33,14 @@ __all__ = ["Outcome", "Request", "Step", "load_model", "segmenting"]
 # What comes after the net takes of its time, roughly: bars and times left count on it.
 _LINKING, _MEASURING = 0.1, 0.06
 DRAWN = 16384  # rows or columns that graphics cards draw at once at most
+
+
+def _new_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> LabelArray:
+    array = create_labels(shape, dtype)
+    return LabelPyramid(array) if max(shape[-2:]) > DRAWN else array
+
+
+_SHOWN = Here(_new_array)  # in the viewer's process, wherever it is filled from
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,8 @@ class Request:
         What was computed of that before: no net runs.
     link_z
         Objects of neighbouring Z planes that overlap become one.
+    make
+        Makes the array of a new result, of a shape and dtype: where it is shown.
     """
 
     image: Image
@@ -79,6 +90,16 @@ class Request:
     only: bool = False
     known: "Known | None" = None
     link_z: bool = False
+    make: Callable[[tuple[int, ...], np.dtype[Any]], LabelArray] = _SHOWN
+
+    @property
+    def portable(self) -> bool:
+        """Whether another process can do it: all that it needs can be named there.
+
+        Where memory is bounded it is that of the viewer as a whole.
+        """
+        things = self.ready, self.reviews, self.known, self.options.memory
+        return all(thing is None for thing in things)
 
     @property
     def box(self) -> Box:
@@ -163,7 +184,7 @@ def segmenting(request: Request) -> Generator[Step, None, Outcome]:
     shape, dtype, _ = output_shape(model, image, request.options)
     array, last = request.array, request.last_id
     if array is None or tuple(array.shape) != shape or array.dtype != dtype:
-        array, last = _new_array(shape, dtype), 0
+        array, last = request.make(shape, dtype), 0
     run = _Run(request, model, array, last)
     yield Step(array, None, "reading the image", 0.0, last)
     result = yield from run.net()
@@ -328,11 +349,6 @@ class _Run:
     ) -> Step:
         progress = (self._begun + part * self._share) / self._all
         return Step(self._array, key, doing, progress, self.last)
-
-
-def _new_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> LabelArray:
-    array = create_labels(shape, dtype)
-    return LabelPyramid(array) if max(shape[-2:]) > DRAWN else array
 
 
 def _place(request: Request) -> tuple[slice, ...] | None:

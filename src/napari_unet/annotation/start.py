@@ -31,6 +31,7 @@ from napari_unet.annotation.reviews import ImageReviews
 from napari_unet.errors import CorrectionError
 from napari_unet.io.image import Image
 from napari_unet.io.save import LabelArray, create_labels
+from napari_unet.network.header import BOUNDARY
 from napari_unet.options import DEFAULT_MODEL, START_MODEL, Output
 from napari_unet.project.corrections import FOREGROUND, IGNORE
 from napari_unet.project.label_files import apart, lone_number
@@ -47,6 +48,7 @@ __all__ = [
     "going_on",
     "meaning_to",
     "new_classes",
+    "schema_of",
 ]
 
 
@@ -117,7 +119,6 @@ def new_classes(
         were painted would have no name.
     """
     from napari_unet.network.transfer import new_model
-    from napari_unet.network.unet import BOUNDARY
 
     source = START_MODEL if view.model == DEFAULT_MODEL else view.model
     parent = load_model(source, view.models)
@@ -267,8 +268,14 @@ def beginning_with(view: Request, array: LabelArray) -> Generator[None, None, Be
 
 def meaning_to(model: "Model", array: LabelArray) -> LabelSchema:
     """Return what labels that a model made mean to it."""
+    return schema_of(model.spec.classes, array)
+
+
+def schema_of(classes: tuple[str, ...], array: LabelArray) -> LabelSchema:
+    """Return what labels mean to a model with these classes."""
     kind: Output = "objects" if array.dtype == np.int32 else "classes"
-    return LabelSchema(kind, model.spec.classes, model.spec.boundary)
+    boundary = classes.index(BOUNDARY) if BOUNDARY in classes else None
+    return LabelSchema(kind, classes, boundary)
 
 
 def _only_this(project: Project, view: Request) -> None:

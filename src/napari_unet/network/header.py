@@ -10,8 +10,9 @@ from typing import Any
 
 from napari_unet._files import DAMAGE
 
-__all__ = ["header_of", "own_defaults", "with_header"]
+__all__ = ["BOUNDARY", "class_names", "header_of", "own_defaults", "with_header"]
 
+BOUNDARY = "boundary"  # the class that separates touching objects
 _KEY = "napari_unet"
 _MOST = 2**24  # bytes of a header that are read: ours have some thousand
 _WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -59,18 +60,37 @@ def own_defaults(source: str) -> tuple[float | None, float | None, float | None]
     source
         Name of a shipped model, or a file. What cannot be read has none of them.
     """
-    places = _WEIGHTS / f"{source}.safetensors", Path(source)
-    path = next((path for path in places if path.is_file()), None)
-    if path is None:
-        return None, None, None
     try:
-        with path.open("rb") as file:
-            start = file.read(8)
-            card = header_of(start + file.read(min(_size(start), _MOST)))["card"]
+        card = _header_in(source)["card"]
         diameter, size, score = map(card.get, ("diameter", "min_size", "min_score"))
         return _number(diameter), _number(size), _number(score)
     except DAMAGE:
         return None, None, None
+
+
+def class_names(source: str) -> tuple[str, ...]:
+    """Return the classes of a model, background first; none if it cannot be read.
+
+    Parameters
+    ----------
+    source
+        Name of a shipped model, or a file.
+    """
+    try:
+        return tuple(map(str, _header_in(source)["spec"]["classes"]))
+    except DAMAGE:
+        return ()
+
+
+def _header_in(source: str) -> dict[str, Any]:
+    """Return our part of the header of a model; one of `DAMAGE` if there is none."""
+    places = _WEIGHTS / f"{source}.safetensors", Path(source)
+    path = next((path for path in places if path.is_file()), None)
+    if path is None:
+        raise FileNotFoundError(source)
+    with path.open("rb") as file:
+        start = file.read(8)
+        return header_of(start + file.read(min(_size(start), _MOST)))
 
 
 def _size(data: bytes) -> int:

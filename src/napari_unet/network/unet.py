@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from napari_unet.errors import ModelError
+from napari_unet.network.header import BOUNDARY
 from napari_unet.network.hypercolumn import RADIUS, Hypercolumn
 
 __all__ = ["BOUNDARY", "UNet", "UNetSpec"]
 
-BOUNDARY = "boundary"  # the class that separates touching objects
 # Least and most of every number: far beyond what is of use, and small enough that what
 # such a net would look like can be told in a moment.
 _RANGES = {

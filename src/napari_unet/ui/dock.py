@@ -25,11 +25,12 @@ class _OnePerViewer(type(QWidget)):  # type: ignore[misc]
     def __call__(cls, napari_viewer: Any) -> Any:
         # Plugins get a proxy; layers taken from it would not be those of the viewer.
         viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
-        docks = session_of(viewer).docks
-        found = docks.get(cls)
+        session = session_of(viewer)
+        found = session.docks.get(cls)
         if found is None:
-            found = docks[cls] = super().__call__(viewer)
-            found.destroyed.connect(lambda: docks.pop(cls, None))
+            found = super().__call__(viewer)
+            session.open_dock(cls, found)
+            found.destroyed.connect(lambda: session.close_dock(cls))
         else:
             found.leave_place(viewer)
         return found

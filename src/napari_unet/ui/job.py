@@ -1,8 +1,9 @@
 """A generator in a background thread, whose events reach the GUI thread.
 
-Jobs of the docks run in a thread here alone. It touches no Qt object at all: it fills a
-bounded queue that a timer in the GUI thread empties, so a viewer that is closed, or
-slower than the work, does no harm.
+Jobs of the docks run in a thread here alone, or in the compute process, which a thread
+here serves meanwhile. It touches no Qt object at all: it fills a bounded queue that a
+timer in the GUI thread empties, so a viewer that is closed, or slower than the work,
+does no harm.
 """
 
 import contextlib
@@ -11,16 +12,21 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any
 
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
+from napari_unet.compute.call import STILL, Call
+from napari_unet.compute.process import ComputeProcess
+from napari_unet.compute.run import JobError, Run
 from napari_unet.errors import UNetError
 from napari_unet.ui.hints import Names, told
 
 __all__ = ["Job", "Verb"]
 
 Verb = Callable[[], Generator[Any, None, Any]]
+_Steps = Generator[Any, None, Any] | Run
 
 _log = logging.getLogger(__name__)
 _TICK = 100  # ms between two looks at what has arrived: ten refreshes a second
@@ -62,14 +68,22 @@ class Job(QObject):
     ended = Signal()
 
     def __init__(
-        self, verb: Verb, parent: QObject | None = None, names: Names | None = None
+        self,
+        verb: Verb,
+        parent: QObject | None = None,
+        names: Names | None = None,
+        process: ComputeProcess | None = None,
     ) -> None:
         """Prepare to run what `verb` returns; it is called in the thread.
 
-        `names` are those that a failure uses for what would help.
+        `names` are those that a failure uses for what would help; `process` runs the
+        verb if it is a `Call` that may run apart.
         """
         super().__init__(parent)
-        self._worker = _Worker(verb, names or {})
+        run: Callable[[], _Steps] = verb
+        if process is not None and isinstance(verb, Call) and verb.apart:
+            run = partial(process.run, verb)
+        self._worker = _Worker(run, names or {})
         self.destroyed.connect(self._worker.stop.set)  # with its dock, or the viewer
         self._timer = QTimer(self)
         self._timer.setInterval(_TICK)
@@ -162,7 +176,7 @@ def _nothing() -> Generator[Any, None, Any]:
 class _Worker:
     """The thread's side of a job; knows nothing of Qt."""
 
-    def __init__(self, verb: Verb, names: Names) -> None:
+    def __init__(self, verb: Callable[[], _Steps], names: Names) -> None:
         self.verb, self.names = verb, names
         self.events: queue.Queue[Any] = queue.Queue(_AHEAD)
         self.stop, self.awake = threading.Event(), threading.Event()
@@ -188,19 +202,25 @@ class _Worker:
                 "There is too little memory for this. Close other programs, or allow "
                 "less in 'Memory'."
             )
+        except JobError as error:
+            _log.error("A job failed in the compute process.\n%s", error.trace)
+            self.failure = _unexpected(str(error))
         except Exception as error:  # noqa: BLE001 - the border to the user
             _log.exception("A job failed.")
-            what = f"{type(error).__name__}: {error}".strip().rstrip(".:")
-            self.failure = f"Something unexpected went wrong ({what}). Try again."
+            self.failure = _unexpected(f"{type(error).__name__}: {error}")
 
-    def _drive(self, steps: Generator[Any, None, Any]) -> None:
+    def _drive(self, steps: _Steps) -> None:
         while not self._unwanted():
             try:
                 event = next(steps)
             except StopIteration as stop:
                 self.result, self.complete = stop.value, True
                 return
-            self._offer(event)
+            if event is not STILL:
+                self._offer(event)
+        if isinstance(steps, Run):
+            for event in steps.remaining():
+                self._offer(event)
 
     def _offer(self, event: Any) -> None:
         while True:
@@ -219,3 +239,8 @@ class _Worker:
             if self.awake.wait(_NAP):
                 return False
         return True
+
+
+def _unexpected(what: str) -> str:
+    what = what.strip().rstrip(".:")
+    return f"Something unexpected went wrong ({what}). Try again."

@@ -1,15 +1,13 @@
 """Result filler: steps of a segmentation job drawn into a result layer."""
 
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from napari_unet.annotation.resegment import Outcome, Step, load_model
-from napari_unet.annotation.start import meaning_to
-from napari_unet.errors import UNetError
+from napari_unet.annotation.resegment import Outcome, Step
+from napari_unet.annotation.start import schema_of
+from napari_unet.network.header import class_names
 from napari_unet.ui.outcome import about
 from napari_unet.ui.result_layer import Result
-from napari_unet.ui.session import session_of
 
 __all__ = ["Filler"]
 
@@ -67,13 +65,11 @@ class Filler:
 
     def _mean(self) -> None:
         """Find out what the labels mean to their model: they can be corrected, too."""
-        result, models = self.result, session_of(self._viewer).models
-        array = result.array
-        if array is None or not any(source == result.model for source, _ in models):
+        result, classes = self.result, class_names(self.result.model)
+        if result.array is None or not classes:  # its file is gone
             return
-        with contextlib.suppress(UNetError):  # its file is gone
-            result.rules = meaning_to(load_model(result.model, models), array)
-            result.output = result.rules.kind
+        result.rules = schema_of(classes, result.array)
+        result.output = result.rules.kind
 
     def release(self) -> None:
         """Let go of the result, however the run ended."""

@@ -7,12 +7,22 @@ from typing import Any
 from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 from napari_unet.annotation.reviews import ImageReviews
+from napari_unet.compute.call import Kept
+from napari_unet.compute.process import ComputeProcess, chosen
 from napari_unet.project.project import Project
 from napari_unet.ui.choosers import ModelChooser
 from napari_unet.ui.job import Job
 from napari_unet.ui.result_layer import Result
 
 __all__ = ["Session", "session_of"]
+
+# What the first click needs of modules; the compute process has them by then.
+_WARM = (
+    "napari_unet.annotation.resegment",
+    "napari_unet.annotation.around",
+    "napari_unet.segmentation.predict",
+    "napari_unet.labels.measures",
+)
 
 
 @dataclass(slots=True)
@@ -26,7 +36,9 @@ class Session:
     results
         The layers that models of this session filled.
     models
-        Loaded models by where they came from.
+        Loaded models by where they came from; the compute process has its own.
+    process
+        The compute process; None where everything runs in threads.
     projects
         Those that somebody has open, by their folders: two of one folder would
         overwrite each other.
@@ -62,7 +74,8 @@ class Session:
 
     jobs: list[Job] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
-    models: dict[Any, Any] = field(default_factory=dict)
+    models: dict[Any, Any] = field(default_factory=lambda: Kept("models"))
+    process: ComputeProcess | None = field(default_factory=lambda: chosen(_WARM))
     projects: WeakValueDictionary[Path, Project] = field(
         default_factory=WeakValueDictionary
     )
@@ -83,6 +96,18 @@ class Session:
     begun: WeakSet[Any] = field(default_factory=WeakSet)
     recording: Any = None
     docks: dict[type, Any] = field(default_factory=dict)
+
+    def open_dock(self, kind: type, dock: Any) -> None:
+        """Remember a dock; the first click in it finds the compute process warm."""
+        self.docks[kind] = dock
+        if self.process is not None:
+            self.process.start()
+
+    def close_dock(self, kind: type) -> None:
+        """Forget a dock that is gone; with the last one the compute process ends."""
+        self.docks.pop(kind, None)
+        if self.process is not None and not self.docks:
+            self.process.stop()
 
     def start(self, job: Job) -> None:
         """Start `job` and remember it until it ends."""

@@ -8,6 +8,7 @@ from napari.utils.notifications import show_error
 from qtpy.QtWidgets import QFileDialog, QPushButton
 
 from napari_unet.annotation.resegment import Outcome, Request, Step, segmenting
+from napari_unet.compute.call import Call
 from napari_unet.errors import UNetError
 from napari_unet.segmentation.measure import measuring
 from napari_unet.ui.dock import Dock
@@ -99,7 +100,8 @@ class SegmentDock(Dock):
             self._fail(told(error, SEGMENT))
             return
         self._pace = Pace()
-        job = self._job = Job(lambda: segmenting(request), self, SEGMENT)
+        call = Call(segmenting, request, apart=request.portable)
+        job = self._job = Job(call, self, SEGMENT, self._session.process)
         if self._filler is not None:
             self._filler.on_gone = self._on_gone
         job.yielded.connect(self._on_step)
