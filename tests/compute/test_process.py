@@ -4,7 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,7 @@ from helpers.compute_jobs import (
     hurting,
     loaded,
     making,
+    passing_on,
     printing,
     reading,
     sleeping,
@@ -191,23 +195,75 @@ def test_a_cancelled_call_stops_and_the_process_goes_on(process):
 
 
 def test_a_call_that_waits_is_cancelled_at_once_and_the_other_goes_on(process):
-    run, other = process.run(Call(sleeping, 0.01)), process.run(Call(counting, 3))
+    run = process.run(Call(sleeping, 0.01))
     assert first(run) == 1
-    assert next(other) is STILL
+    waits = process.run(Call(counting, 3, behind=True))
+    assert next(waits) is STILL
     began = time.monotonic()
-    other.close()
+    waits.close()
     assert time.monotonic() - began < SOON.cancel
     assert first(run) == 2
     run.close()
     assert process.state.starts == 1
 
 
-def test_two_calls_wait_for_each_other(process):
-    run, other = process.run(Call(counting, 3)), process.run(Call(counting, 4))
-    assert first(run) == 0
-    assert next(other) is STILL
-    assert finish(run)[0] == [1, 2]
-    assert finish(other)[0] == [0, 1, 2, 3]
+def test_two_calls_proceed_side_by_side(process):
+    run, other = process.run(Call(sleeping, 0.01)), process.run(Call(sleeping, 0.01))
+    assert first(run) == first(other) == 1
+    for _ in range(50):
+        first(run)
+    assert first(other) > 1
+    run.close()
+    other.close()
+    assert process.state.starts == 1
+
+
+def test_a_call_that_is_behind_waits_until_the_others_have_ended(process):
+    behind = process.run(Call(sleeping, 0.01, behind=True))
+    assert first(behind) == 1
+    run = process.run(Call(sleeping, 0.01))
+    assert first(run) == 1
+    taker = threading.Thread(target=lambda: [first(run) for _ in range(100)])
+    taker.start()
+    seen = [event for event in islice(behind, 12) if event is not STILL]
+    assert len(seen) < 7  # those that were under way
+    taker.join()
+    run.close()
+    assert first(behind) == 2 + len(seen)
+    behind.close()
+
+
+def test_a_call_that_rests_lets_others_pass_and_goes_on_where_it_was(process):
+    run, other = process.run(Call(sleeping, 0.01)), Call(counting, 3, behind=True)
+    assert first(run) == 1
+    run.rest(rests=True)
+    assert finish(process.run(other))[0] == [0, 1, 2]
+    rest = [event for event in islice(run, 10) if event is not STILL]
+    assert next(run) is STILL
+    run.rest(rests=False)
+    assert first(run) == 2 + len(rest)
+    run.rest(rests=True)
+    left = len(rest) + 2 + len(list(run.remaining()))  # it can be cancelled
+    assert left < 20
+    assert process.state.starts == 1
+
+
+def test_a_call_that_nobody_waits_for_is_not_ended_by_force():
+    process = ComputeProcess(patience=replace(SOON, cancel=0.1))
+    run = process.run(Call(stubborn, 0.5, quiet=True))
+    assert first(run) == "begun"
+    run.close()
+    assert works(process)
+    assert process.state.starts == 1
+    process.stop()
+
+
+def test_pixels_of_two_calls_do_not_get_mixed_up(process):
+    sizes = [2**22, 2**16, 2**23, 2**10] * 4  # bytes: more than the memory holds
+    runs = [iter(process.run(Call(passing_on, sizes))) for _ in range(2)]
+    for size in sizes:
+        for run in runs:
+            np.testing.assert_array_equal(first(run), np.arange(size, dtype=np.uint8))
 
 
 def test_a_call_that_does_not_stop_is_ended_with_its_process_in_3_seconds():

@@ -1,6 +1,6 @@
 """Calls: jobs that can run in another process, and what of them stays where it is.
 
-A call is a function of a module and one request. Whatever the request holds that is an
+A call is a function of a module and its arguments. Whatever these hold that is an
 array, a `Here` or a `Kept` does not travel: the other side gets a stand-in for it.
 """
 
@@ -13,40 +13,57 @@ __all__ = ["STILL", "Call", "Here", "Kept"]
 STILL: Final = object()  # what a `run.Run` yields while there is nothing else to tell
 
 
-@dataclass(frozen=True, slots=True)
 class Call:
-    """A job: what `function` makes of `request`.
+    """A job: what `function` makes of its arguments.
 
     Called, it runs where it is; `process.ComputeProcess.run` runs it elsewhere.
 
-    Attributes
+    Parameters
     ----------
     function
         A generator function at the top of a module, which both sides can import.
-    request
+    arguments
         Plain data, and what this module's docstring names.
     apart
         Whether it may run in another process.
+    behind
+        Whether it waits there while others compute.
+    quiet
+        Whether nobody waits for its end: if it does not stop in time when it is
+        cancelled, the process is not ended for that.
     """
 
-    function: Callable[[Any], Generator[Any, None, Any]]
-    request: Any
-    apart: bool = True
+    def __init__(
+        self,
+        function: Callable[..., Generator[Any, None, Any]],
+        *arguments: Any,
+        apart: bool = True,
+        behind: bool = False,
+        quiet: bool = False,
+    ) -> None:
+        self.function, self.arguments = function, arguments
+        self.apart, self.behind, self.quiet = apart, behind, quiet
 
     def __call__(self) -> Generator[Any, None, Any]:
         """Return the generator that does it, here."""
-        return self.function(self.request)
+        return self.function(*self.arguments)
 
 
 @dataclass(frozen=True, slots=True)
 class Here:
     """A function that runs where it was made, whichever process calls it.
 
-    Arguments and result cross as the events of a job do; an array that it returns
-    stays, and can be read and written from the other side.
+    Arguments and result cross as the events of a job do.
+
+    Attributes
+    ----------
+    copies
+        Whether arrays of the result cross, too; else they stay, and can be read and
+        written from the other side.
     """
 
     function: Callable[..., Any]
+    copies: bool = False
 
     def __call__(self, *arguments: Any) -> Any:
         """Return what the function returns."""

@@ -37,6 +37,8 @@ class Kind(IntEnum):
     REPLY = 9  # viewer
     TOOK = 10  # viewer: one more of EVENT, ASK and END was taken out of the memory
     END = 11  # process: how the job ended
+    REST = 12  # viewer: the job shall have no turns
+    GO_ON = 13  # viewer: it shall have turns again
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The compute process itself: it takes calls, runs them one by one, and tells of them.
+"""The compute process itself: it takes calls, runs them in turns, and tells of them.
 
 Knows neither napari nor what is computed. Started by `life.Life` as a program of its
 own, so that no `__main__` is imported again, and ended by the end of its input.
@@ -13,31 +13,22 @@ import sys
 import threading
 import time
 import traceback
-from collections import deque
 from collections.abc import Callable, Generator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from typing import Any
 
 from napari_unet._memory import return_freed
-from napari_unet.compute.arena import Arena, Ring, open_arena
-from napari_unet.compute.call import Kept
-from napari_unet.compute.channel import (
-    Channel,
-    Frame,
-    Kind,
-    Part,
-    dump,
-    load,
-    whole_frame,
-)
+from napari_unet.compute.arena import Arena, open_arena
+from napari_unet.compute.call import Call, Kept
+from napari_unet.compute.channel import Channel, Frame, Kind, load, whole_frame
 from napari_unet.compute.far import FarTable, portable
+from napari_unet.compute.outbox import Outbox
+from napari_unet.compute.turns import Turns
 from napari_unet.errors import UNetError
 
 __all__ = ["main"]
 
-_AHEAD = 4  # frames that the viewer has not taken yet; then the job waits for it
-_SMALL = 2**14  # bytes that are not worth a place in the shared memory
 _NICE = 10  # a tenth of a core, while others want all of them
 _GRACE = 2.0  # seconds to leave in order when the viewer has gone
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
@@ -96,17 +87,17 @@ def _take_pipes() -> Channel:
 
 
 class _Server:
-    """Takes frames in one thread, and runs the calls among them in another."""
+    """Takes frames in one thread, and runs each of the calls among them in another."""
 
     def __init__(self, channel: Channel, arena: Arena) -> None:
         self._channel, self._arena = channel, arena
         self._waiting: dict[int, Frame] = {}
         self._numbers: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._replies: queue.SimpleQueue[Frame | None] = queue.SimpleQueue()
-        self._unwanted: set[int] = set()
+        self._asking = threading.Lock()  # there is room for one answer
         self._gone = False
         self._kept: dict[str, Kept] = {}
-        self._outbox = _Outbox(channel, arena)
+        self._outbox, self._turns = Outbox(channel, arena), Turns()
 
     def listen(self) -> None:
         """Take frames until there are no more; then see to it that this ends."""
@@ -116,6 +107,7 @@ class _Server:
         self._gone = True
         self._replies.put(None)
         self._numbers.put(None)
+        self._turns.dismiss_all()
         self._outbox.abandon()
         time.sleep(_GRACE)
         _leave()
@@ -125,55 +117,71 @@ class _Server:
         with suppress(OSError):
             self._channel.send(Frame(Kind.READY))
             while (number := self._numbers.get()) is not None:
-                frame = self._waiting.pop(number, None)
-                if frame is not None:  # it was not cancelled before
-                    self._run(frame)
-                    return_freed()
+                # A new one each: a job may change how many cores its thread has.
+                threading.Thread(target=self._run, args=(number,)).start()
 
     def _take(self, frame: Frame) -> None:
+        job = frame.job
         if frame.kind is Kind.PING:
             self._channel.send(Frame(Kind.PONG))
         elif frame.kind is Kind.JOB:
-            self._waiting[frame.job] = frame
-            self._numbers.put(frame.job)
+            self._waiting[job] = frame
+            self._numbers.put(job)
         elif frame.kind is Kind.CANCEL:
-            if self._waiting.pop(frame.job, None) is not None:  # it never began
-                self._channel.send(
-                    whole_frame(Kind.END, frame.job, ("cancelled", None))
-                )
-            self._unwanted.add(frame.job)
+            if self._waiting.pop(job, None) is not None:  # it never began
+                self._channel.send(whole_frame(Kind.END, job, ("cancelled", None)))
+            else:
+                self._turns.dismiss(job)
         elif frame.kind is Kind.TOOK:
-            self._outbox.took()
+            self._outbox.took(job)
         elif frame.kind is Kind.REPLY:
             self._replies.put(frame)
+        elif frame.kind in (Kind.REST, Kind.GO_ON):
+            self._turns.rest(job, rests=frame.kind is Kind.REST)
 
-    def _run(self, frame: Frame) -> None:
-        job = frame.job
-        self._channel.send(Frame(Kind.BEGUN, job))
+    def _run(self, job: int) -> None:
+        """Run a call to its end, and tell of that."""
+        frame = self._waiting.pop(job, None)
+        if frame is None:  # it was cancelled before
+            return
         table = FarTable(partial(self._ask, job), self._kept)
         try:
             call = load(frame, self._arena.down, table.find)
-            with closing(call()) as steps:
-                end = self._drive(job, steps, table)
-            self._outbox.post(Kind.END, job, end, table.name)
+            with self._turns.part(job, behind=call.behind):
+                end = self._drive(job, call, table)
+            self._post(Kind.END, job, end, table.name)
         except (UNetError, MemoryError) as error:
-            self._outbox.post(Kind.END, job, ("raised", portable(error)))
+            self._post(Kind.END, job, ("raised", portable(error)))
         except Exception as error:  # noqa: BLE001 - the border to the viewer
             what = f"{type(error).__name__}: {error}"
-            end = "failed", (what, traceback.format_exc())
-            self._outbox.post(Kind.END, job, end)
+            self._post(Kind.END, job, ("failed", (what, traceback.format_exc())))
+        return_freed()
 
-    def _drive(
-        self, job: int, steps: Generator[Any, None, Any], table: FarTable
-    ) -> tuple[str, Any]:
-        """Tell what the job yields; return how it ended, and with what."""
-        while job not in self._unwanted and not self._gone:
-            try:
-                event = next(steps)
-            except StopIteration as stop:
-                return "done", stop.value
-            self._outbox.post(Kind.EVENT, job, event, table.name)
-        return "cancelled", None
+    def _drive(self, job: int, call: Call, table: FarTable) -> tuple[str, Any]:
+        """Tell what a call yields; return how it ended, and with what."""
+        steps: Generator[Any, None, Any] | None = None
+        with ExitStack() as stack:
+            while True:
+                with self._turns.turn(job) as wanted:
+                    if not wanted:
+                        return "cancelled", None
+                    if steps is None:
+                        self._channel.send(Frame(Kind.BEGUN, job))
+                        steps = stack.enter_context(closing(call()))
+                    try:
+                        event = next(steps)
+                    except StopIteration as stop:
+                        return "done", stop.value
+                self._post(Kind.EVENT, job, event, table.name)
+
+    def _post(
+        self, kind: Kind, job: int, value: Any, name: Callable[[Any], Any] | None = None
+    ) -> None:
+        """Send a value; while the viewer does not take any, others compute."""
+        if self._outbox.full(job):
+            with self._turns.aside(job):
+                self._outbox.wait(job)
+        self._outbox.post(kind, job, value, name)
 
     def _ask(
         self,
@@ -183,57 +191,9 @@ class _Server:
         find: Callable[[Any], Any],
     ) -> Any:
         """Return the viewer's answer."""
-        self._outbox.post(Kind.ASK, job, question, name)
-        frame = None if self._gone else self._replies.get()
-        if frame is None:
-            raise ConnectionError("the viewer has gone")
-        return load(frame, self._arena.down, find)
-
-
-class _Outbox:
-    """What goes to the viewer: so much at a time that it and the memory can take it."""
-
-    def __init__(self, channel: Channel, arena: Arena) -> None:
-        self._channel, self._memory = channel, arena.up
-        self._ring = Ring(arena.half)
-        self._turn, self._room = threading.Lock(), threading.Condition()
-        self._sent: deque[int] = deque()  # of frames not taken yet: places in the ring
-        self._gone = False
-
-    def post(
-        self, kind: Kind, job: int, value: Any, name: Callable[[Any], Any] | None = None
-    ) -> None:
-        """Send a value as soon as there is room for it; see `channel.dump`."""
-        body, buffers = dump(value, name)
-        with self._turn, self._room:
-            self._room.wait_for(lambda: len(self._sent) < _AHEAD or self._gone)
-            self._sent.append(0)
-            parts = tuple(self._place(buffer) for buffer in buffers)
-            self._channel.send(Frame(kind, job, body, parts))
-
-    def took(self) -> None:
-        """Free the room of the frame that was sent first."""
-        with self._room:
-            for _ in range(self._sent.popleft()):
-                self._ring.give_back()
-            self._room.notify_all()
-
-    def abandon(self) -> None:
-        """Wait no more: nobody will take anything."""
-        with self._room:
-            self._gone = True
-            self._room.notify_all()
-
-    def _place(self, buffer: memoryview) -> Part:
-        """Put a buffer into the shared memory if it fits there, as soon as it does."""
-        size = len(buffer)
-        while _SMALL <= size <= self._ring.size and not self._gone:
-            start = self._ring.take(size)
-            if start is not None:
-                self._memory[start : start + size] = buffer
-                self._sent[-1] += 1
-                return start, size
-            if len(self._sent) == 1:  # all that is taken is of this frame
-                break
-            self._room.wait()
-        return buffer
+        with self._asking:
+            self._outbox.post(Kind.ASK, job, question, name)
+            frame = None if self._gone else self._replies.get()
+            if frame is None:
+                raise ConnectionError("the viewer has gone")
+            return load(frame, self._arena.down, find)

@@ -5,7 +5,6 @@ array and a `FarCall` for each function, and asks the viewer for what it needs o
 """
 
 import pickle
-import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -109,7 +108,8 @@ class LocalTable:
             if verb == "get":
                 return dump(("found", np.asarray(thing[more[0]], order="C")))
             if verb == "call":
-                return dump(("found", thing(*more[0])), self.name)
+                found = thing(*more[0])
+                return dump(("found", found), None if thing.copies else self.name)
             thing[more[0]] = more[1]
         except Exception as error:  # noqa: BLE001 - the border to the other process
             return dump(("raised", portable(error)))
@@ -139,12 +139,10 @@ class FarTable:
     ) -> None:
         self._exchange, self._kept = exchange, kept
         self._stand_ins: dict[int, Any] = {}
-        self._asking = threading.Lock()
 
     def ask(self, question: tuple[Any, ...], /) -> Any:
-        """Return what came of a question, or raise that; one at a time."""
-        with self._asking:
-            how, value = self._exchange(question, self.name, self.find)
+        """Return what came of a question, or raise that."""
+        how, value = self._exchange(question, self.name, self.find)
         if how == "raised":
             raise value
         return value

@@ -67,7 +67,7 @@ class ComputeProcess:
     def run(self, call: Call) -> Run:
         """Return the run of a call, which begins with its first `next`.
 
-        One runs at a time; others wait, and can be cancelled meanwhile.
+        One computes at a time, between two of its events; see `turns.Turns`.
         """
         return Run(self, call)
 

@@ -4,6 +4,7 @@ Whoever drives it in a thread of the viewer serves the process, too: what a job 
 and writes of the viewer's arrays happens between two of its events.
 """
 
+import math
 import queue
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from napari_unet.errors import ComputeError
 __all__ = ["JobError", "Lives", "Run"]
 
 _TICK = 0.1  # seconds between two answers while there is nothing to tell
+_LONG = 60.0  # seconds that a queue is waited for at once
 
 
 class JobError(Exception):
@@ -65,7 +67,7 @@ class Run:
         self._life: Life | None = None
         self._inbox: Inbox = queue.SimpleQueue()
         self._number = 0
-        self._begun = self._again = self._over = False
+        self._begun = self._again = self._over = self._rests = False
 
     def __iter__(self) -> Iterator[Any]:
         return self
@@ -78,22 +80,33 @@ class Run:
         except queue.Empty:
             return STILL
 
+    def rest(self, *, rests: bool) -> None:
+        """Let the call rest after the step that it is in, or go on."""
+        if self._life is not None and rests != self._rests:
+            self._rests = rests
+            kind = Kind.REST if rests else Kind.GO_ON
+            self._life.send(Frame(kind, self._number))
+
     def remaining(self) -> Iterator[Any]:
         """Cancel the call, and yield what it did until it stopped.
 
-        A process that does not stop in time is replaced by another one.
+        A process that does not stop in time is replaced by another one, unless nobody
+        waits for it.
         """
         if self._life is None or self._over:
             self._over = True
             return
-        life, patience = self._life, self._life.patience
+        life = self._life
         life.send(Frame(Kind.CANCEL, self._number))
-        until = time.monotonic() + patience.cancel
+        patience = math.inf if self._call.quiet else life.patience.cancel
+        until = time.monotonic() + patience
         while not self._over and (left := until - time.monotonic()) > 0:
             if self._life is None:  # it ended before it began with this
                 break
             try:
-                event = self._take(self._inbox.get(timeout=left))
+                event = self._take(self._inbox.get(timeout=min(left, _LONG)))
+            except queue.Empty:
+                continue
             except Exception:  # noqa: BLE001 - nobody wants it: it ends, or is late
                 break
             if event is not STILL:
@@ -126,8 +139,10 @@ class Run:
         if frame.kind is Kind.ASK:
             self._answer(life, frame)
             return STILL
-        value = load(frame, life.arena.up, self._table.find)
-        life.send(Frame(Kind.TOOK))
+        try:
+            value = load(frame, life.arena.up, self._table.find)
+        finally:
+            life.send(Frame(Kind.TOOK, self._number))
         if frame.kind is Kind.EVENT:
             return value
         self._over = True
@@ -137,7 +152,7 @@ class Run:
     def _answer(self, life: Life, frame: Frame) -> None:
         """Do what the process asks for, and tell it what came of it."""
         body, buffers = self._table.answer(frame, life.arena.up)
-        life.send(Frame(Kind.TOOK))
+        life.send(Frame(Kind.TOOK, self._number))
         ring = Ring(life.arena.half)  # all of it: the answer before was read
         parts: list[Part] = []
         for buffer in buffers:
@@ -155,6 +170,7 @@ class Run:
         if life is None:
             return STILL
         life.close(self._number)
+        self._rests = False
         if life.ready.is_set() and not self._begun and not self._again:
             self._again = True  # it was gone, or hung, before the call came to it
             return STILL

@@ -210,7 +210,7 @@ class _Worker:
             self.failure = _unexpected(f"{type(error).__name__}: {error}")
 
     def _drive(self, steps: _Steps) -> None:
-        while not self._unwanted():
+        while not self._unwanted(steps):
             try:
                 event = next(steps)
             except StopIteration as stop:
@@ -233,8 +233,14 @@ class _Worker:
                     self.events.put(event, timeout=1.0)
                 return None
 
-    def _unwanted(self) -> bool:
-        """Whether to stop; waits while the job is paused."""
+    def _unwanted(self, steps: _Steps) -> bool:
+        """Whether to stop; waits while the job is paused.
+
+        One in the process rests there: others need what it would hold up here.
+        """
+        if isinstance(steps, Run):
+            steps.rest(rests=not self.awake.is_set())
+            return self.stop.is_set() or not threading.main_thread().is_alive()
         while not self.stop.is_set() and threading.main_thread().is_alive():
             if self.awake.wait(_NAP):
                 return False
