@@ -14,10 +14,10 @@ from napari_unet.ui.choosers import ModelChooser
 from napari_unet.ui.job import Job
 from napari_unet.ui.result_layer import Result
 
-__all__ = ["Session", "session_of"]
+__all__ = ["WARM", "Session", "session_of"]
 
 # What the first click needs of modules; the compute process has them by then.
-_WARM = (
+WARM = (
     "napari_unet.annotation.resegment",
     "napari_unet.annotation.around",
     "napari_unet.segmentation.predict",
@@ -75,7 +75,7 @@ class Session:
     jobs: list[Job] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     models: dict[Any, Any] = field(default_factory=lambda: Kept("models"))
-    process: ComputeProcess | None = field(default_factory=lambda: chosen(_WARM))
+    process: ComputeProcess | None = field(default_factory=lambda: chosen(WARM))
     projects: WeakValueDictionary[Path, Project] = field(
         default_factory=WeakValueDictionary
     )

@@ -8,6 +8,7 @@ from napari.utils.notifications import show_error
 from qtpy.QtWidgets import QFileDialog
 
 from napari_unet.batch.inputs import find_inputs
+from napari_unet.compute.call import Call, Here
 from napari_unet.errors import UNetError
 from napari_unet.events import BatchReport
 from napari_unet.io.suffixes import PICTURES, TIFFS
@@ -49,7 +50,7 @@ class BatchDock(Dock):
         self.rows = BatchRows()
         self.form = BatchForm()
         self.results = BatchResults(self._viewer, self._session, self)
-        self.outlook = Outlook(self._foreseen, self)
+        self.outlook = Outlook(self._foreseen, self._session.process, self)
         self._arrange()
         self._connect()
         self._show_state()
@@ -191,8 +192,9 @@ class BatchDock(Dock):
         except UNetError as error:
             self._fail(told(error, BATCH))
             return
-        run = self.results.settled(request.folder, lambda: batching(request))
-        job = self._job = Job(run, self, BATCH)
+        settle = self.results.settling(request.folder)
+        run = Call(batching, request, Here(settle), behind=True)
+        job = self._job = Job(run, self, BATCH, self._session.process)
         job.yielded.connect(self._on_event)
         job.caught_up.connect(self._on_caught_up)
         job.finished.connect(self._on_finished)

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
+from napari_unet.compute.call import Call
+from napari_unet.compute.process import ComputeProcess
 from napari_unet.ui.batch.worker import BatchRequest, looking
 from napari_unet.ui.hints import BATCH
 from napari_unet.ui.job import Job
@@ -34,11 +36,14 @@ class Outlook(QObject):
     failed = Signal(str)
 
     def __init__(
-        self, request: Callable[[], BatchRequest | None], parent: QObject
+        self,
+        request: Callable[[], BatchRequest | None],
+        process: ComputeProcess | None,
+        parent: QObject,
     ) -> None:
         """Prepare to look at what `request` returns by then; None is nothing."""
         super().__init__(parent)
-        self._request = request
+        self._request, self._process = request, process
         self._job: Job | None = None
         self._calm = QTimer(self)
         self._calm.setSingleShot(True)
@@ -67,7 +72,8 @@ class Outlook(QObject):
         request = self._request()
         if request is None:
             return
-        job = self._job = Job(lambda: looking(request), self, BATCH)
+        call = Call(looking, request, behind=True, quiet=True)
+        job = self._job = Job(call, self, BATCH, self._process)
         job.yielded.connect(self.planned)
         job.caught_up.connect(self.caught_up)
         job.finished.connect(lambda _: self.complete.emit())

@@ -1,6 +1,6 @@
 """Results of a batch in the viewer: opened as lazy layers, or to be painted on."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -111,7 +111,17 @@ class BatchResults(QObject):
         return [r.file for r in self._session.results if r.file is not None and r.shown]
 
     def settled(self, place: Path, verb: Verb) -> Verb:
-        """Return a verb that first waits for what was painted on the files of `place`.
+        """Return a verb that waits first for what was painted; see `settling`."""
+        settle = self.settling(place)
+
+        def both() -> Generator[Any, None, Any]:
+            settle()
+            return (yield from verb())
+
+        return both
+
+    def settling(self, place: Path) -> Callable[[], None]:
+        """Return what waits for what was painted by now on the files of `place`.
 
         A TIFF has it a moment later, also when its layer is closed by then.
         """
@@ -122,12 +132,11 @@ class BatchResults(QObject):
             if r.unsaved and r.file is not None and where in (r.file, r.file.parent)
         ]
 
-        def both() -> Generator[Any, None, Any]:
+        def settle() -> None:
             for result in behind:
                 result.settle()
-            return (yield from verb())
 
-        return both
+        return settle
 
     def _swap(
         self, found: Editable, images: list[Any], target: Path, request: BatchRequest

@@ -4,7 +4,7 @@ No Qt, no layers: a `BatchRequest` goes in, plans, progress and reports come out
 reasons say what would help as the dock calls it.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,12 +50,19 @@ def looking(request: BatchRequest) -> Generator["FilePlan", None, None]:
 
 
 def batching(
-    request: BatchRequest,
+    request: BatchRequest, settle: Callable[[], None]
 ) -> Generator[StackProgress | StackReport, None, BatchReport]:
-    """Segment all files, one after the other."""
+    """Segment all files, one after the other.
+
+    Parameters
+    ----------
+    settle
+        Returns once the files in the folder have what was painted on them.
+    """
     from napari_unet.batch.files import segment_files
     from napari_unet.network.threads import spare_cores
 
+    settle()
     spare_cores()  # the viewer needs one too
     job = segment_files(
         request.inputs, request.folder, request.options, model=request.model

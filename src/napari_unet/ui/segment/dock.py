@@ -269,7 +269,8 @@ class SegmentDock(Dock):
             self._fail(f"The image of {result.name} was closed: open it again.")
             return
         image, channel = as_image(source), options.channel
-        job = self._job = Job(lambda: measuring(image, array, channel), self, SEGMENT)
+        call = Call(measuring, image, array, channel)
+        job = self._job = Job(call, self, SEGMENT, self._session.process)
         job.finished.connect(result.take_table)
         job.finished.connect(lambda _: self._save(result, path))
         job.failed.connect(self._fail)
