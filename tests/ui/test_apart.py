@@ -178,6 +178,26 @@ def test_viewer_goes_without_torch(nets):
     assert until(lambda: not alive(pid)) < 3
 
 
+# --- strokes --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["Segment", "Next uncertain"])
+def test_jobs_around_strokes_run_there(apart, text):
+    apart.file(squares())
+    apart.open_dock()
+    apart.segmented()
+    apart.paint(9, (40, 20), (40, 40))  # an object where the net sees none
+    apart.erase((8, 8), (8, 12))
+    said, labels = apart.target(), apart.labels.copy()
+    session_of(apart.viewer).models.clear()
+    (apart.segmented if text == "Segment" else apart.do)(text)
+    assert not session_of(apart.viewer).models
+    np.testing.assert_array_equal(apart.labels[said != 255], labels[said != 255])
+    np.testing.assert_array_equal(apart.target(), said)
+    if text == "Next uncertain":
+        assert "key N" in apart.line or "sure of all" in apart.line
+
+
 # --- batch ----------------------------------------------------------------------------
 
 

@@ -165,10 +165,7 @@ def rejoin(before: Seen, kept: ProtectedLabels, first: int, least: int = 0) -> i
     table[list(numbers)] = list(numbers.values())
     now[inside] = table[pieces[inside]]
     clear(now, seen, least, _cut_off(now, box, kept.shape))
-    latest, said = kept.store.read(plane, box)  # somebody may have painted meanwhile
-    own &= (latest == target) & (said == shown)
-    said[own] = now[own]
-    kept.store.write(plane, box, (latest, said))
+    kept.store.renumber(plane, box, (target, shown), np.where(own, now, shown))
     put(kept.array, (*plane, *box), now)
     return first
 

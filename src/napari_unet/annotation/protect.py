@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.annotation.painting import Store
+from napari_unet.annotation.reviews import Reviews
 from napari_unet.io.label_array import LabelArray, put
 from napari_unet.project.block_store import SIDE
 from napari_unet.project.corrections import IGNORE
@@ -36,7 +36,7 @@ class ProtectedLabels:
         Knows what was reviewed.
     """
 
-    def __init__(self, array: LabelArray, store: Store) -> None:
+    def __init__(self, array: LabelArray, store: Reviews) -> None:
         self.array, self.store = array, store
         self._written: dict[tuple[tuple[int, ...], _Corner], NDArray[Any]] = {}
 
@@ -101,7 +101,7 @@ class ProtectedLabels:
         return found
 
 
-def restore(array: LabelArray, store: Store, blocks: Iterable[PlaneBlock]) -> None:
+def restore(array: LabelArray, store: Reviews, blocks: Iterable[PlaneBlock]) -> None:
     """Show what was reviewed at some blocks (plane, box) in an array of labels."""
     height, width = array.shape[-2:]
     for plane, block in blocks:

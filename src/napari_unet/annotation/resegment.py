@@ -14,7 +14,7 @@ import numpy as np
 
 from napari_unet._steps import Verb
 from napari_unet.annotation.around import Around
-from napari_unet.annotation.reviews import ImageReviews
+from napari_unet.annotation.reviews import Reviews
 from napari_unet.compute.call import Here
 from napari_unet.events import Joining, Segmentation, TileDone
 from napari_unet.io.image import Image
@@ -82,7 +82,7 @@ class Request:
     ready: "Model | None" = None
     array: LabelArray | None = None
     shown: LabelArray | None = None
-    reviews: ImageReviews | None = None
+    reviews: Reviews | None = None
     restore: bool = False
     last_id: int = 0
     view: Box | None = None
@@ -98,7 +98,7 @@ class Request:
 
         Where memory is bounded it is that of the viewer as a whole.
         """
-        things = self.ready, self.reviews, self.known, self.options.memory
+        things = self.ready, self.known, self.options.memory
         return all(thing is None for thing in things)
 
     @property

@@ -1,6 +1,7 @@
 """Reviewed pixels of one image, as opposed to predicted ones; counts per class."""
 
 import threading
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,51 @@ from napari_unet.project.piece_count import Count, Pieces, Spot
 from napari_unet.project.project import Project
 from napari_unet.tiling import Box
 
-__all__ = ["Count", "ImageReviews"]
+__all__ = ["Count", "ImageReviews", "Reviews"]
 
 _BOUNDARY = "boundary"  # as in `unet`, which needs torch
+
+
+class Reviews(Protocol):
+    """What a segmentation needs of `ImageReviews`.
+
+    Attributes
+    ----------
+    key
+        How the project calls the image.
+    """
+
+    key: str
+
+    def read(self, plane: tuple[int, ...], box: Box) -> Pixels:
+        """Return target and shown (Y, X) of a box."""
+
+    def write(self, plane: tuple[int, ...], box: Box, pixels: Pixels) -> None:
+        """Replace them."""
+
+    def renumber(
+        self,
+        plane: tuple[int, ...],
+        box: Box,
+        before: Pixels,
+        numbers: NDArray[np.int32],
+    ) -> None:
+        """Give objects other numbers; see `ImageReviews.renumber`."""
+
+    def boxes(self, plane: tuple[int, ...]) -> list[Box]:
+        """Return the blocks of a plane with anything in them."""
+
+    def blocks(self) -> list[tuple[tuple[int, ...], Box]]:
+        """Return plane and block of all of them."""
+
+    def planes(self) -> set[tuple[int, ...]]:
+        """Return the planes with anything in them."""
+
+    def greatest(self) -> int:
+        """Return the greatest number that people gave an object."""
+
+    def reviewed(self, plane: tuple[int, ...], box: Box) -> NDArray[np.bool_]:
+        """Return which pixels (Y, X) of a box somebody reviewed."""
 
 
 class ImageReviews:
@@ -45,6 +88,28 @@ class ImageReviews:
         """Replace them; see `project.Project.write`."""
         self.project.write(self.key, plane, box, pixels)
         self._changed |= _places(plane, box)
+
+    def renumber(
+        self,
+        plane: tuple[int, ...],
+        box: Box,
+        before: Pixels,
+        numbers: NDArray[np.int32],
+    ) -> None:
+        """Give objects of a box other numbers, but where somebody has painted since.
+
+        Parameters
+        ----------
+        before
+            Target and shown (Y, X), as they were read.
+        numbers
+            (Y, X), for all pixels.
+        """
+        target, shown = before
+        latest, said = self.read(plane, box)
+        same = (latest == target) & (said == shown)
+        said[same] = numbers[same]
+        self.write(plane, box, (latest, said))
 
     def count_by(self, *, objects: bool) -> None:
         """Count the pieces of objects, or of classes."""

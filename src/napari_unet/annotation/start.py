@@ -27,7 +27,7 @@ from napari_unet.annotation.resegment import (
     load_model,
     segmenting,
 )
-from napari_unet.annotation.reviews import ImageReviews
+from napari_unet.annotation.reviews import ImageReviews, Reviews
 from napari_unet.errors import CorrectionError
 from napari_unet.io.image import Image
 from napari_unet.io.save import LabelArray, create_labels
@@ -304,7 +304,7 @@ def _check_painted(project: Project, classes: Sequence[str]) -> None:
         )
 
 
-def _as_classes(reviews: ImageReviews, image: Image, value: int) -> None:
+def _as_classes(reviews: Reviews, image: Image, value: int) -> None:
     """Let objects that were reviewed be pixels of a class."""
     for plane, block in reviews.blocks():
         box = cut(block, whole(image.plane_shape))

@@ -20,6 +20,8 @@ __all__ = ["WARM", "Session", "session_of"]
 WARM = (
     "napari_unet.annotation.resegment",
     "napari_unet.annotation.around",
+    "napari_unet.annotation.calls",
+    "napari_unet.annotation.start",
     "napari_unet.segmentation.predict",
     "napari_unet.labels.measures",
 )

@@ -4,6 +4,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
+from napari_unet.annotation.calls import calling
 from napari_unet.tiling import whole
 from napari_unet.ui.correct.overlays import Overlays
 from napari_unet.ui.correct.state import CorrectionState
@@ -115,7 +116,7 @@ class OverlayControls(QObject):
         layer = state.image_layer
         self._task.start(
             "Asking the model how sure it is",
-            lambda: seeing(view),
+            calling(seeing, view),
             lambda unsure: self._on_seen(layer, place, unsure),
         )
 

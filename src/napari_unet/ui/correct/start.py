@@ -5,6 +5,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject
 
+from napari_unet.annotation.calls import calling
 from napari_unet.annotation.models import source_of, use
 from napari_unet.annotation.resegment import Request
 from napari_unet.annotation.start import Begun, from_labels, going_on, new_classes
@@ -57,7 +58,7 @@ class StartControls(QObject):
         view = self._task.attempt(lambda: state.view(model, result))
         if view is not None:
             target = result or state.session.new_result(state.image_layer, model)
-            self._begin(doing, lambda: going_on(view, rules), target, view)
+            self._begin(doing, calling(going_on, view, rules), target, view)
 
     def make_model(self, *, empty: bool) -> None:
         """Make a model for the classes in the table; `empty`: on a bare image."""

@@ -53,7 +53,7 @@ class Task(QObject):
         filler: Filler | None = None,
         stop: Callable[[], None] | None = None,
     ) -> None:
-        """Run a verb in a thread.
+        """Run a verb, beside the viewer.
 
         Parameters
         ----------
@@ -66,7 +66,7 @@ class Task(QObject):
         stop
             How the verb is asked to end early, with what it has; None: it is cancelled.
         """
-        job = self._job = Job(verb, self, CORRECT)
+        job = self._job = Job(verb, self, CORRECT, self._session.process)
         self._filler, self._stop = filler, stop
         self.doing, self.stopping = doing, False
         if filler is not None and stop is None and filler.result.layer is not None:

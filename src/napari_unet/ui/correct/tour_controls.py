@@ -6,8 +6,10 @@ from weakref import WeakKeyDictionary
 
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
+from napari_unet.annotation.calls import far
 from napari_unet.annotation.resegment import Request
 from napari_unet.annotation.reviews import ImageReviews
+from napari_unet.compute.call import Call
 from napari_unet.segmentation.uncertain_regions import UncertainRegion
 from napari_unet.ui.correct.overlays import Overlays
 from napari_unet.ui.correct.state import CorrectionState
@@ -67,8 +69,12 @@ class TourControls(QObject):
             return
         stops = self._task.attempt(self._stops)
         if stops is not None:
+            apart = all(stop.view.portable for stop in stops)
+            views = [(far(stop.view), stop.visited) for stop in stops]
             self._task.start(
-                "Looking for uncertain places", lambda: looking(stops), self._on_places
+                "Looking for uncertain places",
+                Call(looking, views, apart=apart),
+                lambda found: self._on_places(stops[found[0]], found[1]),
             )
 
     def _stops(self) -> list[Stop]:
@@ -98,8 +104,7 @@ class TourControls(QObject):
     def _on_changed(self) -> None:
         self._overlays.drop("place")  # somebody has seen it
 
-    def _on_places(self, found: tuple[Stop, list[UncertainRegion]]) -> None:
-        stop, places = found
+    def _on_places(self, stop: Stop, places: list[UncertainRegion]) -> None:
         tour = self._tour(stop.layer)
         tour.begin(stop.view.model, places)
         place = tour.next(stop.view.model, stop.reviews)

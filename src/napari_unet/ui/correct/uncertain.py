@@ -75,31 +75,39 @@ class Stop:
 
 
 def looking(
-    stops: Sequence[Stop],
-) -> Generator["Scanned", None, tuple[Stop, list[UncertainRegion]]]:
-    """Look for uncertain places in the thread, in one image after the other.
+    views: Sequence[tuple[Request, Sequence[UncertainRegion]]],
+) -> Generator["Scanned", None, tuple[int, list[UncertainRegion]]]:
+    """Look for uncertain places in one image after the other.
+
+    Parameters
+    ----------
+    views
+        Of each image, and the places there that need not be told again.
 
     Returns
     -------
-    stop, places
-        The first image that has any, and those; else the last image, and none.
+    number, places
+        The first image that has any, counted from 0, and those; else the last image,
+        and none.
     """
     from napari_unet.network.threads import spare_cores
 
     spare_cores()
     places: list[UncertainRegion] = []
-    for stop in stops:
-        places = yield from _scanning(stop)
+    for number, (view, visited) in enumerate(views):
+        places = yield from _scanning(view, visited)
         if places:
-            return stop, places
-    return stops[-1], []
+            return number, places
+    return len(views) - 1, []
 
 
-def _scanning(stop: Stop) -> Generator["Scanned", None, list[UncertainRegion]]:
+def _scanning(
+    view: Request, visited: Sequence[UncertainRegion]
+) -> Generator["Scanned", None, list[UncertainRegion]]:
     """Look for uncertain places in an image, those near the view first."""
     from napari_unet.segmentation.uncertainty import find_uncertain
 
-    view, centre = stop.view, None
+    centre = None
     if view.view is not None:
         y, x = view.view
         centre = ((y.start + y.stop) // 2, (x.start + x.stop) // 2)
@@ -109,11 +117,15 @@ def _scanning(stop: Stop) -> Generator["Scanned", None, list[UncertainRegion]]:
             view.image,
             view.options,
             start=view.plane,
-            reviewed=stop.reviews.reviewed,
-            found=stop.visited,
+            reviewed=_nowhere if view.reviews is None else view.reviews.reviewed,
+            found=visited,
             centre=centre,
         )
     )
+
+
+def _nowhere(plane: tuple[int, ...], box: Box) -> NDArray[np.bool_]:
+    return np.zeros([side.stop - side.start for side in box], bool)
 
 
 def seeing(view: Request) -> Generator[None, None, NDArray[np.float32]]:

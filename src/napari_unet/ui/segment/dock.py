@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import show_error
 from qtpy.QtWidgets import QFileDialog, QPushButton
 
+from napari_unet.annotation.calls import calling
 from napari_unet.annotation.resegment import Outcome, Request, Step, segmenting
 from napari_unet.compute.call import Call
 from napari_unet.errors import UNetError
@@ -100,7 +101,7 @@ class SegmentDock(Dock):
             self._fail(told(error, SEGMENT))
             return
         self._pace = Pace()
-        call = Call(segmenting, request, apart=request.portable)
+        call = calling(segmenting, request)
         job = self._job = Job(call, self, SEGMENT, self._session.process)
         if self._filler is not None:
             self._filler.on_gone = self._on_gone
