@@ -72,16 +72,14 @@ class Outbox:
             self._room.notify_all()
 
     def _place(self, buffer: memoryview, sent: _Sent) -> Part:
-        """Put a buffer into the shared memory if it fits there, as soon as it does."""
+        """Put a buffer into the shared memory if there is room for it now.
+
+        Waiting for room would hold up jobs whose frames are taken meanwhile.
+        """
         size = len(buffer)
-        while _SMALL <= size <= self._ring.size and not self._gone:
-            start = self._ring.take(size)
-            if start is not None:
-                self._memory[start : start + size] = buffer
-                sent.places += 1
-                return start, size
-            oldest = self._sent[0]
-            if oldest is sent or oldest.job != sent.job:  # no room comes from this job
-                break
-            self._room.wait()
-        return buffer
+        start = self._ring.take(size) if size >= _SMALL else None
+        if start is None:
+            return buffer
+        self._memory[start : start + size] = buffer
+        sent.places += 1
+        return start, size
