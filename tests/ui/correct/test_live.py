@@ -309,7 +309,7 @@ def test_image_that_is_closed_meanwhile_ends_it(classes):
     layers = window.viewer.layers
     layers.remove(layers["cells"])
     live = window.correct.live
-    window.until(lambda: live.idle and live.box is None)
+    window.until(lambda: live.box is None and not job_threads())
     assert not window.correct.task.doing
 
 
