@@ -34,7 +34,7 @@ from skimage.feature import multiscale_basic_features
 from sklearn.ensemble import RandomForestClassifier
 from torch.nn import functional as F
 
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.io.image import Image
 from napari_unet.network.model import Model, load
 from napari_unet.network.threads import spare_cores
@@ -79,7 +79,7 @@ Score = Callable[[Callable[[Image], Classes]], float]
 def labels(model: Model, image: Image, device: str = "cpu") -> Classes:
     """Return the classes that `model` finds, as the plugin finds them."""
     options = SegmentOptions(output="classes", device=device)
-    found = np.asarray(Verb(segment(model, image, options)).finish().labels)
+    found = np.asarray(Steps(segment(model, image, options)).finish().labels)
     return np.minimum(found, 1) if model.spec.boundary else found
 
 
@@ -114,7 +114,7 @@ class Improve:
         job = fine_tune(self.model, corrections, self.options)
         event = next(job)
         first, seconds = event.model or self.model, event.seconds
-        trained = Verb(job).finish()
+        trained = Steps(job).finish()
         self.model = trained.model
         began = time.perf_counter()
         quick = self.score(lambda image: labels(first, image, self.device))
@@ -304,7 +304,7 @@ def _dense(
     began = time.perf_counter()
     corrections = _corrections(train, [p.truth for p in train])
     options = TrainOptions(seconds=seconds, seed=seed, device="cpu")
-    trained = Verb(fine_tune(model, corrections, options)).finish()
+    trained = Steps(fine_tune(model, corrections, options)).finish()
     return {
         "strokes": 0,
         "pixels": sum(c.target.size for c in corrections),

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from annotator import Classes, Pair, dice, draw, read, show
 
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.io.image import Image
 from napari_unet.network.model import load
 from napari_unet.network.transfer import new_model
@@ -69,7 +69,7 @@ def measure(folder: Path, side: int, strokes: int, seed: int) -> dict[str, Any]:
     warm_up()
     began = time.perf_counter()
     live = LiveView(LiveHead(model), pair.image, options, (), box)
-    Verb(live.read()).finish()
+    Steps(live.read()).finish()
     reading = time.perf_counter() - began
     target = np.full(pair.truth.shape, IGNORE, np.uint8)
     done, _ = show(pair.truth, target)
@@ -82,7 +82,7 @@ def measure(folder: Path, side: int, strokes: int, seed: int) -> dict[str, Any]:
         job = segment(
             model, pair.image, options, out=labels, view=box, only=True, known=known
         )
-        Verb(job).finish()
+        Steps(job).finish()
         seconds.append(time.perf_counter() - began)
         busy.append(time.process_time() - worked)
         scores.append(dice(labels, pair.truth, classes))
@@ -93,7 +93,7 @@ def measure(folder: Path, side: int, strokes: int, seed: int) -> dict[str, Any]:
         done += draw(labels, pair.truth, target, 1, rng)[0]
     first = next(fine_tune(model, [Correction(pair.image, target)], TrainOptions(20)))
     answer = first.model or model
-    shown = Verb(segment(answer, pair.image, options, view=box, only=True)).finish()
+    shown = Steps(segment(answer, pair.image, options, view=box, only=True)).finish()
     whole_again = np.asarray(shown.labels)
     return {
         "dataset": folder.name,

@@ -1,31 +1,31 @@
-"""Driver of a generator verb: events while it runs, its result at the end."""
+"""Driver of a generator: events while it runs, its result at the end."""
 
 from collections.abc import Generator
 from typing import Generic, TypeVar
 
-__all__ = ["Verb"]
+__all__ = ["Steps"]
 
 _Event = TypeVar("_Event")
 _Result = TypeVar("_Result")
 
 
-class Verb(Generic[_Event, _Result]):
-    """A verb that runs: a `for` loop sees its events, and then there is its result.
+class Steps(Generic[_Event, _Result]):
+    """Steps of a generator: a `for` loop sees its events, then there is its result.
 
-    Leaving the loop early closes the verb, which cancels it.
+    Leaving the loop early closes the generator, which cancels it.
 
     >>> def count(n):
     ...     for i in range(n):
     ...         yield i
     ...     return "done"
-    >>> verb = Verb(count(3))
-    >>> list(verb), verb.result
+    >>> run = Steps(count(3))
+    >>> list(run), run.result
     ([0, 1, 2], 'done')
 
     Attributes
     ----------
     result
-        What the verb returned, once it has ended.
+        What the generator returned, once it has ended.
     """
 
     result: _Result

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers.window import missed
 
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.annotation import improve as steps
 from napari_unet.annotation.improved import ImproveRequest
 from napari_unet.annotation.resegment import Request
@@ -42,7 +42,7 @@ def improved(project, image, options):
     how = SegmentOptions(output="classes", device="cpu")
     view = Request(image, str(project.model_file(project.index.active)), how)
     request = ImproveRequest(project, view, options)
-    return Verb(steps.improving(request)).finish()
+    return Steps(steps.improving(request)).finish()
 
 
 @pytest.mark.parametrize(("seconds", "squares"), [(1e-6, 1), (300, 2)])

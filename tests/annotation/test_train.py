@@ -15,7 +15,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.annotation import train as training
 from napari_unet.annotation.train import TrainRequest
 from napari_unet.cli.commands import main
@@ -228,7 +228,7 @@ def _share_found(folder, path) -> float:
     """Return how well a model tells squares from background where nobody painted."""
     image, truth = open_image(folder / "images" / "c.tif"), squares("c")[1]
     options = SegmentOptions(output="classes", device="cpu")
-    found = Verb(segment(load(path), image, options)).finish().labels > 0
+    found = Steps(segment(load(path), image, options)).finish().labels > 0
     return float(np.mean([(found == truth)[truth == v].mean() for v in (0, 1)]))
 
 

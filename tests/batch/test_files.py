@@ -18,7 +18,7 @@ from helpers.many_files import command, lines, write_image
 from helpers.processes import CLI, Forked, until
 from helpers.tiffs import dataset
 
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.batch import files as batchfolder
 from napari_unet.batch.all_tables import write_all
 from napari_unet.batch.files import plan_files, segment_files
@@ -44,8 +44,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(job: Any) -> tuple[list[Any], BatchReport]:
-    verb = Verb(job)
-    return list(verb), verb.result
+    run = Steps(job)
+    return list(run), run.result
 
 
 def table(folder: Path) -> list[dict[str, str]]:

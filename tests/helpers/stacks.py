@@ -10,7 +10,7 @@ import zarr
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.batch.stack import segment_stack
 from napari_unet.events import StackProgress, StackReport
 from napari_unet.io.open import open_image
@@ -49,9 +49,9 @@ def write_image(
 
 
 def finish(job: Any) -> tuple[list[Any], Any]:
-    """Run a verb to its end; return its events and its result."""
-    verb = Verb(job)
-    return list(verb), verb.result
+    """Run a generator to its end; return its events and its result."""
+    run = Steps(job)
+    return list(run), run.result
 
 
 def batch(

@@ -5,7 +5,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.labels.linking import join_planes, z_stacks
 
 
@@ -26,7 +26,7 @@ def joined(labels, kept=None, classes=None, boundary=None, scores=None, least=0.
         min_score=least,
         kept=None if kept is None else np.array(kept, np.int32),
     )
-    count = Verb(job).finish()
+    count = Steps(job).finish()
     return array[:, 0].tolist(), count
 
 
@@ -74,7 +74,7 @@ def test_cancelled_halfway_no_id_stands_for_two_objects():
     def job(array):
         return join_planes(array, None, z_stacks("Z", (6,)), 12, boundary=None)
 
-    assert Verb(job(whole)).finish() == 2
+    assert Steps(job(whole)).finish() == 2
     with closing(job(cut)) as steps:
         while next(steps) <= 0.5:
             pass

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from skimage.measure import regionprops_table
 
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.labels.measures import measure, measure_stack
 
 Array = NDArray[np.int32]
@@ -59,7 +59,7 @@ def test_measures_equal_those_of_scikit_image(block: int) -> None:
     labels = some_labels()
     image = np.random.default_rng(0).integers(0, 60_000, labels.shape, np.uint16)
     job = measure_stack(labels, [()], lambda _, y, x: image[None, y, x], block=block)
-    table = Verb(job).finish()
+    table = Steps(job).finish()
     names = {name.split("-")[0] for name in COLUMNS.values()} | {"eccentricity"}
     truth = regionprops_table(labels, image, properties=tuple(names))
     for ours, theirs in COLUMNS.items():
@@ -79,7 +79,7 @@ def test_a_stack_has_one_row_per_object_and_plane() -> None:
         axes="TZ",
         scale=(0.5, 0.25),
     )
-    table = Verb(job).finish()
+    table = Steps(job).finish()
     assert table["t"].tolist() == [0, 1]
     assert table["z"].tolist() == [1, 2]
     assert table["label"].tolist() == [4, 9]

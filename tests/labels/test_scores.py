@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.labels.scores import add_scores, drop_low, mean_scores
 from napari_unet.tiling import blocks
 
@@ -62,7 +62,7 @@ def dropped(scores, least, **keywords):
         for ids, s in zip((LOW, HIGH), scores, strict=True)
     ]
     job = drop_low(planes, LINKED, 3, least, side=(1, 2), **keywords)
-    table, count = Verb(job).finish()
+    table, count = Steps(job).finish()
     return table.tolist(), count
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.io.image import Image
 from napari_unet.labels.measures import measure_stack
 from napari_unet.labels.solids import one_row_each, step_in_z
@@ -22,7 +22,7 @@ def test_rows_say_what_is_measured_of_the_whole_object():
         axes="Z",
         scale=(0.5, 0.5),
     )
-    rows = one_row_each(Verb(job).finish(), 2.0)
+    rows = one_row_each(Steps(job).finish(), 2.0)
     assert rows["label"].tolist() == [2, 4]
     assert rows["planes"].tolist() == [1, 3]
     assert rows["z"].tolist() == [1, 1]  # where it is largest
@@ -51,7 +51,7 @@ def test_score_is_that_of_the_pixels_of_all_planes():
     scores[2, 5, 5] = scores[labels == 2] = 0
     job = measure_stack(labels, [(0,), (1,), (2,)], axes="Z", scores=scores, block=7)
     inside = scores[(labels == 4) & (scores > 0)]
-    rows = one_row_each(table := Verb(job).finish())
+    rows = one_row_each(table := Steps(job).finish())
     assert rows["label"].tolist() == [2, 4]
     assert rows["interior"].tolist() == [0, inside.size]
     assert np.isnan(rows["score"][0])
@@ -66,7 +66,7 @@ def test_score_is_that_of_the_pixels_of_all_planes():
 
 def test_without_pixel_sizes_there_is_no_physical_volume():
     job = measure_stack(np.ones((2, 4, 4), np.int32), [(0,), (1,)], axes="Z")
-    rows = one_row_each(Verb(job).finish())
+    rows = one_row_each(Steps(job).finish())
     assert "volume_physical" not in rows
     assert rows["volume"].tolist() == [32]
 
@@ -79,7 +79,7 @@ def test_volume_is_in_cubic_micrometers_with_its_unit():
         scale=(0.5, 0.5),
         units=("micrometer", "micrometer"),
     )
-    table = Verb(job).finish()
+    table = Steps(job).finish()
     nanometers = {"scale": (250.0, 1, 1), "units": ("nanometer",) * 3}
     image = Image("a", np.zeros((2, 4, 4)), "ZYX", **nanometers)
     rows = one_row_each(table, step_in_z(image))

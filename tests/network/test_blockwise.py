@@ -4,7 +4,7 @@ import pytest
 import torch
 from helpers.nets import random_model
 
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.network import blockwise
 from napari_unet.network.blockwise import Columns, Workspace, forward_steps
 from napari_unet.network.fuse import fold
@@ -12,8 +12,8 @@ from napari_unet.network.fuse import fold
 
 def finish(job):
     """Return how often a generator yielded, and its result."""
-    verb = Verb(job)
-    return len(list(verb)), verb.result
+    run = Steps(job)
+    return len(list(run)), run.result
 
 
 @pytest.mark.parametrize("block", [1, 20_000, 10**9], ids=["small", "some", "one"])

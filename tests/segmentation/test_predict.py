@@ -10,7 +10,7 @@ from helpers.nets import random_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.errors import ImageError, MemoryBudgetError, OptionsError
 from napari_unet.io.image import Image
 from napari_unet.io.open import open_image
@@ -39,9 +39,9 @@ def random_image(shape, seed=0, axes=None, **fields):
 
 def run(model, image, options=None, **keywords) -> tuple[list[TileDone], Segmentation]:
     options = options or SegmentOptions(device="cpu")
-    verb = Verb(segment(model, image, options, **keywords))
-    tiles = [event for event in verb if isinstance(event, TileDone)]
-    return tiles, verb.result
+    run = Steps(segment(model, image, options, **keywords))
+    tiles = [event for event in run if isinstance(event, TileDone)]
+    return tiles, run.result
 
 
 def whole_logits(model, image, plane=()):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from helpers.nets import passing
 
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.errors import ImageError, OptionsError
 from napari_unet.io.image import Image
 from napari_unet.network.model import Model, UNet, UNetSpec
@@ -57,8 +57,8 @@ def look(model, pixels, **more) -> tuple[list[Scanned], list[UncertainRegion]]:
     image = Image("cells", pixels, "TZYX"[-pixels.ndim :])
     more = {"start": (0,) * (pixels.ndim - 2), "reviewed": nobody, **more}
     more = {"seconds": 300.0, **more}  # so that a busy machine sees all of it, too
-    verb = Verb(find_uncertain(model, image, more.pop("options", CPU), **more))
-    return list(verb), verb.result
+    run = Steps(find_uncertain(model, image, more.pop("options", CPU), **more))
+    return list(run), run.result
 
 
 def where(places) -> list[tuple[int, ...]]:
@@ -74,7 +74,7 @@ def test_margin_is_best_less_second_probability(model) -> None:
     assert found[20, 15] == pytest.approx(np.tanh(0.2), abs=2e-3)  # 0.6 - 0.4
     assert found[0, 0] > 0.999
     options = SegmentOptions(output="probabilities", device="cpu")
-    labels = Verb(segment(model, image, options)).finish().labels
+    labels = Steps(segment(model, image, options)).finish().labels
     p = np.sort(labels[:, 1, 10:50, 25:60].astype(float), 0)
     np.testing.assert_allclose(found, p[-1] - p[-2], atol=0.02)
 

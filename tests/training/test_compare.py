@@ -10,7 +10,7 @@ import pytest
 import torch
 from helpers.nets import passing
 
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.errors import CorrectionError, ImageError
 from napari_unet.io.image import Image
 from napari_unet.network.model import Model, UNet, UNetSpec
@@ -59,15 +59,15 @@ def wild(seed: int) -> Model:
 
 
 def run(*arguments) -> tuple[list[float], list[Compared]]:
-    verb = Verb(compare(*arguments))
-    return [event.fraction for event in verb], verb.result
+    run = Steps(compare(*arguments))
+    return [event.fraction for event in run], run.result
 
 
 PLAIN = SegmentOptions(output="classes", device="cpu")
 
 
 def classes_of(model: Model, image: Image, options=PLAIN) -> np.ndarray:
-    return np.asarray(Verb(segment(model, image, options)).finish().labels)
+    return np.asarray(Steps(segment(model, image, options)).finish().labels)
 
 
 def expected(old: Model, new: Model, image: Image, target: np.ndarray) -> np.ndarray:
@@ -273,13 +273,13 @@ def test_comparison_ends_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None
     many = Many(correction, {5, 9, 2, 7})
     models = bright(0.5), bright(0.3)
     order = [5, 9, 2, 7, *range(1000)]
-    verb = Verb(compare(*models, many, CPU, order=order, seconds=3.5))
-    fractions = [event.fraction for event in verb]
-    assert [c.index for c in verb.result] == [2, 5, 7, 9]
+    run = Steps(compare(*models, many, CPU, order=order, seconds=3.5))
+    fractions = [event.fraction for event in run]
+    assert [c.index for c in run.result] == [2, 5, 7, 9]
     assert fractions == sorted(fractions)
     assert 0.8 < fractions[-1] <= 1
-    verb = Verb(compare(*models, many, CPU, order=order, seconds=0.1))
-    assert [c.index for c in verb.finish()] == [5]  # one is always looked at
+    run = Steps(compare(*models, many, CPU, order=order, seconds=0.1))
+    assert [c.index for c in run.finish()] == [5]  # one is always looked at
 
 
 def test_models_with_other_classes_are_refused() -> None:

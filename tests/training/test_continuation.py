@@ -9,7 +9,7 @@ import pytest
 import torch
 from helpers.lessons import painted, small_model, squares
 
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.io.image import Image
 from napari_unet.network.model import Model, load, save
 from napari_unet.network.transfer import new_model
@@ -42,20 +42,20 @@ def corrections(seed: int = 1) -> list[Correction]:
 
 
 def lesson(
-    model: Model, found: list[Correction], before: Continuation | None = None
+    model: Model, found: list[Correction], previous: Continuation | None = None
 ) -> Trained:
     options = TrainOptions(device="cpu", seconds=None)
-    return Verb(fine_tune(model, found, options, before=before)).finish()
+    return Steps(fine_tune(model, found, options, previous=previous)).finish()
 
 
-def sequel_of(trained: Trained) -> Continuation:
-    assert trained.sequel is not None
-    return trained.sequel
+def continuation_of(trained: Trained) -> Continuation:
+    assert trained.continuation is not None
+    return trained.continuation
 
 
-def run(sequel: Continuation) -> list[Further]:
-    verb = Verb(go_on(sequel))
-    return [*verb, verb.result]
+def run(continuation: Continuation) -> list[Further]:
+    steps = Steps(go_on(continuation))
+    return [*steps, steps.result]
 
 
 @pytest.fixture
@@ -67,156 +67,160 @@ def longer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_goes_on_to_better_models_and_ends_by_itself(tmp_path, longer) -> None:
     trained = lesson(small_model(), corrections())
-    sequel = sequel_of(trained)
-    sequel.begin()
-    loss = sequel.loss
-    found = run(sequel)
+    continuation = continuation_of(trained)
+    continuation.begin()
+    loss = continuation.loss
+    found = run(continuation)
     better = [f for f in found if f.model is not None]
     assert better
-    assert sequel.loss < loss
-    assert all(f.right >= sequel.floor for f in better)
+    assert continuation.loss < loss
+    assert all(f.right >= continuation.floor for f in better)
     models = [trained.model, *(f.model for f in better)]
     assert len({model.checksum() for model in models}) == len(models)
-    assert {f.model.spec for f in better} == {sequel.fit.answer.spec}  # made to obey
-    assert Model(sequel.start).checksum() == models[-1].checksum()
+    assert {f.model.spec for f in better} == {
+        continuation.fit.answer.spec
+    }  # made to obey
+    assert Model(continuation.start).checksum() == models[-1].checksum()
     for model in models:  # is known, as its file has it
         save(model, tmp_path / "v1.safetensors")
-        assert sequel.fits(load(tmp_path / "v1.safetensors"))
+        assert continuation.fits(load(tmp_path / "v1.safetensors"))
     assert [f.over for f in found] == [False] * (len(found) - 1) + [True]
-    assert found[-1].steps <= module._AS_LONG * sequel.usual
-    assert run(sequel) == found[-1:]  # called again, it has ended
+    assert found[-1].steps <= module._AS_LONG * continuation.usual
+    assert run(continuation) == found[-1:]  # called again, it has ended
 
 
 @pytest.mark.parametrize("gain", [False, True])
 def test_ends_early_only_if_nothing_more_is_gained(gain, monkeypatch) -> None:
     # No loss falls as far as that; none rises so far that it would not be a gain.
     monkeypatch.setattr(module, "_GAIN", -1e9 if gain else 1.0)
-    sequel = sequel_of(lesson(small_model(), corrections()))
-    assert not sequel.lacking
-    early, last = module._PATIENCE * module._LOOK, module._AS_LONG * sequel.usual
+    continuation = continuation_of(lesson(small_model(), corrections()))
+    assert not continuation.lacking
+    early, last = module._PATIENCE * module._LOOK, module._AS_LONG * continuation.usual
     assert early < last
-    assert run(sequel)[-1].steps == (last if gain else early)
+    assert run(continuation)[-1].steps == (last if gain else early)
 
 
 def test_goes_on_as_long_as_strokes_are_not_followed(monkeypatch) -> None:
     monkeypatch.setattr(module, "_GAIN", 1.0)
     monkeypatch.setattr(module, "OBEYED", 1.1)  # never
-    sequel = sequel_of(lesson(small_model(), corrections()))
-    assert sequel.lacking
-    assert run(sequel)[-1].steps == module._AS_LONG * sequel.usual
+    continuation = continuation_of(lesson(small_model(), corrections()))
+    assert continuation.lacking
+    assert run(continuation)[-1].steps == module._AS_LONG * continuation.usual
 
 
 def test_no_model_that_is_right_on_less_replaces_a_better_one(
     monkeypatch, longer
 ) -> None:
     trained = lesson(small_model(), corrections())
-    sequel = sequel_of(trained)
+    continuation = continuation_of(trained)
     less = min(trained.score_after, OBEYED) - 0.01
     monkeypatch.setattr(module, "score", lambda *_: less)
-    sequel.begin()
-    loss = sequel.loss
-    assert {f.model for f in run(sequel)} == {None}
-    assert sequel.loss < loss
-    assert sequel.selection.champion is trained.model
+    continuation.begin()
+    loss = continuation.loss
+    assert {f.model for f in run(continuation)} == {None}
+    assert continuation.loss < loss
+    assert continuation.selection.champion is trained.model
 
 
 def test_no_model_that_has_learned_nothing_replaces_a_better_one() -> None:
     trained = lesson(small_model(), corrections())
-    sequel = sequel_of(trained)
-    sequel.loss = -math.inf
-    assert {f.model for f in run(sequel)} == {None}
-    assert sequel.loss == -math.inf  # the least of all
-    assert sequel.selection.champion is trained.model
+    continuation = continuation_of(trained)
+    continuation.loss = -math.inf
+    assert {f.model for f in run(continuation)} == {None}
+    assert continuation.loss == -math.inf  # the least of all
+    assert continuation.selection.champion is trained.model
 
 
 def test_models_that_were_given_away_are_never_changed(longer) -> None:
     model = small_model()
     start = model.checksum()
     trained = lesson(model, corrections())
-    sequel, published = sequel_of(trained), trained.model.checksum()
-    job = go_on(sequel)
+    continuation, published = continuation_of(trained), trained.model.checksum()
+    job = go_on(continuation)
     found = next(f.model for f in job if f.model is not None)
     better = found.checksum()
     next(job, None)
     job.close()  # at once, in the middle of a step
-    run(sequel)
+    run(continuation)
     assert found.checksum() == better
     assert (model.checksum(), trained.model.checksum()) == (start, published)
 
 
 def test_goes_on_where_it_was_closed() -> None:
-    sequel = sequel_of(lesson(small_model(), corrections()))
-    job = go_on(sequel)
+    continuation = continuation_of(lesson(small_model(), corrections()))
+    job = go_on(continuation)
     steps = [next(job).steps for _ in range(3)]
     job.close()
     assert steps == [1, 2, 3]
-    assert next(go_on(sequel)).steps == 4
+    assert next(go_on(continuation)).steps == 4
 
 
 def test_look_changes_nothing_of_what_learns() -> None:
     card = {STROKES: 50, NEARLY_RIGHT: False}  # so that a part of it is kept
-    sequel = sequel_of(lesson(replace(small_model(), card=card), corrections()))
-    assert sequel.fit.standing.kept > 0
-    sequel.advance()
-    before = copy.deepcopy(sequel.trainer.state())
-    sequel.begin()
-    sequel.look()
-    after = sequel.trainer.state()
+    continuation = continuation_of(
+        lesson(replace(small_model(), card=card), corrections())
+    )
+    assert continuation.fit.standing.kept > 0
+    continuation.advance()
+    before = copy.deepcopy(continuation.trainer.state())
+    continuation.begin()
+    continuation.look()
+    after = continuation.trainer.state()
     assert before.keys() == after.keys()
     assert all(bool((before[name] == after[name]).all()) for name in before)
 
 
 def test_net_is_judged_when_it_is_moved_back_by_what_is_kept(monkeypatch) -> None:
-    sequel = sequel_of(lesson(small_model(), corrections()))
+    continuation = continuation_of(lesson(small_model(), corrections()))
     monkeypatch.setattr(Standing, "kept", 1.0)  # all the way to the first answer
     losses = []
     for _ in range(2):
-        sequel.advance()
-        sequel.loss = math.nan  # as if nobody had looked yet
-        sequel.begin()
-        losses.append(sequel.loss)
+        continuation.advance()
+        continuation.loss = math.nan  # as if nobody had looked yet
+        continuation.begin()
+        losses.append(continuation.loss)
     assert losses[0] == losses[1]
 
 
 def test_steps_have_a_share_of_the_lessons_rate_and_begin_smaller() -> None:
-    sequel = sequel_of(lesson(small_model(), corrections()))
-    (group,) = sequel.trainer.optimiser.param_groups
-    rates, done = [], sequel.trainer.steps
+    continuation = continuation_of(lesson(small_model(), corrections()))
+    (group,) = continuation.trainer.optimiser.param_groups
+    rates, done = [], continuation.trainer.steps
     for _ in range(3):
-        sequel.advance()
-        rates.append(group["lr"] / (module._RATE * sequel.rate))
+        continuation.advance()
+        rates.append(group["lr"] / (module._RATE * continuation.rate))
     assert done == 8
     assert rates == pytest.approx([0.9, 1, 1])
 
 
 def test_what_the_next_lesson_takes_is_not_changed_by_going_on() -> None:
-    sequel = sequel_of(lesson(small_model(), corrections()))
-    done, start = sequel.trainer.steps, Model(sequel.start).checksum()
+    continuation = continuation_of(lesson(small_model(), corrections()))
+    done, start = continuation.trainer.steps, Model(continuation.start).checksum()
     for _ in range(3):
-        sequel.advance()
-        trainer = Trainer(copied(sequel.fit.net), sequel.fit.net, 0.0)
-        sequel.lend(trainer)
+        continuation.advance()
+        trainer = Trainer(copied(continuation.fit.net), continuation.fit.net, 0.0)
+        continuation.lend(trainer)
         slots = trainer.optimiser.state_dict()["state"].values()
         assert {int(values["step"]) for values in slots} == {done}
-        trainer.step(sequel.sampler.batch(), 1.0)  # nor by that lesson
-    assert Model(sequel.start).checksum() == start
+        trainer.step(continuation.sampler.batch(), 1.0)  # nor by that lesson
+    assert Model(continuation.start).checksum() == start
 
 
 def test_next_lesson_begins_where_it_has_led(tmp_path) -> None:
     trained = lesson(small_model(), corrections())
     save(trained.model, tmp_path / "v1.safetensors")
     kept = load(tmp_path / "v1.safetensors")  # in half precision
-    sequel = sequel_of(trained)
-    run(sequel)
+    continuation = continuation_of(trained)
+    run(continuation)
     again = [*corrections(), *corrections(2)]
     usual = lesson(kept, again)
-    taken = lesson(kept, again, sequel)
+    taken = lesson(kept, again, continuation)
     assert taken.model.checksum() != usual.model.checksum()
     assert taken.score_before == usual.score_before  # of the model, not of where it led
-    first = sequel_of(taken).fit.net.encoder, sequel.start.encoder
+    first = continuation_of(taken).fit.net.encoder, continuation.start.encoder
     pairs = zip(*(net.parameters() for net in first), strict=True)
     assert all(torch.equal(one, other) for one, other in pairs)
-    trainer = sequel_of(taken).trainer
+    trainer = continuation_of(taken).trainer
     state = trainer.optimiser.state_dict()["state"]
     (steps,) = {int(slots["step"]) for slots in state.values()}
     assert steps > trainer.steps  # it went on with the means of others
@@ -224,7 +228,7 @@ def test_next_lesson_begins_where_it_has_led(tmp_path) -> None:
 
 @pytest.mark.parametrize("other", ["model", "classes", "channels", "width"])
 def test_next_lesson_ignores_what_does_not_fit(other) -> None:
-    sequel = sequel_of(lesson(small_model(), corrections()))
+    continuation = continuation_of(lesson(small_model(), corrections()))
     model = {
         "model": lambda: small_model(1),
         "classes": lambda: new_model(small_model(), ("background", "a", "b")),
@@ -233,32 +237,32 @@ def test_next_lesson_ignores_what_does_not_fit(other) -> None:
         ),
         "width": lambda: small_model(width=8),
     }[other]()
-    assert not sequel.fits(model)
+    assert not continuation.fits(model)
     if other == "model":
-        usual, ignored = (lesson(model, corrections(), s) for s in (None, sequel))
+        usual, ignored = (lesson(model, corrections(), s) for s in (None, continuation))
         assert usual.model.checksum() == ignored.model.checksum()
 
 
 def test_labelled_images_have_no_sequel_and_take_none() -> None:
     image, truth = squares(1, (64, 64))
-    sequel = sequel_of(lesson(small_model(), corrections()))
-    model = sequel.selection.champion
+    continuation = continuation_of(lesson(small_model(), corrections()))
+    model = continuation.selection.champion
     job = fine_tune(
         model,
         [Correction(image, truth)],
         TrainOptions(device="cpu", seconds=1),
-        before=sequel,
+        previous=continuation,
     )
-    assert Verb(job).finish().sequel is None
+    assert Steps(job).finish().continuation is None
 
 
 def test_full_graphics_card_ends_it_and_keeps_what_was_reached(monkeypatch) -> None:
     trained = lesson(small_model(), corrections())
-    sequel = sequel_of(trained)
+    continuation = continuation_of(trained)
 
     def full(*_: object) -> float:
         raise torch.OutOfMemoryError("full")
 
-    monkeypatch.setattr(sequel.trainer, "step", full)
-    assert run(sequel) == [replace(run(sequel)[0], steps=0, over=True)]
-    assert sequel.selection.champion is trained.model
+    monkeypatch.setattr(continuation.trainer, "step", full)
+    assert run(continuation) == [replace(run(continuation)[0], steps=0, over=True)]
+    assert continuation.selection.champion is trained.model

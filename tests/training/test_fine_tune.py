@@ -13,7 +13,7 @@ import torch
 from helpers.lessons import painted, small_model, squares
 from torch import nn
 
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.errors import CorrectionError, MemoryBudgetError
 from napari_unet.io.image import Image
 from napari_unet.network.model import Model, UNet
@@ -50,11 +50,11 @@ def train(model, corrections, **options) -> tuple[list[TrainStep], Trained]:
 
 def finish(job, steps: list[TrainStep] | None = None) -> Trained:
     """Run training to its end; append what it yields to `steps`."""
-    verb = Verb(job)
-    seen = list(verb)
+    run = Steps(job)
+    seen = list(run)
     if steps is not None:
         steps += seen
-    return verb.result
+    return run.result
 
 
 def share_right(model: Model, image: Image, truth: np.ndarray) -> float:

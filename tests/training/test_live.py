@@ -8,7 +8,7 @@ import tifffile
 import torch
 from helpers.nets import passing
 
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.io.image import Image
 from napari_unet.network.model import Model, UNetSpec, load
 from napari_unet.network.transfer import new_model
@@ -53,7 +53,7 @@ def painted(truth, box=BOX):
 
 def view(image, model=None, options=EXACT, plane=(), box=BOX):
     live = LiveView(LiveHead(model or untrained()), image, options, plane, box)
-    Verb(live.read()).finish()
+    Steps(live.read()).finish()
     return live
 
 
@@ -70,7 +70,7 @@ def shown(live, model=None, box=None, **options):
         only=True,
         known=known,
     )
-    return np.asarray(Verb(job).finish().labels)[(*live.plane, *box)]
+    return np.asarray(Steps(job).finish().labels)[(*live.plane, *box)]
 
 
 CASES = {
@@ -208,13 +208,13 @@ def test_strokes_out_of_view_count_and_are_read_once():
     target[170:175, 10:60], target[160:165, 10:60] = 1, 0
     away = Elsewhere(live.head)
     corrections = [Correction(image, target, key="a")]
-    Verb(away.read(corrections, 60.0, "cpu")).finish()
+    Steps(away.read(corrections, 60.0, "cpu")).finish()
     assert away.values() == {0, 1}
     live.refit(np.full((130, 163), IGNORE, np.uint8), away)
     assert (shown(live) == truth[BOX]).mean() > 0.94
-    Verb(away.read(corrections, 0.0, "cpu")).finish()  # no time to read it again
+    Steps(away.read(corrections, 0.0, "cpu")).finish()  # no time to read it again
     assert away.values() == {0, 1}
-    Verb(away.read([], 60.0, "cpu")).finish()
+    Steps(away.read([], 60.0, "cpu")).finish()
     assert away.values() == set()
 
 

@@ -28,8 +28,8 @@ def record(job):
     return seen
 
 
-def run(qtbot, verb, process=None):
-    job = Job(verb, None, BATCH, process)
+def run(qtbot, work, process=None):
+    job = Job(work, None, BATCH, process)
     seen = record(job)
     with qtbot.waitSignal(job.ended, timeout=WAIT):
         job.start()
@@ -47,11 +47,11 @@ def endless(closed):
 
 
 def test_result_comes_after_all_events(qtbot):
-    def verb():
+    def work():
         yield from "abc"
         return 7
 
-    assert run(qtbot, verb) == [
+    assert run(qtbot, work) == [
         ("started", None),
         *(("yielded", letter) for letter in "abc"),
         ("finished", 7),
@@ -60,11 +60,11 @@ def test_result_comes_after_all_events(qtbot):
 
 
 def test_more_events_than_fit_the_queue_all_arrive_in_order(qtbot):
-    def verb():
+    def work():
         yield from range(500)
         return "done"
 
-    seen = run(qtbot, verb)
+    seen = run(qtbot, work)
     assert [event for name, event in seen if name == "yielded"] == list(range(500))
     assert seen[-2:] == [("finished", "done"), ("ended", None)]
 
@@ -100,12 +100,12 @@ def test_any_error_ends_in_one_sentence(qtbot, error, sentence, when):
         def close(self):
             raise error
 
-    def verb():
+    def work():
         if when == "before":
             raise error
         return Unclosable() if when == "closing" else steps()
 
-    seen = run(qtbot, verb)
+    seen = run(qtbot, work)
     ends = [name for name, _ in seen if name in ("finished", "failed", "cancelled")]
     assert ends == ["failed"]
     assert sentence in dict(seen)["failed"]
@@ -126,11 +126,11 @@ def test_cancelled_verb_is_closed_and_ends_once(qtbot):
 
 
 def test_signals_come_in_the_gui_thread_and_the_verb_runs_in_another(qtbot):
-    def verb():
+    def work():
         yield threading.get_ident()
 
     threads = []
-    job = Job(verb)
+    job = Job(work)
     job.yielded.connect(lambda ident: threads.append((ident, QThread.currentThread())))
     with qtbot.waitSignal(job.ended, timeout=WAIT):
         job.start()
@@ -150,10 +150,10 @@ def test_destroyed_parent_stops_the_verb(qtbot):
 
 
 def test_a_slot_that_fails_does_not_hide_the_end(qtbot, capture_errors):
-    def verb():
+    def work():
         yield 1
 
-    job = Job(verb)
+    job = Job(work)
     job.finished.connect(lambda _: 1 / 0)
     with qtbot.waitSignal(job.ended, timeout=WAIT):
         job.start()
@@ -168,10 +168,10 @@ def capture_errors(qtbot):
 
 
 def test_elapsed_stands_still_when_it_has_ended(qtbot):
-    def verb():
+    def work():
         yield 1
 
-    job = Job(verb)
+    job = Job(work)
     with qtbot.waitSignal(job.ended, timeout=WAIT):
         job.start()
     elapsed = job.elapsed
@@ -186,7 +186,7 @@ def test_paused_verb_rests_and_goes_on_where_it_was(qtbot):
     qtbot.waitUntil(lambda: len(seen) > 2, timeout=WAIT)
     job.pause()
     worked = job.elapsed
-    qtbot.wait(300)  # what the verb was at, and what waited, has arrived
+    qtbot.wait(300)  # what the work was at, and what waited, has arrived
     count = len(seen)
     qtbot.wait(300)
     assert len(seen) == count

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Unpack
 from napari_unet._api.images import model_name
 from napari_unet._api.results import Progress, ProgressCall, drive
 from napari_unet._api.settings import BatchSettings, batch_options, named
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.events import BatchReport, StackReport
 from napari_unet.options import DEFAULT_MODEL, BatchOptions
 
@@ -87,14 +87,14 @@ def batch_iter(
     *,
     model: "Model | _Path" = DEFAULT_MODEL,
     **settings: Unpack[BatchSettings],
-) -> Verb[Progress, BatchReport]:
+) -> Steps[Progress, BatchReport]:
     """Segment files in a loop; leaving the loop keeps what is finished.
 
     Takes what `batch` takes. The report is in the attribute ``result`` at the end. The
     ``event`` of a step is a `StackReport` when a file ends.
     """
     how = batch_options(options, settings)
-    return Verb(named(batch_iter, _batching(inputs, out_folder, how, model)))
+    return Steps(named(batch_iter, _batching(inputs, out_folder, how, model)))
 
 
 def _batching(
@@ -110,7 +110,7 @@ def _batching(
     total, ended = len(find_inputs(words)), 0
     with _file(model) as name:
         job = segment_files(words, folder, options, model=name)
-        for event in (run := Verb(job)):
+        for event in (run := Steps(job)):
             if isinstance(event, StackReport):
                 ended += 1
                 yield Progress(event.state, ended / total, event)

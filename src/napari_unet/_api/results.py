@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from napari_unet._api.settings import naming
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.io.label_array import LabelArray
 from napari_unet.options import Output
 
@@ -139,7 +139,7 @@ class Segmentation:
             )
 
 
-def drive(run: Verb[Progress, _Result], progress: ProgressCall | None) -> _Result:
+def drive(run: Steps[Progress, _Result], progress: ProgressCall | None) -> _Result:
     """Run a verb to its end and return its result; what `progress` raises cancels."""
     with closing(iter(run)) as steps:
         for step in steps:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_unet._api.images import ImageSource, load_model, open_image
 from napari_unet._api.results import Progress, ProgressCall, Segmentation, drive
 from napari_unet._api.settings import SegmentSettings, named, settle
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.errors import ImageError, OptionsError
 from napari_unet.events import Joining
 from napari_unet.io.image import Image
@@ -82,7 +82,7 @@ def segment_iter(
     axes: str | None = None,
     out: Any = None,
     **settings: Unpack[SegmentSettings],
-) -> Verb[Progress, Segmentation]:
+) -> Steps[Progress, Segmentation]:
     """Segment an image in a loop that sees every tile; leaving the loop cancels.
 
     Takes what `segment` takes. The result is in the attribute ``result`` at the end.
@@ -98,7 +98,7 @@ def segment_iter(
     (1.0, 'YX')
     """
     how = settle(SegmentOptions, options, settings)
-    return Verb(named(segment_iter, _segmenting(model, image, how, axes, out)))
+    return Steps(named(segment_iter, _segmenting(model, image, how, axes, out)))
 
 
 def _segmenting(
@@ -116,7 +116,7 @@ def _segmenting(
     if least_score(net, options):
         limit = memory_limit(options.memory)
         scores = create_labels(image.label_shape, np.uint8, limit=limit)
-    for event in (run := Verb(run_tiles(net, image, options, out=out, scores=scores))):
+    for event in (run := Steps(run_tiles(net, image, options, out=out, scores=scores))):
         stage = "joining" if isinstance(event, Joining) else "segmenting"
         yield Progress(stage, event.progress, event)
     found = run.result
@@ -196,7 +196,7 @@ def measure(
         )
     found = _under(segmentation, image, axes)
     index = None if channel is None else found.channel_index(channel)
-    table = drive(Verb(_measuring(segmentation, found, index)), progress)
+    table = drive(Steps(_measuring(segmentation, found, index)), progress)
     scored = segmentation.scores is not None
     return _no_rows(found, index, scored=scored) if table is None else table
 
@@ -224,7 +224,7 @@ def _measuring(
     from napari_unet.segmentation.measure import measuring
 
     labels, scores = segmentation.labels, segmentation.scores
-    run = Verb(measuring(image, labels, channel, scores=scores))
+    run = Steps(measuring(image, labels, channel, scores=scores))
     for fraction in run:
         yield Progress("measuring", fraction, None)
     return run.result
@@ -240,5 +240,5 @@ def _no_rows(
     pixel = replace(image, data=np.asarray(image.data[key]), levels=())
     one = np.ones(pixel.label_shape, np.int32)
     scores = one.astype(np.uint8) if scored else None
-    table = Verb(measuring(pixel, one, channel, scores=scores)).finish() or {}
+    table = Steps(measuring(pixel, one, channel, scores=scores)).finish() or {}
     return {name: column[:0] for name, column in table.items()}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Unpack
 from napari_unet._api.images import load_model, model_name
 from napari_unet._api.results import Progress, ProgressCall, drive
 from napari_unet._api.settings import TrainSettings, named, settle
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.options import TrainOptions
 from napari_unet.project.project import Project
 
@@ -122,7 +122,7 @@ def train_iter(
     new: Sequence[str] | None = None,
     overwrite: bool = False,
     **settings: Unpack[TrainSettings],
-) -> "Verb[Progress, Trained]":
+) -> "Steps[Progress, Trained]":
     """Train in a loop that sees every step; leaving the loop keeps the best so far.
 
     Takes what `train` takes. The result is in the attribute ``result`` at the end. The
@@ -146,13 +146,13 @@ def train_iter(
         overwrite=overwrite,
         keep_best=True,
     )
-    return Verb(named(train_iter, _learning(request)))
+    return Steps(named(train_iter, _learning(request)))
 
 
 def _learning(request: "TrainRequest") -> Generator[Progress, None, "Trained"]:
     from napari_unet.annotation.train import train_steps
 
-    run = Verb(train_steps(request))
+    run = Steps(train_steps(request))
     with closing(iter(run)) as steps:  # what keeping raises is told
         for event in steps:
             yield Progress("learning", event.fraction, event)

@@ -92,7 +92,7 @@ class _Lesson:
     def steps(self) -> Generator[Learned | Step | Outcome, None, "Trained"]:
         """Train; what comes out after a stop is the best so far."""
         request = self.request
-        with closing(self.run.steps(before=request.before)) as steps:
+        with closing(self.run.steps(previous=request.previous)) as steps:
             while not request.stop.is_set():
                 try:
                     now = next(steps)
@@ -198,7 +198,7 @@ def _told(
         trained.seconds,
         compared,
         squares,
-        trained.sequel,
+        trained.continuation,
         _missed(trained),
     )
 

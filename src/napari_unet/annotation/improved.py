@@ -28,15 +28,15 @@ class ImproveRequest:
         begin; its ``model`` is the one in use.
     stop
         Set by whoever wants the best so far now.
-    before
-        Where the lesson before stands by now, if there was one.
+    previous
+        Where the previous lesson stands by now, if there was one.
     """
 
     project: Project
     view: Request
     options: TrainOptions = field(default_factory=TrainOptions)
     stop: threading.Event = field(default_factory=threading.Event)
-    before: "Continuation | None" = None
+    previous: "Continuation | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Improved:
         What the new model fixed and broke of each correction that there was time for.
     squares
         How many corrections there are in all.
-    sequel
+    continuation
         With what learning can go on, if it can.
     missed
         Share of what was painted that the model in use does not say, 0 to 1; None where
@@ -85,5 +85,5 @@ class Improved:
     seconds: float
     compared: list["Compared"]
     squares: int
-    sequel: "Continuation | None" = None
+    continuation: "Continuation | None" = None
     missed: float | None = None

@@ -1,7 +1,7 @@
 """The job that trains on after Improve, and replaces the model when it is better.
 
-No Qt, no layers: the sequel of a lesson goes in, and better models come out; then such
-a model is put into the project, and the view is segmented with it.
+No Qt, no layers: the continuation of a lesson goes in, and better models come out; then
+such a model is put into the project, and the view is segmented with it.
 """
 
 import datetime as dt
@@ -71,13 +71,13 @@ class Renewed:
     path: str
 
 
-def continuing(sequel: "Continuation") -> "Generator[Further, None, Further]":
+def continuing(continuation: "Continuation") -> "Generator[Further, None, Further]":
     """Go on learning, on one core and after everything else."""
     from napari_unet.network.threads import give_way
     from napari_unet.training.continuation import go_on
 
     give_way()
-    return (yield from go_on(sequel))
+    return (yield from go_on(continuation))
 
 
 def renewing(better: Better) -> Generator[Step | Outcome, None, Renewed | None]:

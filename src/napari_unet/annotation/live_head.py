@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.annotation.resegment import Outcome, Request, load_model, segmenting
 from napari_unet.annotation.reviews import ImageReviews
 from napari_unet.project.corrections import IGNORE, Correction
@@ -131,7 +131,7 @@ def refitting(request: LiveRequest) -> Generator[str, None, Followed]:
         request.view, view=box, ready=live.head.model, known=live.within(box)
     )
     numbers = _Numbers(request)
-    outcome = Verb(segmenting(view)).finish()  # at once: labels are never half new
+    outcome = Steps(segmenting(view)).finish()  # at once: labels are never half new
     return Followed(sight, outcome, lone, numbers.changed())
 
 

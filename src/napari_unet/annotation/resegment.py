@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.annotation.around import Around
 from napari_unet.annotation.reviews import Reviews
 from napari_unet.compute.call import Here
@@ -277,7 +277,7 @@ class _Run:
             classes=self._classes,
             scores=self._scores,
         )
-        for step in (verb := Verb(steps)):
+        for step in (run := Steps(steps)):
             key, doing = None, "segmenting"
             if isinstance(step, Joining):
                 doing = "joining objects"
@@ -287,7 +287,7 @@ class _Run:
                     self.around.target[(*step.plane, *step.core)] = step.labels
                     self.last = max(self.last, first + int(step.labels.max()))
             yield self._step(doing, step.progress, key)
-        return verb.result
+        return run.result
 
     def rejoin(self, found: int) -> None:
         """Let the objects that were found go on in those from before."""
@@ -333,9 +333,9 @@ class _Run:
             scores=self._scores,
         )
         self._begin(_MEASURING)
-        for fraction in (verb := Verb(job)):
+        for fraction in (run := Steps(job)):
             yield self._step("measuring", fraction)
-        table = verb.result
+        table = run.result
         if table is not None and "score" in table:  # the net gives it, people do not
             table["score"][np.isin(table["label"], self.around.decided())] = np.nan
         return table

@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.annotation.project_data import read_project
 from napari_unet.errors import CorrectionError, OptionsError
 from napari_unet.network.model import Model
@@ -74,7 +74,7 @@ def train(
         If anything about the files, the model or the options cannot work.
     """
     source = request.images if request.project is None else request.project
-    for event in (run := Verb(train_steps(request))):
+    for event in (run := Steps(train_steps(request))):
         report(f"learning from {Path(source or '').name}", event.fraction)
     return run.result
 

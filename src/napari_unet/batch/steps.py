@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.batch.cluster import run_tiles
 from napari_unet.batch.ledger import Ledger
 from napari_unet.batch.levels import write_levels
@@ -237,9 +237,9 @@ class Stack:
                 for plane in range(len(self.indices))
             ]
             drop = drop_low(planes, table, found, setup.least_score, side=side)
-            for _ in (verb := Verb(drop)):
+            for _ in (run := Steps(drop)):
                 yield self._progress("linking", 0.5)
-            table, found = verb.result
+            table, found = run.result
         done = {e["linked"] for e in self.ledger.entries if "linked" in e}
         for plane in range(len(self.indices)):
             if plane in done:
@@ -317,9 +317,9 @@ class Stack:
         self, phase: Phase, job: Generator[float, None, _T], part: float = 1.0
     ) -> Generator[StackProgress, None, _T]:
         """Say how far a `job` is, which is the first `part` of a phase; end with it."""
-        for fraction in (verb := Verb(job)):
+        for fraction in (run := Steps(job)):
             yield self._progress(phase, part * fraction)
-        return verb.result
+        return run.result
 
     def _progress(self, phase: Phase, fraction: float) -> StackProgress:
         return StackProgress(

@@ -8,7 +8,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.batch.measures import (
     join_tables,
     keep_table,
@@ -71,9 +71,9 @@ def write_tables(
             boundary=setup.model.spec.boundary,
             scores=None if scores is None else setup.layout.view(scores, plane),
         )
-        for _ in (verb := Verb(job)):
+        for _ in (run := Steps(job)):
             yield i / len(parts)
-        keep_table(part, verb.result)
+        keep_table(part, run.result)
     if setup.links:
         parts = yield from _join(setup, paths, parts)
     return _publish(paths, parts)
@@ -88,9 +88,9 @@ def _join(
     for number, stack in enumerate(z_stacks(image.plane_axes, image.stack_shape)):
         place = paths.tables / f"stack-{number}"
         job = join_tables([part_of[at] for at in stack], step_in_z(image), place)
-        for _ in (verb := Verb(job)):
+        for _ in (run := Steps(job)):
             yield 1.0
-        joined += verb.result
+        joined += run.result
     return joined
 
 

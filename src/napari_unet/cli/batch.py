@@ -13,7 +13,7 @@ from typing import Any
 
 from napari_unet import __version__
 from napari_unet._memory import share_heaps
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.batch.files import FilePlan, plan_files, segment_files
 from napari_unet.batch.inputs import find_inputs
 from napari_unet.cli import console
@@ -119,16 +119,16 @@ def run(
     share_heaps()
     total = len(find_inputs(inputs))
     ended: list[StackReport] = []
-    verb = Verb(segment_files(inputs, out, options, model=model))
+    run = Steps(segment_files(inputs, out, options, model=model))
     with _patience() as stopped, console.progress("opening") as show:
-        for event in verb:
+        for event in run:
             if isinstance(event, StackReport):
                 ended.append(event)
             else:
                 show(_doing(event, len(ended) + 1, total), event.fraction)
             if stopped():
                 raise StoppedError(_stopped(event, len(ended), total))
-    report = _with_flags(verb.result, flags)
+    report = _with_flags(run.result, flags)
     console.say(
         json.dumps(_result_json(report, out)) if as_json else _result_text(report, out)
     )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.io.label_array import LabelArray, put
 from napari_unet.labels.scores import drop_low
 from napari_unet.tiling import Box, blocks
@@ -86,9 +86,9 @@ def join_planes(
         for stack in stacks
     ]
     job = link(chains, count, boundary=boundary, side=_BLOCK, kept=kept)
-    for fraction in (verb := Verb(job)):
+    for fraction in (run := Steps(job)):
         yield fraction / 2
-    table, objects = verb.result
+    table, objects = run.result
     if scores is not None and min_score > 0:
         both = [
             (plane, _Plane(scores, at))
@@ -96,9 +96,9 @@ def join_planes(
             for (plane, _), at in zip(chain, stack, strict=True)
         ]
         drop = drop_low(both, table, objects, min_score, side=_BLOCK, kept=kept)
-        for _ in (verb := Verb(drop)):
+        for _ in (run := Steps(drop)):
             yield 0.5
-        table, objects = verb.result
+        table, objects = run.result
     todo = [plane for chain in chains for plane, _ in chain]
     total = len(todo)
     try:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.io.axes import unit_word
 from napari_unet.labels.scores import mean_scores
 from napari_unet.tiling import blocks
@@ -87,7 +87,7 @@ def measure(
     channels = None if image is None else image.reshape(-1, *labels.shape)
     read = None if channels is None else (lambda _, y, x: channels[:, y, x])
     job = measure_stack(labels, [()], read, scale=scale, units=units, scores=scores)
-    table = Verb(job).finish()
+    table = Steps(job).finish()
     if class_map is not None:
         where = (labels > 0) & (class_map > 0) & (class_map != boundary)
         rows = np.searchsorted(table["label"], labels[where])

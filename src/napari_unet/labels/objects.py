@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.errors import OutputError
 from napari_unet.io.label_array import LabelArray, put
 from napari_unet.labels.scores import add_scores, mean_scores
@@ -110,7 +110,7 @@ def label_plane(
         reach=reach,
         block=block,
     )
-    return Verb(job).finish()
+    return Steps(job).finish()
 
 
 def label_blocks(

@@ -10,7 +10,7 @@ import psutil
 import torch
 from numpy.typing import NDArray
 
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.errors import MemoryBudgetError
 from napari_unet.network.autocast import fast_dtype
 from napari_unet.network.blockwise import Columns, Workspace, forward_steps
@@ -66,7 +66,7 @@ class Predictor:
         MemoryBudgetError
             If the device has too little memory for the window.
         """
-        return Verb(self.steps(window)).finish().float()
+        return Steps(self.steps(window)).finish().float()
 
     def steps(
         self, window: NDArray[np.float32], space: Workspace | None = None

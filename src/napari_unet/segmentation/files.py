@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
 
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.errors import OptionsError
 from napari_unet.io.image import Image
 from napari_unet.io.label_array import LabelArray, create_labels, memory_limit
@@ -153,18 +153,18 @@ def _linked(
         scores=scores,
         min_score=min_score,
     )
-    for fraction in (run := Verb(job)):
+    for fraction in (run := Steps(job)):
         report(f"joining objects of {image.name} through Z", fraction)
     seconds = result.seconds + time.perf_counter() - began
     return replace(result, objects=run.result, seconds=seconds)
 
 
 def _drive(
-    verb: Generator[TileDone | Computing | Joining, None, Segmentation],
+    job: Generator[TileDone | Computing | Joining, None, Segmentation],
     name: str,
     report: _Report,
 ) -> Segmentation:
-    for event in (run := Verb(verb)):
+    for event in (run := Steps(job)):
         if isinstance(event, Joining):
             report(f"joining objects of {name}", event.fraction)
         else:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.io.image import Image
 from napari_unet.io.save import LabelArray
 from napari_unet.tiling import Box
@@ -65,9 +65,9 @@ def measuring(
         part, planes, read, axes=image.plane_axes, scores=sure, **image.pixel_size
     )
     yield 0.0
-    for i, _ in enumerate(verb := Verb(job)):
+    for i, _ in enumerate(run := Steps(job)):
         yield min((i + 1) * _BLOCK / (len(planes) * math.prod(part.size)), 1.0)
-    joined = verb.result
+    joined = run.result
     if not len(joined["label"]):
         return None
     for name, start in (("y", y.start), ("x", x.start)):

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_unet._memory import return_freed
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.errors import OptionsError
 from napari_unet.events import Computing, Joining, Segmentation, TileDone
 from napari_unet.io.chunks import keeping, reading_bytes, rooms
@@ -343,14 +343,14 @@ class _Job:
             block=_SIDE,
         )
         work = self._joining(labels.box)
-        for fraction in (verb := Verb(job)):
+        for fraction in (run := Steps(job)):
             yield Joining(plane, fraction, self._progress(fraction * work))
         if ids is not labels:
             for box in blocks(labels.shape, _SIDE, _SIDE):
                 put(labels, box, ids[box])
                 yield Joining(plane, 1.0, self._progress(work))
         self.worked += work
-        return verb.result
+        return run.result
 
     def _roomy(self, shape: tuple[int, int]) -> bool:
         """Whether a plane of many squares fits the memory that the net has had."""
@@ -367,12 +367,12 @@ class _Job:
         window, finite = self.source.window(plane, tile, self._measured(plane))
         self.not_finite |= not finite
         said = time.perf_counter()
-        for share in (verb := Verb(self.run.steps(window, self.space))):
+        for share in (run := Steps(self.run.steps(window, self.space))):
             if time.perf_counter() - said > _PAUSE:
                 progress = self._progress(share * _pixels(tile))
                 yield Computing(plane, self.done, self.total, progress)
                 said = time.perf_counter()
-        return verb.result
+        return run.result
 
     def _measured(self, plane: tuple[int, ...]) -> Intensities:
         """Return the intensities of the image, or of this plane."""

@@ -196,7 +196,7 @@ class Continuation:
         self._reached = best.net, _copied(state)
 
 
-def go_on(sequel: Continuation) -> Generator[Further, None, Further]:
+def go_on(continuation: Continuation) -> Generator[Further, None, Further]:
     """Learn on from the same strokes; yield after each step, and better models.
 
     It ends when strokes are followed and nothing more is gained, after some multiple of
@@ -204,21 +204,23 @@ def go_on(sequel: Continuation) -> Generator[Further, None, Further]:
     closed, and called again.
     """
     try:
-        sequel.begin()
-        while not sequel.over:
+        continuation.begin()
+        while not continuation.over:
             for _ in range(_LOOK):
-                sequel.advance()
-                yield _told(sequel)
-            yield _told(sequel, better=sequel.look())
+                continuation.advance()
+                yield _told(continuation)
+            yield _told(continuation, better=continuation.look())
     except torch.OutOfMemoryError:  # what was reached is kept, and nobody waits for it
         pass
-    return _told(sequel, over=True)
+    return _told(continuation, over=True)
 
 
-def _told(sequel: Continuation, *, better: bool = False, over: bool = False) -> Further:
-    selection = sequel.selection
+def _told(
+    continuation: Continuation, *, better: bool = False, over: bool = False
+) -> Further:
+    selection = continuation.selection
     model = selection.champion if better else None
-    return Further(sequel.steps, round(selection.best, 4), model, over)
+    return Further(continuation.steps, round(selection.best, 4), model, over)
 
 
 def _mark(net: UNet) -> str:

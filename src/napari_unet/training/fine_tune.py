@@ -60,7 +60,7 @@ def fine_tune(
     corrections: Sequence[Correction],
     options: TrainOptions | None = None,
     resume: Path | None = None,
-    before: Continuation | None = None,
+    previous: Continuation | None = None,
     more: More | None = None,
 ) -> Generator[TrainStep, None, Trained]:
     """Learn from corrections; yield what is reached, return the better model.
@@ -78,8 +78,8 @@ def fine_tune(
         broken off. Whoever saves the model removes it then, not before. What another
         model, other corrections or other options left there is not used. None: nothing
         is kept.
-    before
-        Where the lesson before stands by now; taken up if `model` came of it.
+    previous
+        Where the previous lesson stands by now; taken up if `model` came of it.
     more
         What else there is, where not all can be held: the first answer and the scores
         are of `corrections`, while steps move on to these. None: there is no more.
@@ -100,8 +100,8 @@ def fine_tune(
         run = FineTuneState(model, corrections, options or TrainOptions(), more)
         if run.data.dense:
             return (yield from _learn_masks(run, resume))
-        fits = before is not None and before.fits(model)
-        return (yield from _learn_strokes(run, before if fits else None))
+        fits = previous is not None and previous.fits(model)
+        return (yield from _learn_strokes(run, previous if fits else None))
 
 
 def judge(
@@ -146,13 +146,13 @@ def _told_when_full() -> Iterator[None]:
 
 
 def _learn_strokes(
-    run: FineTuneState, before: Continuation | None
+    run: FineTuneState, previous: Continuation | None
 ) -> Generator[TrainStep, None, Trained]:
     """Learn from strokes: few of all pixels, and most of them drawn on mistakes."""
     data, selection, options = run.data, run.selection, run.options
 
     # 1. The first answer: a head alone, fitted to features that do not change.
-    start = run.teacher if before is None else copied(before.start).to(run.device)
+    start = run.teacher if previous is None else copied(previous.start).to(run.device)
     fit = fit_head(
         start, data.examples, run.seed, run.known, run.waiting, new=run.is_new
     )
@@ -164,8 +164,8 @@ def _learn_strokes(
     # 2. The whole net. Where nobody looked, the first answer is its teacher.
     sampler = PatchSampler(data.examples, _PATCH, options.seed, _STROKE_BATCH)
     trainer = Trainer(copied(fit.net), fit.answer, fit.standing.net_trust)
-    if before is not None:
-        before.lend(trainer)
+    if previous is not None:
+        previous.lend(trainer)
     rate = fit.standing.rate * min(1.0, data.strokes / _MANY)
     limit = _STEPS + data.reviewed // _EACH
     schedule = run.cosine(rate, limit)
@@ -187,7 +187,8 @@ def _learn_strokes(
     reached = selection.choose(nets, run.score)
     trained = selection.end_of_strokes(reached)
     about = fit, data.examples, run.seed, rate, limit
-    return replace(trained, sequel=Continuation(selection, trainer, sampler, *about))
+    further = Continuation(selection, trainer, sampler, *about)
+    return replace(trained, continuation=further)
 
 
 def _learn_masks(

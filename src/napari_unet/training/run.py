@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.network.model import Model
 from napari_unet.options import TrainOptions
 from napari_unet.project.corrections import Correction
@@ -53,13 +53,13 @@ class TrainingRun:
         self._best: TrainStep | None = None
 
     def steps(
-        self, *, resume: Path | None = None, before: Continuation | None = None
+        self, *, resume: Path | None = None, previous: Continuation | None = None
     ) -> Generator[TrainStep, None, Trained]:
         """Learn; yield what is reached, return the better model.
 
         Parameters
         ----------
-        resume, before
+        resume, previous
             See `fine_tune`.
 
         Raises
@@ -68,13 +68,13 @@ class TrainingRun:
             As `fine_tune`.
         """
         data, how = self.data, self.options
-        job = fine_tune(self.model, data.corrections, how, resume, before, data.more)
-        for event in (verb := Verb(job)):
+        job = fine_tune(self.model, data.corrections, how, resume, previous, data.more)
+        for event in (run := Steps(job)):
             self._last = event
             if event.model is not None:
                 self._best = event
             yield event
-        return verb.result
+        return run.result
 
     def stopped(self) -> Trained:
         """Return the best model until now, judged like one whose training has ended.

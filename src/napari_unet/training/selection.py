@@ -112,7 +112,7 @@ class Trained:
         What the scores are: ``"right"`` is the share of the reviewed pixels that a
         model is right about, strokes being balanced; ``"Dice"`` the mean Dice of the
         classes where whole images were labelled, see `holdout.mean_dice`.
-    sequel
+    continuation
         With what learning from strokes can go on; None where whole images were
         labelled, or where it was stopped.
     notes
@@ -127,7 +127,7 @@ class Trained:
     steps: int
     seconds: float
     measure: Measure = "right"
-    sequel: "Continuation | None" = field(default=None, repr=False, compare=False)
+    continuation: "Continuation | None" = field(default=None, repr=False, compare=False)
     notes: tuple[str, ...] = ()
 
 

@@ -23,9 +23,9 @@ from napari_unet.compute.run import JobError, Run
 from napari_unet.errors import UNetError
 from napari_unet.ui.hints import Names, told
 
-__all__ = ["Job", "Verb"]
+__all__ = ["Job", "Work"]
 
-Verb = Callable[[], Generator[Any, None, Any]]
+Work = Callable[[], Generator[Any, None, Any]]
 _Steps = Generator[Any, None, Any] | Run
 
 _log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ _BATCH = 0.05  # seconds of events that are shown in one tick
 
 
 class Job(QObject):
-    """A verb that runs in a thread, as a handful of signals in the GUI thread.
+    """Work that runs in a thread, as a handful of signals in the GUI thread.
 
     Whatever happens, exactly one of `finished`, `failed` and `cancelled` is emitted,
     and `ended` once after it.
@@ -46,15 +46,15 @@ class Job(QObject):
     started
         The thread runs.
     yielded
-        One object that the verb yielded.
+        One object that the work yielded.
     caught_up
         All that has arrived so far was emitted; at most ten times a second.
     finished
-        The verb's return value.
+        The work's return value.
     failed
         A sentence for the user.
     cancelled
-        The verb was closed on request.
+        The work was closed on request.
     ended
         Always the last one.
     """
@@ -69,20 +69,20 @@ class Job(QObject):
 
     def __init__(
         self,
-        verb: Verb,
+        work: Work,
         parent: QObject | None = None,
         names: Names | None = None,
         process: ComputeProcess | None = None,
     ) -> None:
-        """Prepare to run what `verb` returns; it is called in the thread.
+        """Prepare to run what `work` returns; it is called in the thread.
 
         `names` are those that a failure uses for what would help; `process` runs the
-        verb if it is a `Call` that may run apart.
+        work if it is a `Call` that may run apart.
         """
         super().__init__(parent)
-        run: Callable[[], _Steps] = verb
-        if process is not None and isinstance(verb, Call) and verb.apart:
-            run = partial(process.run, verb)
+        run: Callable[[], _Steps] = work
+        if process is not None and isinstance(work, Call) and work.apart:
+            run = partial(process.run, work)
         self._worker = _Worker(run, names or {})
         self.destroyed.connect(self._worker.stop.set)  # with its dock, or the viewer
         self._timer = QTimer(self)
@@ -99,17 +99,17 @@ class Job(QObject):
         self.started.emit()
 
     def cancel(self) -> None:
-        """Ask the verb to stop after the step that it is in."""
+        """Ask the work to stop after the step that it is in."""
         self._worker.stop.set()
 
     def pause(self) -> None:
-        """Let the verb rest after the step that it is in, until `resume`."""
+        """Let the work rest after the step that it is in, until `resume`."""
         if not self.paused:
             self._paused_at = time.monotonic()
             self._worker.awake.clear()
 
     def resume(self) -> None:
-        """Let the verb go on."""
+        """Let the work go on."""
         if self.paused:
             self._rested += time.monotonic() - self._paused_at
             self._worker.awake.set()
@@ -176,8 +176,8 @@ def _nothing() -> Generator[Any, None, Any]:
 class _Worker:
     """The thread's side of a job; knows nothing of Qt."""
 
-    def __init__(self, verb: Callable[[], _Steps], names: Names) -> None:
-        self.verb, self.names = verb, names
+    def __init__(self, work: Callable[[], _Steps], names: Names) -> None:
+        self.work, self.names = work, names
         self.events: queue.Queue[Any] = queue.Queue(_AHEAD)
         self.stop, self.awake = threading.Event(), threading.Event()
         self.awake.set()
@@ -189,11 +189,11 @@ class _Worker:
 
     def forget(self) -> None:
         """Let go of image and result: a job is remembered longer than it runs."""
-        self.verb, self.result = _nothing, None
+        self.work, self.result = _nothing, None
 
     def _run(self) -> None:
         try:
-            with contextlib.closing(self.verb()) as steps:
+            with contextlib.closing(self.work()) as steps:
                 self._drive(steps)
         except UNetError as error:
             self.failure = told(error, self.names)

@@ -145,7 +145,7 @@ def test_stroke_that_is_drawn_is_waited_for(window, endless):
 
 def test_improve_goes_on_from_where_it_is(window, endless):
     improve(window)
-    first = window.correct.keep_learning.round.sequel
+    first = window.correct.keep_learning.round.continuation
     window.paint(99, (38, 20), (38, 40))
     learn(window)
     window.click("Improve")
@@ -153,7 +153,7 @@ def test_improve_goes_on_from_where_it_is(window, endless):
     assert not going(window)
     line = window.idle()
     assert line.startswith(("v2 is in use", "v1 stays in use"))
-    second = window.correct.keep_learning.round.sequel
+    second = window.correct.keep_learning.round.continuation
     assert second is not first
     trainer = second.trainer
     state = trainer.optimiser.state_dict()["state"]

@@ -9,7 +9,7 @@ from helpers.stacks import blobs, same_partition
 from helpers.window import squares
 from qtpy.QtWidgets import QFileDialog
 
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.annotation.resegment import Request, segmenting
 from napari_unet.batch.stack import segment_stack
 from napari_unet.io.image import Image
@@ -34,7 +34,7 @@ def test_a_stack_is_joined_as_in_batch_with_one_row_each(
     how = SegmentOptions(output="objects", min_score=least)
     options = BatchOptions(how, link_z=True, measure=True)
     job = segment_stack(path, target, options, model=str(bright_model))
-    report = Verb(job).finish()
+    report = Steps(job).finish()
     assert same_partition(labels, zarr.open_group(target, mode="r")["0"][...])
     assert line.startswith(f"{report.objects} objects in 5 planes · ")
     assert labels.max() == len(np.unique(labels)) - 1 == report.objects
@@ -214,7 +214,7 @@ def test_objects_of_different_classes_are_not_joined(tmp_path):
     request = Request(
         Image("stack", image, "ZYX"), str(path), options, plane=(0,), link_z=True
     )
-    outcome = Verb(segmenting(request)).finish()
+    outcome = Steps(segmenting(request)).finish()
     assert outcome.result.objects == 4
     assert outcome.table["planes"].tolist() == [2, 2, 2, 2]
     assert outcome.table["bbox_z0"].tolist() == [0, 0, 2, 2]

@@ -16,7 +16,7 @@ from napari_unet.ui.batch.open_result import Editable, editing
 from napari_unet.ui.batch.rows import BatchRow
 from napari_unet.ui.batch.worker import BatchRequest
 from napari_unet.ui.hints import BATCH, told
-from napari_unet.ui.job import Job, Verb
+from napari_unet.ui.job import Job, Work
 from napari_unet.ui.layers import OVERLAY, add_layers, layers_from
 from napari_unet.ui.open_image import opening
 from napari_unet.ui.reader_writer import LayerData
@@ -66,11 +66,11 @@ class BatchResults(QObject):
                 self._show(wanted, found[1])
             self._say(row, target)
 
-        verb = self.settled(
+        work = self.settled(
             source if target is None else target,
             lambda: opening(source, wanted, name, bare=bare),
         )
-        self._start(verb, done)
+        self._start(work, done)
 
     def edit(self, row: BatchRow, request: BatchRequest) -> None:
         """Let the user paint on the labels of a row, in their file."""
@@ -94,10 +94,10 @@ class BatchResults(QObject):
             self._swap(found, images, target, request)
             self._correct(source, target)
 
-        verb = self.settled(
+        work = self.settled(
             target, lambda: editing(source, target, request, models, bare=bare)
         )
-        self._start(verb, done)
+        self._start(work, done)
 
     def edited(self, target: Path | None) -> Result | None:
         """Return the result that is painted on in this file, if it is in view."""
@@ -110,13 +110,13 @@ class BatchResults(QObject):
         """Files that somebody can paint on now."""
         return [r.file for r in self._session.results if r.file is not None and r.shown]
 
-    def settled(self, place: Path, verb: Verb) -> Verb:
-        """Return a verb that waits first for what was painted; see `settling`."""
+    def settled(self, place: Path, work: Work) -> Work:
+        """Return a work that waits first for what was painted; see `settling`."""
         settle = self.settling(place)
 
         def both() -> Generator[Any, None, Any]:
             settle()
-            return (yield from verb())
+            return (yield from work())
 
         return both
 
@@ -192,10 +192,10 @@ class BatchResults(QObject):
         else:
             self.said.emit("Image and labels are open. To paint on them, click Edit.")
 
-    def _start(self, verb: Verb, done: Any) -> None:
+    def _start(self, work: Work, done: Any) -> None:
         if self.job is not None:
             return  # a second double click
-        job = self.job = Job(verb, self, BATCH)
+        job = self.job = Job(work, self, BATCH)
         job.finished.connect(done)
         job.failed.connect(self.failed)
         job.ended.connect(self._on_ended)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet._steps import Verb
+from napari_unet._steps import Steps
 from napari_unet.errors import hinted
 from napari_unet.events import BatchReport, StackProgress, StackReport
 from napari_unet.options import BatchOptions
@@ -67,9 +67,9 @@ def batching(
     job = segment_files(
         request.inputs, request.folder, request.options, model=request.model
     )
-    for event in (verb := Verb(job)):
+    for event in (run := Steps(job)):
         if isinstance(event, StackReport):
             reason = hinted(event.reason, event.options, BATCH)
             event = replace(event, reason=reason)
         yield event
-    return verb.result
+    return run.result

@@ -68,14 +68,14 @@ class ImproveController(QObject):
             threading.Thread(target=warm_up, name="napari-unet warm-up").start()
 
     def start(
-        self, seconds: float, before: "Callable[[], Continuation | None]"
+        self, seconds: float, previous: "Callable[[], Continuation | None]"
     ) -> None:
         """Learn from all strokes of the project, for so many seconds at most.
 
         Parameters
         ----------
-        before
-            Ends the lesson before, and returns where it stands by now.
+        previous
+            Ends the previous lesson, and returns where it stands by now.
         """
         state = self._state
         result, project, correcting = state.result, state.project, state.correcting
@@ -87,7 +87,7 @@ class ImproveController(QObject):
         if view is None:
             return
         options = TrainOptions(seconds, view.options.device)
-        request = ImproveRequest(project, view, options, before=before())
+        request = ImproveRequest(project, view, options, previous=previous())
         self._seconds, state.learned_in = seconds, project
         self.began.emit()
         self._task.start(

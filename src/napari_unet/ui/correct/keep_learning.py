@@ -61,7 +61,7 @@ class KeepLearning(QObject):
         self._state, self._task, self._wanted = state, task, wanted
         self._session = state.session
         self._round: Round | None = None
-        self._sequel: Continuation | None = None
+        self._continuation: Continuation | None = None
         self._renewing: Round | None = None
         self._renewal = Renewal(state.viewer, state.session, self)
         self._renewal.done.connect(self._on_renewed)
@@ -88,14 +88,14 @@ class KeepLearning(QObject):
     def begin(self, improved: Improved, result: Result, project: Project) -> None:
         """Go on with what Improve has learned, if that is wanted, and can be."""
         self.end()
-        self._sequel = improved.sequel or self._sequel
-        sequel = improved.sequel
-        if sequel is None or not self._wanted():
+        self._continuation = improved.continuation or self._continuation
+        continuation = improved.continuation
+        if continuation is None or not self._wanted():
             return
-        if not (improved.published or sequel.lacking):
+        if not (improved.published or continuation.lacking):
             return
-        job = Job(lambda: continuing(sequel), self, CORRECT)
-        self._round = round_ = round_after(improved, sequel, result, project, job)
+        job = Job(lambda: continuing(continuation), self, CORRECT)
+        self._round = round_ = round_after(improved, continuation, result, project, job)
         job.yielded.connect(lambda further: round_.take(further))
         job.caught_up.connect(lambda: self._say(round_))
         job.finished.connect(lambda _: self._on_over(round_))
@@ -115,12 +115,12 @@ class KeepLearning(QObject):
         self.said.emit("")
         if round_ is not None:
             round_.job.cancel()
-        return self._sequel
+        return self._continuation
 
     def begin_anew(self) -> None:
         """End, and let the next lesson go on with nothing: its classes changed."""
         self.end()
-        self._sequel = None
+        self._continuation = None
 
     def follow(self) -> None:
         """End if something else is corrected now, or another model is in use."""
@@ -128,9 +128,9 @@ class KeepLearning(QObject):
         if round_ is None:
             return
         if state.project is not round_.project:
-            self._sequel = None
+            self._continuation = None
         same = state.result is round_.result and round_.current
-        if not same or self._sequel is None:
+        if not same or self._continuation is None:
             self.end()
 
     def stop(self) -> None:
@@ -152,7 +152,7 @@ class KeepLearning(QObject):
         session.on_start.remove(self._make_way)
         session.on_end.remove(self._make_way)
         self._stillness.forget()
-        self._round = self._sequel = None
+        self._round = self._continuation = None
         self._renewal.leave()
 
     # --- what is learned --------------------------------------------------------------

@@ -45,7 +45,7 @@ class Round:
         What it came to; empty before its end.
     """
 
-    sequel: "Continuation"
+    continuation: "Continuation"
     project: Project
     result: Result
     model: str
@@ -120,7 +120,7 @@ class Round:
             found.right,
             self.before,
             found.steps,
-            self.sequel.strokes,
+            self.continuation.strokes,
             fixed,
         )
 
@@ -134,7 +134,7 @@ class Round:
 
 def round_after(
     improved: Improved,
-    sequel: "Continuation",
+    continuation: "Continuation",
     result: Result,
     project: Project,
     job: Job,
@@ -143,7 +143,7 @@ def round_after(
     name = improved.name if improved.published else ""
     found = (m.parent for m in project.index.models if m.name == name)
     return Round(
-        sequel,
+        continuation,
         project,
         result,
         improved.path,

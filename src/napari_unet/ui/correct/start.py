@@ -12,7 +12,7 @@ from napari_unet.annotation.start import Begun, from_labels, going_on, new_class
 from napari_unet.ui.correct.messages import begun_line
 from napari_unet.ui.correct.state import CorrectionState
 from napari_unet.ui.correct.task import Task
-from napari_unet.ui.job import Verb
+from napari_unet.ui.job import Work
 from napari_unet.ui.result_filler import Filler
 from napari_unet.ui.result_layer import Result
 
@@ -91,7 +91,7 @@ class StartControls(QObject):
             view,
         )
 
-    def _begin(self, doing: str, verb: Verb, result: Result, view: Request) -> None:
+    def _begin(self, doing: str, work: Work, result: Result, view: Request) -> None:
         filler, project = Filler(self._state.viewer, result), self._state.project
         result.options = view.options
 
@@ -101,7 +101,7 @@ class StartControls(QObject):
                 self._task.attempt(lambda: use(project, begun.model))
             self._on_begun(begun, result)
 
-        self._task.start(doing, verb, done, filler=filler)
+        self._task.start(doing, work, done, filler=filler)
 
     def _fill(self, begun: Begun, filler: Filler) -> None:
         result = filler.result

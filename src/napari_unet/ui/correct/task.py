@@ -9,7 +9,7 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 from napari_unet.annotation.resegment import Outcome, Step
 from napari_unet.errors import UNetError
 from napari_unet.ui.hints import CORRECT, told
-from napari_unet.ui.job import Job, Verb
+from napari_unet.ui.job import Job, Work
 from napari_unet.ui.result_filler import Filler
 from napari_unet.ui.session import Session
 from napari_unet.ui.widgets.progress import Progress
@@ -27,7 +27,7 @@ class Task(QObject):
     changed
         Something began or ended.
     yielded
-        What a verb yields; `Step` and `Outcome` went into the result already.
+        What a work yields; `Step` and `Outcome` went into the result already.
     doing
         What runs now; empty if nothing does.
     """
@@ -47,26 +47,26 @@ class Task(QObject):
     def start(
         self,
         doing: str,
-        verb: Verb,
+        work: Work,
         done: Callable[[Any], None],
         *,
         filler: Filler | None = None,
         stop: Callable[[], None] | None = None,
     ) -> None:
-        """Run a verb, beside the viewer.
+        """Run a work, beside the viewer.
 
         Parameters
         ----------
         doing
             What the user reads meanwhile.
         done
-            Called with what the verb returns.
+            Called with what the work returns.
         filler
             Takes the steps of a segmentation.
         stop
-            How the verb is asked to end early, with what it has; None: it is cancelled.
+            How the work is asked to end early, with what it has; None: it is cancelled.
         """
-        job = self._job = Job(verb, self, CORRECT, self._session.process)
+        job = self._job = Job(work, self, CORRECT, self._session.process)
         self._filler, self._stop = filler, stop
         self.doing, self.stopping = doing, False
         if filler is not None and stop is None and filler.result.layer is not None:
