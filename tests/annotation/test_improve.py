@@ -7,6 +7,7 @@ from helpers.window import missed
 from napari_unet._steps import Steps
 from napari_unet.annotation import improve as steps
 from napari_unet.annotation.improved import ImproveRequest
+from napari_unet.annotation.project_link import ProjectLink
 from napari_unet.annotation.resegment import Request
 from napari_unet.annotation.train import TrainRequest, train
 from napari_unet.io.image import Image
@@ -41,7 +42,7 @@ def improved(project, image, options):
     """Learn as the dock does, from the model in use."""
     how = SegmentOptions(output="classes", device="cpu")
     view = Request(image, str(project.model_file(project.index.active)), how)
-    request = ImproveRequest(project, view, options)
+    request = ImproveRequest(ProjectLink(project), view, options)
     return Steps(steps.improving(request)).finish()
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from napari_unet.annotation.models import free_name, keep
+from napari_unet.annotation.project_link import ProjectLink
 from napari_unet.annotation.resegment import Request
 from napari_unet.annotation.reviews import ImageReviews
 from napari_unet.annotation.start import from_labels, new_classes
@@ -52,7 +53,7 @@ def view(reviews: ImageReviews, model: str) -> Request:
 def test_objects_become_classes_on_the_disk_with_their_names(tmp_path, file) -> None:
     reviews = corrected(tmp_path, OBJECTS, "objects")
     names = ("background", "cell", "debris")
-    end(new_classes(reviews.project, names, view(reviews, file), empty=True))
+    end(new_classes(ProjectLink(reviews.project), names, view(reviews, file), True))
     kept = Project.open(reviews.project.folder)
     assert kept.index.classes == names
     assert kept.index.settings["labels"] == "classes"
@@ -63,11 +64,15 @@ def test_class_that_was_painted_keeps_a_name(tmp_path, file) -> None:
     names = ("background", "cell", "debris")
     reviews = corrected(tmp_path, names, "classes")
     with pytest.raises(CorrectionError, match="'debris' were painted"):
-        end(new_classes(reviews.project, names[:2], view(reviews, file), empty=True))
+        end(
+            new_classes(
+                ProjectLink(reviews.project), names[:2], view(reviews, file), True
+            )
+        )
     assert reviews.project.index.classes == names
     assert not reviews.project.index.models
     more = (*names, "wall")
-    end(new_classes(reviews.project, more, view(reviews, file), empty=True))
+    end(new_classes(ProjectLink(reviews.project), more, view(reviews, file), True))
     assert reviews.project.index.classes == more
 
 
@@ -102,7 +107,7 @@ def test_new_classes_begin_from_general_unless_a_model_of_yours_is_in_use(
     project = Project.open(tmp_path / "cells.unet")
     reviews = ImageReviews(project, project.add_image(IMAGE))
     names = ("background", "cell")
-    end(new_classes(project, names, view(reviews, model or file), empty=True))
+    end(new_classes(ProjectLink(project), names, view(reviews, model or file), True))
     (record,) = project.index.models
     made = load(project.model_file(record.name))
     assert made.card["history"][-1] == f"new classes, {begun}"

@@ -15,8 +15,8 @@ from napari_unet.network.model import Model, UNet, UNetSpec
 from napari_unet.network.normalization import Scaling
 from napari_unet.options import SegmentOptions
 from napari_unet.segmentation.predict import segment
-from napari_unet.segmentation.uncertain_regions import UncertainRegion
-from napari_unet.segmentation.uncertainty import Scanned, find_uncertain, margin
+from napari_unet.segmentation.uncertain_regions import Scanned, UncertainRegion
+from napari_unet.segmentation.uncertainty import find_uncertain, margin
 
 CPU = SegmentOptions(device="cpu", precision="fp32")
 DARK, BRIGHT = 0, 1000

@@ -20,7 +20,8 @@ from napari_unet.project.corrections import FOREGROUND, IGNORE, Correction
 from napari_unet.project.project import Project
 from napari_unet.segmentation.predict import segment
 from napari_unet.training import compare as comparison
-from napari_unet.training.compare import (
+from napari_unet.training.compare import compare
+from napari_unet.training.compared import (
     BROKEN,
     FIXED,
     NOT_REVIEWED,
@@ -28,7 +29,6 @@ from napari_unet.training.compare import (
     WRONG,
     Compared,
     Counts,
-    compare,
     total,
 )
 

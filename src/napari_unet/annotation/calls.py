@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.annotation.resegment import Request
-from napari_unet.annotation.reviews import Reviews
+from napari_unet.annotation.reviews import Count, Reviews
 from napari_unet.compute.call import Call, Here
 from napari_unet.project.block_store import Pixels
 from napari_unet.tiling import Box
 
-__all__ = ["calling", "far"]
+__all__ = ["calling", "far", "far_reviews"]
 
 
 def calling(
@@ -31,7 +31,12 @@ def far(request: Request) -> Request:
     """Return a request of which the strokes stay where they are."""
     if request.reviews is None or not request.portable:
         return request
-    return replace(request, reviews=_FarReviews(request.reviews))
+    return replace(request, reviews=far_reviews(request.reviews))
+
+
+def far_reviews(reviews: Reviews) -> Reviews:
+    """Return strokes that stay where they are, and can be asked for from elsewhere."""
+    return _FarReviews(reviews)
 
 
 class _FarReviews:
@@ -75,6 +80,10 @@ class _FarReviews:
 
     def reviewed(self, plane: tuple[int, ...], box: Box) -> NDArray[np.bool_]:
         found: NDArray[np.bool_] = self._ask("reviewed", plane, box)
+        return found
+
+    def counts(self) -> dict[int, Count]:
+        found: dict[int, Count] = self._ask("counts")
         return found
 
 

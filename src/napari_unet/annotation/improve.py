@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_unet.annotation.improved import Improved, ImproveRequest, Learned
+from napari_unet.annotation.lessons import keep_lesson, lesson_of
 from napari_unet.annotation.models import free_name, keep
 from napari_unet.annotation.project_data import project_data
 from napari_unet.annotation.resegment import (
@@ -29,19 +30,20 @@ from napari_unet.project.project import Project
 
 if TYPE_CHECKING:
     from napari_unet.network.model import Model
-    from napari_unet.training.compare import Compared, Comparing
+    from napari_unet.training.compared import Compared, Comparing
     from napari_unet.training.fine_tune import Trained
     from napari_unet.training.run import TrainingRun
 
-__all__ = ["improving", "warm_up"]
+__all__ = ["improving", "warming_up"]
 
 _COMPARING = 10.0  # seconds to find out what was fixed; the new labels wait for it
 
 
-def warm_up() -> None:
+def warming_up() -> Generator[None, None, None]:
     """Load what the first lesson needs, so that its first answer comes sooner."""
     from napari_unet.training import fine_tune as training
 
+    yield
     training.warm_up()
 
 
@@ -53,7 +55,8 @@ def improving(
     from napari_unet.training.run import TrainingRun
 
     spare_cores()  # the viewer needs one too
-    view, project, options = request.view, request.project, request.options
+    view, options = request.view, request.options
+    project = request.project.open()
     old = load_model(view.model, view.models)
     data = project_data(project, old, options)
     _check_contrast(project, data.corrections)
@@ -62,15 +65,16 @@ def improving(
     if not trained.published:
         if lesson.shown is not None:  # a first answer that was taken back
             yield (yield from segmenting(replace(lesson.view, ready=old)))
-        return _told(trained, old.name, view.model, [])
-    name, path = _keep(request, lesson.run, trained)
+        return _told(request, trained, old.name, view.model, [])
+    name, path = _keep(project, view.model, lesson.run, trained)
+    request.project.tell(project)
     new = load_model(path, view.models)
     compared = yield from _compared(old, new, data.corrections, options)
     if lesson.shown is not trained.model:
         yield (yield from segmenting(replace(lesson.view, ready=new)))
     part = isinstance(data.corrections, Drawn)
     squares = project.squares if part else len(data.corrections)
-    return _told(trained, name, path, compared, squares)
+    return _told(request, trained, name, path, compared, squares)
 
 
 class _Lesson:
@@ -92,8 +96,10 @@ class _Lesson:
     def steps(self) -> Generator[Learned | Step | Outcome, None, "Trained"]:
         """Train; what comes out after a stop is the best so far."""
         request = self.request
-        with closing(self.run.steps(previous=request.previous)) as steps:
-            while not request.stop.is_set():
+        last = lesson_of(request.lessons, request.previous)
+        previous = None if last is None else last.continuation
+        with closing(self.run.steps(previous=previous)) as steps:
+            while not request.stopped():
                 try:
                     now = next(steps)
                 except StopIteration as end:
@@ -139,15 +145,14 @@ def _check_contrast(project: Project, corrections: Sequence[Correction]) -> None
 
 
 def _keep(
-    request: ImproveRequest, run: "TrainingRun", trained: "Trained"
+    project: Project, parent: str, run: "TrainingRun", trained: "Trained"
 ) -> tuple[str, str]:
     """Put a new model into the project and in use; return its name and file."""
-    project = request.project
     name = free_name(project, "v")
     path = keep(
         project,
         run.named(trained, name),
-        request.view.model,
+        parent,
         score=trained.score_after,
         before=trained.score_before,
         strokes=_strokes(project),
@@ -181,6 +186,7 @@ def _compared(
 
 
 def _told(
+    request: ImproveRequest,
     trained: "Trained",
     name: str,
     path: str,
@@ -198,7 +204,7 @@ def _told(
         trained.seconds,
         compared,
         squares,
-        trained.continuation,
+        keep_lesson(request.lessons, trained.continuation),
         _missed(trained),
     )
 

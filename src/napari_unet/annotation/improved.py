@@ -1,18 +1,23 @@
 """Data classes of the Improve job: request, progress, outcome."""
 
-import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from napari_unet.annotation.lessons import LessonHandle
+from napari_unet.annotation.project_link import ProjectLink
 from napari_unet.annotation.resegment import Request
+from napari_unet.compute.call import Kept
 from napari_unet.options import TrainOptions
-from napari_unet.project.project import Project
 
 if TYPE_CHECKING:
-    from napari_unet.training.compare import Compared
-    from napari_unet.training.continuation import Continuation
+    from napari_unet.training.compared import Compared
 
 __all__ = ["ImproveRequest", "Improved", "Learned"]
+
+
+def _never() -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +31,20 @@ class ImproveRequest:
     view
         What is segmented again when there is a better model, and with which one to
         begin; its ``model`` is the one in use.
-    stop
-        Set by whoever wants the best so far now.
+    stopped
+        Tells whether somebody wants the best so far now.
     previous
-        Where the previous lesson stands by now, if there was one.
+        The previous lesson, with which this one may go on, if there was one.
+    lessons
+        Where lessons are kept.
     """
 
-    project: Project
+    project: ProjectLink
     view: Request
     options: TrainOptions = field(default_factory=TrainOptions)
-    stop: threading.Event = field(default_factory=threading.Event)
-    previous: "Continuation | None" = None
+    stopped: Callable[[], bool] = _never
+    previous: LessonHandle | None = None
+    lessons: Kept = field(default_factory=lambda: Kept("lessons"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +76,7 @@ class Improved:
         What the new model fixed and broke of each correction that there was time for.
     squares
         How many corrections there are in all.
-    continuation
+    lesson
         With what learning can go on, if it can.
     missed
         Share of what was painted that the model in use does not say, 0 to 1; None where
@@ -85,5 +93,5 @@ class Improved:
     seconds: float
     compared: list["Compared"]
     squares: int
-    continuation: "Continuation | None" = None
+    lesson: LessonHandle | None = None
     missed: float | None = None

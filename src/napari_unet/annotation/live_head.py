@@ -4,6 +4,7 @@ No Qt, no layers: a `LiveRequest` goes in, and what may be shown comes out.
 """
 
 import math
+import secrets
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
@@ -13,17 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet._steps import Steps
+from napari_unet.annotation.project_link import ProjectLink
 from napari_unet.annotation.resegment import Outcome, Request, load_model, segmenting
-from napari_unet.annotation.reviews import ImageReviews
+from napari_unet.annotation.reviews import Reviews
+from napari_unet.compute.call import Kept
 from napari_unet.project.corrections import IGNORE, Correction
-from napari_unet.project.project import Project
 from napari_unet.tiling import Box, cut, shifted, whole
 
 if TYPE_CHECKING:
     from napari_unet.training.live_strokes import Elsewhere
     from napari_unet.training.live_view import LiveView
 
-__all__ = ["Followed", "LiveRequest", "Sight", "refitting"]
+__all__ = ["Followed", "LiveRequest", "SightHandle", "refitting"]
 
 _AWAY = 2.0  # seconds to read strokes that are out of view
 _CORES = 4
@@ -32,18 +34,25 @@ _NAP = 0.02  # seconds between two looks at whether a stroke is still being draw
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class SightHandle:
+    """A view that was read, wherever its features are not: by name, and its box."""
+
+    name: str
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
     """A view that was read, and the strokes elsewhere."""
 
     view: "LiveView"
     away: "Elsewhere"
 
     def holds(self, request: Request) -> bool:
-        """Whether a request is about a part of this view."""
+        """Whether a request is about a part of this view of the same image."""
         own = self.view
-        same = own.image.data is request.image.data and own.plane == request.plane
         return (
-            same
+            own.plane == request.plane
             and own.options == request.options
             and cut(_box(request), own.box) == _box(request)
         )
@@ -61,17 +70,20 @@ class LiveRequest:
         What is in view; its ``model`` is the one in use.
     drawing
         Tells whether a stroke is being drawn: nothing is shown until it ends.
+    sights
+        Where what was read is kept.
     sight
-        What was read before; None if nothing was.
+        What was read of this image before; None if nothing was.
     show
         Follow the strokes; else the view is only read.
     """
 
-    project: Project
-    reviews: ImageReviews
+    project: ProjectLink
+    reviews: Reviews
     view: Request
     drawing: Callable[[], bool]
-    sight: Sight | None = None
+    sights: Kept
+    sight: SightHandle | None = None
     show: bool = True
 
 
@@ -91,7 +103,7 @@ class Followed:
         Whether objects that somebody painted have other numbers now.
     """
 
-    sight: Sight | None
+    sight: SightHandle | None
     outcome: Outcome | None = None
     waits: str = ""
     renumbered: bool = False
@@ -103,20 +115,22 @@ def refitting(request: LiveRequest) -> Generator[str, None, Followed]:
     from napari_unet.training.live_view import TooLargeError
 
     spare_cores(most=_CORES)  # the viewer needs one too
-    head = None if request.sight is None else request.sight.view.head
+    before = _known(request)
+    head = None if before is None else before.view.head
     fitted = head is not None and head.fitted
     try:
-        sight = yield from _seen(request)
+        sight = yield from _seen(request, before)
     except TooLargeError as error:
         return Followed(None, None, str(error))
+    handle = _keep(request, sight)
     if not request.show:
-        return Followed(sight)
+        return Followed(handle)
     live = sight.view
     target, _ = request.reviews.read(live.plane, live.box)
     yield from _look_elsewhere(request, sight, target)
     lone = _lone(sight, target)
     if lone and not (fitted and live.head is head):
-        return Followed(sight, None, lone)
+        return Followed(handle, None, lone)
     if lone:
         live.forget()  # all else was taken back
     else:
@@ -132,7 +146,7 @@ def refitting(request: LiveRequest) -> Generator[str, None, Followed]:
     )
     numbers = _Numbers(request)
     outcome = Steps(segmenting(view)).finish()  # at once: labels are never half new
-    return Followed(sight, outcome, lone, numbers.changed())
+    return Followed(handle, outcome, lone, numbers.changed())
 
 
 class _Numbers:
@@ -152,13 +166,31 @@ class _Numbers:
         return False
 
 
-def _seen(request: LiveRequest) -> Generator[str, None, Sight]:
+def _known(request: LiveRequest) -> _Sight | None:
+    """Return what was read before; None if that is gone with its process."""
+    handle = request.sight
+    found: _Sight | None = None if handle is None else request.sights.get(handle.name)
+    return found
+
+
+def _keep(request: LiveRequest, sight: _Sight) -> SightHandle:
+    """Keep what was read, in the place of all else; return its handle."""
+    old = request.sight
+    if old is not None and request.sights.get(old.name) is sight:
+        return old
+    request.sights.clear()  # features take far more than an image
+    name = secrets.token_hex(8)  # never that of a process that is gone
+    request.sights[name] = sight
+    return SightHandle(name, sight.view.box)
+
+
+def _seen(request: LiveRequest, before: _Sight | None) -> Generator[str, None, _Sight]:
     """Return the view, read now if it was not read before."""
     from napari_unet.training.live_head import LiveHead
     from napari_unet.training.live_strokes import Elsewhere
     from napari_unet.training.live_view import LiveView
 
-    view, before = request.view, request.sight
+    view = request.view
     model = load_model(view.model, view.models)
     if before is not None and before.view.head.model is not model:
         before = None
@@ -170,14 +202,14 @@ def _seen(request: LiveRequest) -> Generator[str, None, Sight]:
     live = LiveView(head, view.image, view.options, view.plane, _box(view))
     for _ in live.read():
         yield "reading"
-    sight = Sight(live, away)
+    sight = _Sight(live, away)
     target, _ = request.reviews.read(live.plane, live.box)
     yield from _look_elsewhere(request, sight, target)
     return sight
 
 
 def _look_elsewhere(
-    request: LiveRequest, sight: Sight, target: NDArray[np.uint8]
+    request: LiveRequest, sight: _Sight, target: NDArray[np.uint8]
 ) -> Generator[str, None, None]:
     """Read strokes out of view, unless they were: one may have been undone since."""
     live, away, key = sight.view, sight.away, request.reviews.key
@@ -185,7 +217,7 @@ def _look_elsewhere(
     if away.mark == mark:
         return
     live.forget()  # what it learned from may be no more
-    found = [_without(c, key, live) for c in request.project.corrections()]
+    found = [_without(c, key, live) for c in request.project.open().corrections()]
     painted = [c for c in found if c.reviewed.any()]
     for _ in away.read(painted, _AWAY, live.options.device):
         yield "reading"
@@ -203,7 +235,7 @@ def _without(correction: Correction, key: str, live: "LiveView") -> Correction:
     return replace(correction, target=target)
 
 
-def _outside(reviews: ImageReviews, target: NDArray[np.uint8]) -> tuple[int, ...]:
+def _outside(reviews: Reviews, target: NDArray[np.uint8]) -> tuple[int, ...]:
     """Return how many reviewed pixels of every class are not in a target."""
     here = np.bincount(target.ravel(), minlength=IGNORE + 1)
     for value, count in reviews.counts().items():
@@ -211,7 +243,7 @@ def _outside(reviews: ImageReviews, target: NDArray[np.uint8]) -> tuple[int, ...
     return tuple(here[:IGNORE].tolist())
 
 
-def _lone(sight: Sight, target: NDArray[np.uint8]) -> str:
+def _lone(sight: _Sight, target: NDArray[np.uint8]) -> str:
     """Return why what was painted says too little; empty if it does not."""
     said = {int(value) for value in np.unique(target)} - {IGNORE}
     said |= sight.away.values()

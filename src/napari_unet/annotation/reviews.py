@@ -58,6 +58,9 @@ class Reviews(Protocol):
     def reviewed(self, plane: tuple[int, ...], box: Box) -> NDArray[np.bool_]:
         """Return which pixels (Y, X) of a box somebody reviewed."""
 
+    def counts(self) -> dict[int, Count]:
+        """Return how much of every class was reviewed."""
+
 
 class ImageReviews:
     """What people said about one image of a project; a `painting.Store`.

@@ -6,7 +6,7 @@ and `Begun` come out.
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from napari_unet.annotation.models import (
     note_draft,
 )
 from napari_unet.annotation.painting import LabelSchema, PaintRecorder
+from napari_unet.annotation.project_link import ProjectLink
 from napari_unet.annotation.resegment import (
     Outcome,
     Request,
@@ -31,22 +32,18 @@ from napari_unet.annotation.reviews import ImageReviews, Reviews
 from napari_unet.errors import CorrectionError
 from napari_unet.io.image import Image
 from napari_unet.io.save import LabelArray, create_labels
-from napari_unet.network.header import BOUNDARY
+from napari_unet.network.header import BOUNDARY, class_names
 from napari_unet.options import DEFAULT_MODEL, START_MODEL, Output
 from napari_unet.project.corrections import FOREGROUND, IGNORE
 from napari_unet.project.label_files import apart, lone_number
 from napari_unet.project.project import Project
 from napari_unet.tiling import Box, cut, whole
 
-if TYPE_CHECKING:
-    from napari_unet.network.model import Model
-
 __all__ = [
     "Begun",
     "beginning_with",
     "from_labels",
     "going_on",
-    "meaning_to",
     "new_classes",
     "schema_of",
 ]
@@ -98,7 +95,7 @@ def going_on(
 
 
 def new_classes(
-    project: Project, classes: Sequence[str], view: Request, *, empty: bool
+    link: ProjectLink, classes: Sequence[str], view: Request, empty: bool
 ) -> Generator[Step, None, Begun]:
     """Make a model for other classes, keep it in the project, and begin with it.
 
@@ -122,7 +119,7 @@ def new_classes(
 
     source = START_MODEL if view.model == DEFAULT_MODEL else view.model
     parent = load_model(source, view.models)
-    image, options = view.image, view.options
+    project, image, options = link.open(), view.image, view.options
     channels = 1 if options.channel is not None else image.channels
     name = free_name(project, "new")
     made = new_model(parent, classes, channels=channels, name=name)
@@ -136,14 +133,17 @@ def new_classes(
     if objects and view.reviews is not None:
         unknown = BOUNDARY in project.index.classes and len(made.spec.classes) > 2
         _as_classes(view.reviews, view.image, FOREGROUND if unknown else 1)
-        project.flush()  # what the index says of them next must be true
+        link.flush()  # what the index says of them next must be true
     project.update(made.spec.classes, meaning(rules))
     note_draft(project, ())
+    link.tell(project)
     view = replace(view, model=path, array=None, shown=None)
     view = replace(view, options=replace(options, output="classes"), ready=made)
     if not empty:
         return _begun(path, (yield from segmenting(replace(view, restore=True))))
-    return Begun(path, rules, create_labels(image.label_shape, np.uint8), None)
+    array = view.make(image.label_shape, np.dtype(np.uint8))
+    yield Step(array, None, "making a model", 1.0)
+    return Begun(path, rules, array, None)
 
 
 def from_labels(
@@ -165,9 +165,9 @@ def from_labels(
     CorrectionError
         If the labels are not what the model in use can learn.
     """
-    model = load_model(view.model, view.models)
-    kind = "classes" if model.spec.boundary is None else "objects"
-    rules = LabelSchema(kind, model.spec.classes, model.spec.boundary)  # type: ignore[arg-type]
+    classes = _classes_of(view)
+    kind: Output = "objects" if BOUNDARY in classes else "classes"
+    rules = _schema(kind, classes)
     new = agree(reviews.project, rules)
     if tuple(labels.shape) != view.image.label_shape:
         raise CorrectionError(
@@ -261,19 +261,28 @@ class _Reader:
 
 def beginning_with(view: Request, array: LabelArray) -> Generator[None, None, Begun]:
     """Correct labels that are there already; find out what they mean to their model."""
-    model = load_model(view.model, view.models)
+    classes = _classes_of(view)
     yield
-    return Begun(view.model, meaning_to(model, array), array, None)
+    return Begun(view.model, schema_of(classes, array), array, None)
 
 
-def meaning_to(model: "Model", array: LabelArray) -> LabelSchema:
-    """Return what labels that a model made mean to it."""
-    return schema_of(model.spec.classes, array)
+def _classes_of(view: Request) -> tuple[str, ...]:
+    """Return the classes of the model, without loading it.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be read.
+    """
+    return class_names(view.model) or load_model(view.model, view.models).spec.classes
 
 
 def schema_of(classes: tuple[str, ...], array: LabelArray) -> LabelSchema:
     """Return what labels mean to a model with these classes."""
-    kind: Output = "objects" if array.dtype == np.int32 else "classes"
+    return _schema("objects" if array.dtype == np.int32 else "classes", classes)
+
+
+def _schema(kind: Output, classes: tuple[str, ...]) -> LabelSchema:
     boundary = classes.index(BOUNDARY) if BOUNDARY in classes else None
     return LabelSchema(kind, classes, boundary)
 

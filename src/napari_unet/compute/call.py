@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["STILL", "Call", "Here", "Kept"]
+__all__ = ["STILL", "Call", "Here", "Kept", "emptying"]
 
 STILL: Final = object()  # what a `run.Run` yields while there is nothing else to tell
 
@@ -82,3 +82,9 @@ class Kept(dict[Any, Any]):
     def __init__(self, name: str) -> None:
         super().__init__()
         self.name = name
+
+
+def emptying(kept: Kept) -> Generator[None, None, None]:
+    """Let go of all that a cache of the process holds; the function of a call."""
+    kept.clear()
+    yield

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from napari_unet.tiling import Box
 
-__all__ = ["UncertainRegion", "UncertainRegions", "best_less_second"]
+__all__ = ["Scanned", "UncertainRegion", "UncertainRegions", "best_less_second"]
 
 _DEPTH = 3  # planes on either side in which one object is seen again
 _LEAST = 0.02  # of a score: below, there is nothing to decide
@@ -45,6 +45,25 @@ class UncertainRegion:
     radius: int
     score: float
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """A part of the image was looked at.
+
+    Attributes
+    ----------
+    fraction
+        How much of the search is done, 0 to 1: of the image, or of the time.
+    looked
+        How much of the image was looked at, 0 to 1.
+    places
+        The most uncertain ones so far, best first.
+    """
+
+    fraction: float
+    looked: float
+    places: tuple[UncertainRegion, ...]
 
 
 class UncertainRegions:

@@ -21,37 +21,19 @@ from napari_unet.options import SegmentOptions
 from napari_unet.segmentation.output import output_shape
 from napari_unet.segmentation.predict import TileDone, segment
 from napari_unet.segmentation.uncertain_regions import (
+    Scanned,
     UncertainRegion,
     UncertainRegions,
     best_less_second,
 )
 from napari_unet.tiling import Box, blocks, shifted
 
-__all__ = ["Scanned", "UncertainRegion", "find_uncertain", "margin"]
+__all__ = ["find_uncertain", "margin"]
 
 _SIDE = 1024  # pixels along the side of what is looked at between two events
 _RADIUS = 16  # pixels, at least: less is a matter of taste at an edge
 
 _Plane = tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Scanned:
-    """A part of the image was looked at.
-
-    Attributes
-    ----------
-    fraction
-        How much of the search is done, 0 to 1: of the image, or of the time.
-    looked
-        How much of the image was looked at, 0 to 1.
-    places
-        The most uncertain ones so far, best first.
-    """
-
-    fraction: float
-    looked: float
-    places: tuple[UncertainRegion, ...]
 
 
 def margin(

@@ -7,7 +7,7 @@ from typing import Any
 from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 from napari_unet.annotation.reviews import ImageReviews
-from napari_unet.compute.call import Kept
+from napari_unet.compute.call import Call, Kept, emptying
 from napari_unet.compute.process import ComputeProcess, chosen
 from napari_unet.project.project import Project
 from napari_unet.ui.choosers import ModelChooser
@@ -22,6 +22,8 @@ WARM = (
     "napari_unet.annotation.around",
     "napari_unet.annotation.calls",
     "napari_unet.annotation.start",
+    "napari_unet.annotation.improve",
+    "napari_unet.annotation.keep_learning",
     "napari_unet.segmentation.predict",
     "napari_unet.labels.measures",
 )
@@ -39,6 +41,9 @@ class Session:
         The layers that models of this session filled.
     models
         Loaded models by where they came from; the compute process has its own.
+    lessons, sights
+        Lessons that can go on, and views that Live has read, by name; the compute
+        process has its own.
     process
         The compute process; None where everything runs in threads.
     projects
@@ -68,6 +73,8 @@ class Session:
     begun
         Image layers whose project holds nothing from an earlier session that is not
         shown.
+    emptying
+        Jobs that let go of something; nothing waits for them.
     recording
         What listens to strokes on results; see `recording.recording_of`.
     docks
@@ -77,6 +84,8 @@ class Session:
     jobs: list[Job] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     models: dict[Any, Any] = field(default_factory=lambda: Kept("models"))
+    lessons: Kept = field(default_factory=lambda: Kept("lessons"))
+    sights: Kept = field(default_factory=lambda: Kept("sights"))
     process: ComputeProcess | None = field(default_factory=lambda: chosen(WARM))
     projects: WeakValueDictionary[Path, Project] = field(
         default_factory=WeakValueDictionary
@@ -96,6 +105,7 @@ class Session:
     fixed: set[str] = field(default_factory=set)
     names: WeakKeyDictionary[Any, str] = field(default_factory=WeakKeyDictionary)
     begun: WeakSet[Any] = field(default_factory=WeakSet)
+    emptying: set[Job] = field(default_factory=set)
     recording: Any = None
     docks: dict[type, Any] = field(default_factory=dict)
 
@@ -118,6 +128,16 @@ class Session:
         job.start()
         for told in tuple(self.on_start):
             told()
+
+    def empty(self, kept: Kept) -> None:
+        """Let go of all that a cache holds, in the compute process, too."""
+        kept.clear()
+        process = self.process
+        if process is not None and process.state.kind != "stopped":
+            job = Job(Call(emptying, kept, quiet=True), None, None, process)
+            self.emptying.add(job)
+            job.ended.connect(lambda: self.emptying.discard(job))
+            job.start()
 
     def forget(self, job: Job) -> None:
         """Remember a job no longer whose dock is gone: it cannot tell that it ends."""

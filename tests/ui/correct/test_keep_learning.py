@@ -67,7 +67,7 @@ def going(window):
 
 def all_shown(window):
     """Whether no better model waits until it can be shown."""
-    return window.correct.keep_learning.round.better is None
+    return not window.correct.keep_learning.round.better
 
 
 def kept(window, name="v1"):
@@ -143,9 +143,15 @@ def test_stroke_that_is_drawn_is_waited_for(window, endless):
     window.click("Stop")
 
 
+def lesson(window):
+    """Return where the lesson of the round stands."""
+    name = window.correct.keep_learning.round.lesson.name
+    return session_of(window.viewer).lessons[name].continuation
+
+
 def test_improve_goes_on_from_where_it_is(window, endless):
     improve(window)
-    first = window.correct.keep_learning.round.continuation
+    first = lesson(window)
     window.paint(99, (38, 20), (38, 40))
     learn(window)
     window.click("Improve")
@@ -153,7 +159,7 @@ def test_improve_goes_on_from_where_it_is(window, endless):
     assert not going(window)
     line = window.idle()
     assert line.startswith(("v2 is in use", "v1 stays in use"))
-    second = window.correct.keep_learning.round.continuation
+    second = lesson(window)
     assert second is not first
     trainer = second.trainer
     state = trainer.optimiser.state_dict()["state"]

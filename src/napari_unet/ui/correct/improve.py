@@ -4,29 +4,32 @@ import math
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_unet._files import read_whole, write_whole
-from napari_unet.annotation.improve import improving, warm_up
+from napari_unet.annotation.calls import far
+from napari_unet.annotation.improve import improving, warming_up
 from napari_unet.annotation.improved import Improved, ImproveRequest, Learned
+from napari_unet.annotation.lessons import LessonHandle
 from napari_unet.annotation.models import source_of
+from napari_unet.annotation.project_link import ProjectLink
+from napari_unet.compute.call import Call, Here
 from napari_unet.errors import UNetError
 from napari_unet.options import TrainOptions
 from napari_unet.project.project import Project
 from napari_unet.ui.correct.messages import improved_line
 from napari_unet.ui.correct.state import Comparison, CorrectionState
 from napari_unet.ui.correct.task import Task
+from napari_unet.ui.hints import CORRECT
+from napari_unet.ui.job import Job
 from napari_unet.ui.recording.recorder import note_model
 from napari_unet.ui.result_filler import Filler
 from napari_unet.ui.result_layer import Result
 from napari_unet.ui.settings import read_settings, write_settings
 from napari_unet.ui.widgets.save_path import whole_name
-
-if TYPE_CHECKING:
-    from napari_unet.training.continuation import Continuation
 
 __all__ = ["ImproveController"]
 
@@ -65,17 +68,20 @@ class ImproveController(QObject):
         """Load what the first lesson needs, once, while people paint."""
         if not self._warm:
             self._warm = True
-            threading.Thread(target=warm_up, name="napari-unet warm-up").start()
+            call = Call(warming_up, behind=True, quiet=True)
+            job = Job(call, self, CORRECT, self._state.session.process)
+            job.ended.connect(job.deleteLater)
+            job.start()
 
     def start(
-        self, seconds: float, previous: "Callable[[], Continuation | None]"
+        self, seconds: float, previous: Callable[[], LessonHandle | None]
     ) -> None:
         """Learn from all strokes of the project, for so many seconds at most.
 
         Parameters
         ----------
         previous
-            Ends the previous lesson, and returns where it stands by now.
+            Ends the previous lesson, and returns it.
         """
         state = self._state
         result, project, correcting = state.result, state.project, state.correcting
@@ -86,16 +92,23 @@ class ImproveController(QObject):
         view = self._task.attempt(lambda: state.view(state.model, result))
         if view is None:
             return
-        options = TrainOptions(seconds, view.options.device)
-        request = ImproveRequest(project, view, options, previous=previous())
+        stop = threading.Event()
+        request = ImproveRequest(
+            ProjectLink(project),
+            far(view),
+            TrainOptions(seconds, view.options.device),
+            Here(stop.is_set),
+            previous(),
+            state.session.lessons,
+        )
         self._seconds, state.learned_in = seconds, project
         self.began.emit()
         self._task.start(
             "Improving",
-            lambda: improving(request),
+            Call(improving, request, apart=view.portable),
             lambda improved: self._on_improved(improved, result, project),
             filler=Filler(state.viewer, result, later=True),
-            stop=request.stop.set,
+            stop=stop.set,
         )
         self._task.say("Reading the strokes...")
 

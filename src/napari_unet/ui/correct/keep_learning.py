@@ -1,12 +1,13 @@
 """Controls for background training after Improve, and for its better models."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
 from napari_unet.annotation.improved import Improved
 from napari_unet.annotation.keep_learning import Renewed, continuing
+from napari_unet.annotation.lessons import LessonHandle
+from napari_unet.compute.call import Call
 from napari_unet.errors import UNetError
 from napari_unet.project.project import Project
 from napari_unet.ui.correct.learning_line import kept_line
@@ -19,9 +20,6 @@ from napari_unet.ui.hints import CORRECT
 from napari_unet.ui.job import Job
 from napari_unet.ui.recording.recorder import note_model
 from napari_unet.ui.result_layer import Result
-
-if TYPE_CHECKING:
-    from napari_unet.training.continuation import Continuation
 
 __all__ = ["KeepLearning"]
 
@@ -61,7 +59,7 @@ class KeepLearning(QObject):
         self._state, self._task, self._wanted = state, task, wanted
         self._session = state.session
         self._round: Round | None = None
-        self._continuation: Continuation | None = None
+        self._lesson: LessonHandle | None = None
         self._renewing: Round | None = None
         self._renewal = Renewal(state.viewer, state.session, self)
         self._renewal.done.connect(self._on_renewed)
@@ -88,14 +86,15 @@ class KeepLearning(QObject):
     def begin(self, improved: Improved, result: Result, project: Project) -> None:
         """Go on with what Improve has learned, if that is wanted, and can be."""
         self.end()
-        self._continuation = improved.continuation or self._continuation
-        continuation = improved.continuation
-        if continuation is None or not self._wanted():
+        self._lesson = improved.lesson or self._lesson
+        lesson, session = improved.lesson, self._session
+        if lesson is None or not self._wanted():
             return
-        if not (improved.published or continuation.lacking):
+        if not (improved.published or lesson.lacking):
             return
-        job = Job(lambda: continuing(continuation), self, CORRECT)
-        self._round = round_ = round_after(improved, continuation, result, project, job)
+        call = Call(continuing, session.lessons, lesson, behind=True, quiet=True)
+        job = Job(call, self, CORRECT, session.process)
+        self._round = round_ = round_after(improved, lesson, result, project, job)
         job.yielded.connect(lambda further: round_.take(further))
         job.caught_up.connect(lambda: self._say(round_))
         job.finished.connect(lambda _: self._on_over(round_))
@@ -108,19 +107,19 @@ class KeepLearning(QObject):
         self._say(round_)
         self.changed.emit()
 
-    def end(self) -> "Continuation | None":
+    def end(self) -> LessonHandle | None:
         """End at once, and say nothing; return what the next lesson goes on with."""
         round_, self._round = self._round, None
         self._timer.stop()
         self.said.emit("")
         if round_ is not None:
             round_.job.cancel()
-        return self._continuation
+        return self._lesson
 
     def begin_anew(self) -> None:
         """End, and let the next lesson go on with nothing: its classes changed."""
         self.end()
-        self._continuation = None
+        self._forget()
 
     def follow(self) -> None:
         """End if something else is corrected now, or another model is in use."""
@@ -128,9 +127,9 @@ class KeepLearning(QObject):
         if round_ is None:
             return
         if state.project is not round_.project:
-            self._continuation = None
+            self._forget()
         same = state.result is round_.result and round_.current
-        if not same or self._continuation is None:
+        if not same or self._lesson is None:
             self.end()
 
     def stop(self) -> None:
@@ -152,8 +151,15 @@ class KeepLearning(QObject):
         session.on_start.remove(self._make_way)
         session.on_end.remove(self._make_way)
         self._stillness.forget()
-        self._round = self._continuation = None
+        self._round = None
+        self._forget()
         self._renewal.leave()
+
+    def _forget(self) -> None:
+        """Let the next lesson go on with none."""
+        if self._lesson is not None:
+            self._lesson = None
+            self._session.empty(self._session.lessons)
 
     # --- what is learned --------------------------------------------------------------
 
@@ -204,7 +210,7 @@ class KeepLearning(QObject):
         if round_ is None:
             return
         round_.shown += 1
-        if round_.better is None:
+        if not round_.better:
             if round_.said and not self._renewal.running:
                 self._timer.stop()
         elif (round_.shown >= _EVERY or round_.said) and self._quiet(round_):
@@ -219,9 +225,10 @@ class KeepLearning(QObject):
         try:
             view = self._state.view(round_.model, round_.result)
         except UNetError:  # the image was closed a moment ago
-            round_.better, round_.shown = None, 0
+            round_.better, round_.shown = False, 0
             return
-        better = round_.renewal(view, self._session.fixed)
+        session = self._session
+        better = round_.renewal(view, session.lessons, session.fixed.__contains__)
         if better is not None:
             self._renewing = round_
             self._renewal.start(better, round_.result)

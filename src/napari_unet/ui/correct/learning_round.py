@@ -1,20 +1,20 @@
 """A round of learning that goes on after one Improve: its model, and what it found."""
 
-from collections.abc import Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from napari_unet.annotation.calls import far
 from napari_unet.annotation.improved import Improved
-from napari_unet.annotation.keep_learning import Better, Renewed
+from napari_unet.annotation.keep_learning import Better, Progressed, Renewed
+from napari_unet.annotation.lessons import LessonHandle
+from napari_unet.annotation.project_link import ProjectLink
 from napari_unet.annotation.resegment import Request
+from napari_unet.compute.call import Here, Kept
 from napari_unet.project.project import Project
 from napari_unet.ui.correct.learning_line import over_line, quiet_line, stopped_line
 from napari_unet.ui.job import Job
 from napari_unet.ui.result_layer import Result
-
-if TYPE_CHECKING:
-    from napari_unet.training.continuation import Continuation, Further
 
 __all__ = ["Round", "round_after"]
 
@@ -36,7 +36,7 @@ class Round:
     shown
         The ticks since a better model was shown.
     better
-        What was found and is not shown yet.
+        Whether a better model was found that is not shown yet.
     painted
         Whether somebody painted since it began.
     ended, closed
@@ -45,7 +45,7 @@ class Round:
         What it came to; empty before its end.
     """
 
-    continuation: "Continuation"
+    lesson: LessonHandle
     project: Project
     result: Result
     model: str
@@ -56,7 +56,7 @@ class Round:
     job: Job
     steps: int = 0
     shown: int = 0
-    better: "Further | None" = None
+    better: bool = False
     painted: bool = False
     ended: bool = False
     closed: bool = False
@@ -78,11 +78,11 @@ class Round:
         going = quiet_line(self.known_as, self.steps, self.right, resting=resting)
         return self.said or going
 
-    def take(self, further: "Further") -> None:
+    def take(self, now: Progressed) -> None:
         """Take what was learned since."""
-        self.steps = further.steps
-        if further.model is not None and not self.closed:
-            self.better, self.right = further, further.right
+        self.steps = now.steps
+        if now.better and not self.closed:
+            self.better, self.right = True, now.right
 
     def over(self) -> None:
         """Note that there is nothing more to be learned."""
@@ -96,32 +96,34 @@ class Round:
     def close(self, said: str) -> None:
         """Learn no more, and leave the model as it is."""
         self.job.cancel()
-        self.better, self.said, self.closed = None, said, True
+        self.better, self.said, self.closed = False, said, True
 
-    def renewal(self, view: Request, fixed: Collection[str]) -> Better | None:
+    def renewal(
+        self, view: Request, lessons: Kept, fixed: Callable[[str], bool]
+    ) -> Better | None:
         """Return the better model, to be put in its place; None if there is none.
 
         Parameters
         ----------
         view
             What is segmented with it.
+        lessons
+            Where lessons are kept.
         fixed
-            Files of models that stay as they are.
+            Tells whether a model's file stays as it is.
         """
-        found, self.better, self.shown = self.better, None, 0
-        if found is None or found.model is None:
+        found, self.better, self.shown = self.better, False, 0
+        if not found:
             return None
         return Better(
-            self.project,
-            view,
-            found.model,
+            ProjectLink(self.project),
+            far(view),
+            self.lesson,
+            lessons,
             self.name,
             self.parent,
-            found.right,
             self.before,
-            found.steps,
-            self.continuation.strokes,
-            fixed,
+            Here(fixed),
         )
 
     def replace(self, renewed: Renewed) -> bool:
@@ -134,7 +136,7 @@ class Round:
 
 def round_after(
     improved: Improved,
-    continuation: "Continuation",
+    lesson: LessonHandle,
     result: Result,
     project: Project,
     job: Job,
@@ -143,7 +145,7 @@ def round_after(
     name = improved.name if improved.published else ""
     found = (m.parent for m in project.index.models if m.name == name)
     return Round(
-        continuation,
+        lesson,
         project,
         result,
         improved.path,

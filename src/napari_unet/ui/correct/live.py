@@ -5,8 +5,16 @@ from dataclasses import dataclass, replace
 
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
-from napari_unet.annotation.live_head import Followed, LiveRequest, Sight, refitting
+from napari_unet.annotation.calls import far, far_reviews
+from napari_unet.annotation.live_head import (
+    Followed,
+    LiveRequest,
+    SightHandle,
+    refitting,
+)
+from napari_unet.annotation.project_link import ProjectLink
 from napari_unet.annotation.resegment import Outcome
+from napari_unet.compute.call import Call, Here
 from napari_unet.errors import UNetError
 from napari_unet.tiling import Box, cut
 from napari_unet.ui.correct.state import CorrectionState
@@ -63,7 +71,8 @@ class Live(QObject):
         self._state, self._task = state, task
         self.on = False
         self._job: Job | None = None
-        self._sight: Sight | None = None
+        self._sight: SightHandle | None = None
+        self._image: object = None  # the pixels that `_sight` was read from
         self._read: _Place | None = None  # of `_sight`, or what was refused
         self._looked: _Place | None = None  # at the last look
         self._shown: _Place | None = None  # what followed strokes, until a task began
@@ -87,7 +96,7 @@ class Live(QObject):
     @property
     def box(self) -> Box | None:
         """The part of the image that was read and is followed; None if none is."""
-        return None if self._sight is None else self._sight.view.box
+        return None if self._sight is None else self._sight.box
 
     def forget(self) -> None:
         """Do nothing any more: the dock is gone."""
@@ -179,20 +188,23 @@ class Live(QObject):
         except UNetError as error:
             self._fail(told(error, CORRECT))
             return
+        session, data = self._state.session, view.image.data
         request = LiveRequest(
-            correcting.project,
-            correcting.reviews,
-            view,
-            lambda: correcting.drawing,
-            self._sight,
+            ProjectLink(correcting.project),
+            far_reviews(correcting.reviews),
+            far(view),
+            Here(lambda: correcting.drawing),
+            session.sights,
+            self._sight if self._image is data else None,
             show,
         )
         self._due = self._due and not show
         self._reading = None if show else place
-        job = self._job = Job(lambda: refitting(request), self, CORRECT)
+        work = Call(refitting, request, apart=view.portable, quiet=True)
+        job = self._job = Job(work, self, CORRECT, session.process)
         job.yielded.connect(self._on_event)
         job.finished.connect(lambda found: self._on_followed(found, place, since))
-        job.finished.connect(lambda found: self._note(found, place, show))
+        job.finished.connect(lambda found: self._note(found, place, data, show))
         job.failed.connect(self._fail)
         job.ended.connect(lambda: self._on_ended(job))
         job.start()
@@ -215,13 +227,13 @@ class Live(QObject):
         elif self._task.line == _READING:
             self._say(_ON)
 
-    def _note(self, found: Followed, place: _Place, show: bool) -> None:
+    def _note(self, found: Followed, place: _Place, data: object, show: bool) -> None:
         """Remember what was read, and shown, unless it is out of date already."""
         if not self.on or self._task.doing:
             return
-        self._sight, self._read = found.sight, place
+        self._sight, self._read, self._image = found.sight, place, data
         if found.sight is not None:
-            self._read = replace(place, box=found.sight.view.box)
+            self._read = replace(place, box=found.sight.box)
         if not show:
             return
         self._shown = place
@@ -260,7 +272,9 @@ class Live(QObject):
     def _drop(self) -> None:
         """Let go of what was read."""
         self._cancel()
-        self._sight = self._read = self._shown = None
+        if self._sight is not None:
+            self._state.session.empty(self._state.session.sights)
+        self._sight = self._image = self._read = self._shown = None
 
 
 def _show(found: Followed, outcome: Outcome, result: Result) -> None:

@@ -10,7 +10,7 @@ from napari_unet.project.project import Project
 from napari_unet.ui.correct.facts import Facts
 
 if TYPE_CHECKING:
-    from napari_unet.training.compare import Compared
+    from napari_unet.training.compared import Compared
     from napari_unet.ui.correct.class_table import ClassRow
 
 __all__ = [

@@ -6,6 +6,7 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from napari_unet.annotation.keep_learning import Better, renewing
 from napari_unet.annotation.resegment import Outcome, Step
+from napari_unet.compute.call import Call
 from napari_unet.ui.hints import CORRECT
 from napari_unet.ui.job import Job
 from napari_unet.ui.result_filler import Filler
@@ -45,7 +46,8 @@ class Renewal(QObject):
 
     def start(self, better: Better, result: Result) -> None:
         """Begin; the labels are locked only while tiles arrive."""
-        job = self._job = Job(lambda: renewing(better), self, CORRECT)
+        work = Call(renewing, better, apart=better.view.portable)
+        job = self._job = Job(work, self, CORRECT, self._session.process)
         filler = self._filler = Filler(self._viewer, result, later=True)
         job.yielded.connect(lambda event: _fill(filler, event))
         job.caught_up.connect(filler.refresh)

@@ -14,7 +14,7 @@ from napari_unet.segmentation.uncertain_regions import UncertainRegion
 from napari_unet.ui.layers import OVERLAY, geometry
 
 if TYPE_CHECKING:
-    from napari_unet.training.compare import Compared
+    from napari_unet.training.compared import Compared
 
 __all__ = ["Overlays", "changed_legend"]
 
@@ -188,7 +188,7 @@ class _Reviewed(_Shown):
 
 
 class _Changed(_Shown):
-    """The maps of `training.compare.Compared`, each where it belongs."""
+    """The maps of `training.compared.Compared`, each where it belongs."""
 
     def __init__(self, maps: Sequence["Compared"], shape: tuple[int, ...]) -> None:
         super().__init__(shape)

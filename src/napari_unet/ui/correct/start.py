@@ -5,10 +5,12 @@ from typing import Any
 
 from qtpy.QtCore import QObject
 
-from napari_unet.annotation.calls import calling
+from napari_unet.annotation.calls import calling, far
 from napari_unet.annotation.models import source_of, use
+from napari_unet.annotation.project_link import ProjectLink
 from napari_unet.annotation.resegment import Request
 from napari_unet.annotation.start import Begun, from_labels, going_on, new_classes
+from napari_unet.compute.call import Call
 from napari_unet.ui.correct.messages import begun_line
 from napari_unet.ui.correct.state import CorrectionState
 from napari_unet.ui.correct.task import Task
@@ -71,7 +73,14 @@ class StartControls(QObject):
             return
         self._begin(
             "Making a model",
-            lambda: new_classes(project, names, view, empty=empty),
+            Call(
+                new_classes,
+                ProjectLink(project),
+                names,
+                far(view),
+                empty,
+                apart=view.portable,
+            ),
             state.session.new_result(state.image_layer, "new"),
             view,
         )

@@ -36,7 +36,7 @@ from napari_unet.ui.session import Session
 from napari_unet.ui.settings import read_settings
 
 if TYPE_CHECKING:
-    from napari_unet.training.compare import Compared
+    from napari_unet.training.compared import Compared
 
 __all__ = ["Comparison", "CorrectionState"]
 

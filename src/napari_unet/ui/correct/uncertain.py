@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +10,8 @@ from numpy.typing import NDArray
 from napari_unet.annotation.resegment import Request, load_model
 from napari_unet.annotation.reviews import ImageReviews
 from napari_unet.labels.middles import middle_of
-from napari_unet.segmentation.uncertain_regions import UncertainRegion
+from napari_unet.segmentation.uncertain_regions import Scanned, UncertainRegion
 from napari_unet.tiling import Box
-
-if TYPE_CHECKING:
-    from napari_unet.segmentation.uncertainty import Scanned
 
 __all__ = ["Stop", "Tour", "go_to", "looking", "seeing", "show_all_of", "typical"]
 
@@ -76,7 +73,7 @@ class Stop:
 
 def looking(
     views: Sequence[tuple[Request, Sequence[UncertainRegion]]],
-) -> Generator["Scanned", None, tuple[int, list[UncertainRegion]]]:
+) -> Generator[Scanned, None, tuple[int, list[UncertainRegion]]]:
     """Look for uncertain places in one image after the other.
 
     Parameters
@@ -103,7 +100,7 @@ def looking(
 
 def _scanning(
     view: Request, visited: Sequence[UncertainRegion]
-) -> Generator["Scanned", None, list[UncertainRegion]]:
+) -> Generator[Scanned, None, list[UncertainRegion]]:
     """Look for uncertain places in an image, those near the view first."""
     from napari_unet.segmentation.uncertainty import find_uncertain
 
