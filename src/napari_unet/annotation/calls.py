@@ -21,10 +21,16 @@ __all__ = ["calling", "far", "far_reviews"]
 
 
 def calling(
-    function: Callable[..., Generator[Any, None, Any]], request: Request, *more: Any
+    function: Callable[..., Generator[Any, None, Any]],
+    request: Request,
+    *more: Any,
+    doing: str = "",
 ) -> Call:
-    """Return the call of `function` with a request, elsewhere if that can be."""
-    return Call(function, far(request), *more, apart=request.portable)
+    """Return the call of `function` with a request, elsewhere if that can be.
+
+    `doing` says what it does, for people.
+    """
+    return Call(function, far(request), *more, apart=request.portable, doing=doing)
 
 
 def far(request: Request) -> Request:

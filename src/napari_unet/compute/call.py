@@ -28,6 +28,8 @@ class Call:
         Whether it may run in another process.
     behind
         Whether it waits there while others compute.
+    doing
+        What it does, for people, as in "segmenting"; empty: not worth telling.
     quiet
         Whether nobody waits for its end: if it does not stop in time when it is
         cancelled, the process is not ended for that.
@@ -39,10 +41,12 @@ class Call:
         *arguments: Any,
         apart: bool = True,
         behind: bool = False,
+        doing: str = "",
         quiet: bool = False,
     ) -> None:
         self.function, self.arguments = function, arguments
         self.apart, self.behind, self.quiet = apart, behind, quiet
+        self.doing = doing
 
     def __call__(self) -> Generator[Any, None, Any]:
         """Return the generator that does it, here."""

@@ -30,6 +30,7 @@ _BOOT = (
     "import json, sys; told = json.loads(sys.argv[1]); sys.path[:] = told['path']; "
     "from napari_unet.compute.child import main; main(told)"
 )
+_STOPPED = "it was stopped"
 _CLOSING = 2  # ticks to end in order; it is killed at the next one
 
 
@@ -86,6 +87,7 @@ class Life:
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._inboxes: dict[int, Inbox] = {}
+        self._doing: dict[int, str] = {}
         self._closing, self._why = False, ""
         # It ends with this thread on Linux, which therefore lives as long as it does.
         threading.Thread(target=self._live, name="compute", daemon=True).start()
@@ -95,12 +97,23 @@ class Life:
         """Whether it has a job, or is about to."""
         return bool(self._inboxes)
 
-    def open(self) -> tuple[int, Inbox]:
+    @property
+    def doing(self) -> tuple[str, ...]:
+        """What the jobs that it has do, the oldest first."""
+        with self._lock:
+            return tuple(self._doing.values())
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was ended on purpose."""
+        return self._why == _STOPPED
+
+    def open(self, doing: str = "") -> tuple[int, Inbox]:
         """Return the number of a new job, and where frames about it will come."""
         inbox: Inbox = queue.SimpleQueue()
         with self._lock:
             number = next(self._numbers)
-            self._inboxes[number] = inbox
+            self._inboxes[number], self._doing[number] = inbox, doing
             if self.ended.is_set():
                 inbox.put(None)
         return number, inbox
@@ -109,6 +122,7 @@ class Life:
         """Forget a job, whose frames go nowhere from now on."""
         with self._lock:
             self._inboxes.pop(number, None)
+            self._doing.pop(number, None)
 
     def send(self, frame: Frame) -> None:
         """Send a frame when the ones before it are sent."""
@@ -116,7 +130,7 @@ class Life:
 
     def end(self) -> None:
         """Let it end in order, or else without."""
-        self._why, self._closing = self._why or "it was stopped", True
+        self._why, self._closing = self._why or _STOPPED, True
         self._out.put(None)
 
     def kill(self, why: str) -> None:

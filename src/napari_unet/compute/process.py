@@ -28,7 +28,9 @@ class State:
     pid
         Of the process; None if there is none.
     starts
-        How often one was started: more than once after a crash.
+        How often one was started since none was wanted: more than once after a crash.
+    doing
+        What its jobs do, the oldest first; empty where a call does not say.
     pixels
         How they cross: in shared memory, in a file that both have open, or through the
         pipe.
@@ -37,6 +39,7 @@ class State:
     kind: Literal["stopped", "starting", "ready", "busy", "silent"]
     pid: int | None = None
     starts: int = 0
+    doing: tuple[str, ...] = ()
     pixels: Literal["memory", "file", "pipe"] = "memory"
 
 
@@ -58,7 +61,7 @@ class ComputeProcess:
         self._lock = threading.Lock()
         self._life: Life | None = None
         self._end = weakref.finalize(self, _nothing)
-        self._starts = 0
+        self._starts, self._lost = 0, False
 
     def start(self) -> None:
         """Start the process if there is none; return at once."""
@@ -77,7 +80,7 @@ class ComputeProcess:
         Its memory, that of a graphics card included, is free then.
         """
         with self._lock:
-            life, self._life = self._life, None
+            life, self._life, self._lost = self._life, None, False
         if life is not None:
             life.end()
 
@@ -95,14 +98,15 @@ class ComputeProcess:
         elif life.busy:
             kind = "busy"
         pid = None if life.process is None else life.process.pid
-        return State(kind, pid, self._starts, life.arena.kind)
+        return State(kind, pid, self._starts, life.doing, life.arena.kind)
 
     def life(self) -> Life:
         """Return the process that runs or starts; one is started if there is none."""
         with self._lock:
             if self._life is None or self._life.ended.is_set():
                 self._life = Life(self._warm, self._patience)
-                self._starts += 1
+                self._starts = self._starts + 1 if self._lost else 1
+                self._lost = True  # unless it is stopped on purpose
                 self._end.detach()
                 self._end = weakref.finalize(self, self._life.end)
             return self._life

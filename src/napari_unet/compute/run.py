@@ -124,7 +124,7 @@ class Run:
     def _begin(self) -> Life:
         life = self._lives.life()
         body, buffers = dump(self._call, self._table.name)
-        self._number, self._inbox = life.open()
+        self._number, self._inbox = life.open(self._call.doing)
         life.send(Frame(Kind.JOB, self._number, body, tuple(buffers)))
         return life
 
@@ -145,6 +145,8 @@ class Run:
             life.send(Frame(Kind.TOOK, self._number))
         if frame.kind is Kind.EVENT:
             return value
+        if life.stopped:  # what it told as it was broken off is not the reason
+            return self._gone()
         self._over = True
         life.close(self._number)
         return _come_to(*value)
@@ -171,6 +173,13 @@ class Run:
             return STILL
         life.close(self._number)
         self._rests = False
+        if life.stopped:
+            self._over = True
+            raise ComputeError(
+                "The process that computes has ended: it was stopped to free its "
+                "memory. What was finished before is kept; the next click starts it "
+                "again."
+            )
         if life.ready.is_set() and not self._begun and not self._again:
             self._again = True  # it was gone, or hung, before the call came to it
             return STILL

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QWidget
 
+from napari_unet.ui.compute_line import ComputeLine
 from napari_unet.ui.session import session_of
 from napari_unet.ui.widgets.dock_tabs import dock_of, join_tabs, reveal
 from napari_unet.ui.widgets.scroll_area import Pane
@@ -43,6 +44,13 @@ class Dock(Pane, metaclass=_OnePerViewer):
         super().__init__()
         self._viewer: Any = napari_viewer
         self._placed = False
+
+    def lay_out(self, body: QWidget, *foot: QWidget) -> None:
+        """Show `body`, `foot` right below it, and at the bottom who computes."""
+        super().lay_out(body, *foot)
+        process, layout = session_of(self._viewer).process, self.layout()
+        if process is not None and layout is not None:
+            layout.addWidget(ComputeLine(process, self))
 
     def showEvent(self, event: Any) -> None:
         """Share the place of the other docks once this one is laid out."""

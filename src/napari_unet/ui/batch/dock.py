@@ -193,7 +193,7 @@ class BatchDock(Dock):
             self._fail(told(error, BATCH))
             return
         settle = self.results.settling(request.folder)
-        run = Call(batching, request, Here(settle), behind=True)
+        run = Call(batching, request, Here(settle), behind=True, doing="batch")
         job = self._job = Job(run, self, BATCH, self._session.process)
         job.yielded.connect(self._on_event)
         job.caught_up.connect(self._on_caught_up)

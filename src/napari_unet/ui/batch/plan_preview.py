@@ -72,7 +72,7 @@ class Outlook(QObject):
         request = self._request()
         if request is None:
             return
-        call = Call(looking, request, behind=True, quiet=True)
+        call = Call(looking, request, behind=True, doing="looking at files", quiet=True)
         job = self._job = Job(call, self, BATCH, self._process)
         job.yielded.connect(self.planned)
         job.caught_up.connect(self.caught_up)

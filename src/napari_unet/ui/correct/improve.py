@@ -68,7 +68,7 @@ class ImproveController(QObject):
         """Load what the first lesson needs, once, while people paint."""
         if not self._warm:
             self._warm = True
-            call = Call(warming_up, behind=True, quiet=True)
+            call = Call(warming_up, behind=True, doing="preparing to learn", quiet=True)
             job = Job(call, self, CORRECT, self._state.session.process)
             job.ended.connect(job.deleteLater)
             job.start()
@@ -105,7 +105,7 @@ class ImproveController(QObject):
         self.began.emit()
         self._task.start(
             "Improving",
-            Call(improving, request, apart=view.portable),
+            Call(improving, request, apart=view.portable, doing="improving"),
             lambda improved: self._on_improved(improved, result, project),
             filler=Filler(state.viewer, result, later=True),
             stop=stop.set,

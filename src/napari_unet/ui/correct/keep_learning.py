@@ -92,7 +92,14 @@ class KeepLearning(QObject):
             return
         if not (improved.published or lesson.lacking):
             return
-        call = Call(continuing, session.lessons, lesson, behind=True, quiet=True)
+        call = Call(
+            continuing,
+            session.lessons,
+            lesson,
+            behind=True,
+            doing="learning on",
+            quiet=True,
+        )
         job = Job(call, self, CORRECT, session.process)
         self._round = round_ = round_after(improved, lesson, result, project, job)
         job.yielded.connect(lambda further: round_.take(further))

@@ -200,7 +200,7 @@ class Live(QObject):
         )
         self._due = self._due and not show
         self._reading = None if show else place
-        work = Call(refitting, request, apart=view.portable, quiet=True)
+        work = Call(refitting, request, apart=view.portable, doing="Live", quiet=True)
         job = self._job = Job(work, self, CORRECT, session.process)
         job.yielded.connect(self._on_event)
         job.finished.connect(lambda found: self._on_followed(found, place, since))

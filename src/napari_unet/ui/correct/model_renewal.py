@@ -46,7 +46,7 @@ class Renewal(QObject):
 
     def start(self, better: Better, result: Result) -> None:
         """Begin; the labels are locked only while tiles arrive."""
-        work = Call(renewing, better, apart=better.view.portable)
+        work = Call(renewing, better, apart=better.view.portable, doing="segmenting")
         job = self._job = Job(work, self, CORRECT, self._session.process)
         filler = self._filler = Filler(self._viewer, result, later=True)
         job.yielded.connect(lambda event: _fill(filler, event))

@@ -116,7 +116,7 @@ class OverlayControls(QObject):
         layer = state.image_layer
         self._task.start(
             "Asking the model how sure it is",
-            calling(seeing, view),
+            calling(seeing, view, doing="looking for uncertain places"),
             lambda unsure: self._on_seen(layer, place, unsure),
         )
 

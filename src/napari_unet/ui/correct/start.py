@@ -60,7 +60,8 @@ class StartControls(QObject):
         view = self._task.attempt(lambda: state.view(model, result))
         if view is not None:
             target = result or state.session.new_result(state.image_layer, model)
-            self._begin(doing, calling(going_on, view, rules), target, view)
+            call = calling(going_on, view, rules, doing="segmenting")
+            self._begin(doing, call, target, view)
 
     def make_model(self, *, empty: bool) -> None:
         """Make a model for the classes in the table; `empty`: on a bare image."""
@@ -80,6 +81,7 @@ class StartControls(QObject):
                 far(view),
                 empty,
                 apart=view.portable,
+                doing="making a model",
             ),
             state.session.new_result(state.image_layer, "new"),
             view,

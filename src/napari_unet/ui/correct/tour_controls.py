@@ -73,7 +73,7 @@ class TourControls(QObject):
             views = [(far(stop.view), stop.visited) for stop in stops]
             self._task.start(
                 "Looking for uncertain places",
-                Call(looking, views, apart=apart),
+                Call(looking, views, apart=apart, doing="looking for uncertain places"),
                 lambda found: self._on_places(stops[found[0]], found[1]),
             )
 

@@ -101,7 +101,7 @@ class SegmentDock(Dock):
             self._fail(told(error, SEGMENT))
             return
         self._pace = Pace()
-        call = calling(segmenting, request)
+        call = calling(segmenting, request, doing="segmenting")
         job = self._job = Job(call, self, SEGMENT, self._session.process)
         if self._filler is not None:
             self._filler.on_gone = self._on_gone
@@ -270,7 +270,7 @@ class SegmentDock(Dock):
             self._fail(f"The image of {result.name} was closed: open it again.")
             return
         image, channel = as_image(source), options.channel
-        call = Call(measuring, image, array, channel)
+        call = Call(measuring, image, array, channel, doing="measuring")
         job = self._job = Job(call, self, SEGMENT, self._session.process)
         job.finished.connect(result.take_table)
         job.finished.connect(lambda _: self._save(result, path))
