@@ -30,6 +30,7 @@ SCRATCH = Path(tempfile.mkdtemp(prefix="napari-unet-tests-"))
 os.environ["NAPARI_CONFIG"] = str(SCRATCH / "napari.yaml")
 os.environ["XDG_CONFIG_HOME"] = str(SCRATCH)
 os.environ["NAPARI_ENSURE_PLUGIN_MAIN_THREAD"] = "1"
+os.environ.setdefault("NAPARI_UNET_COMPUTE", "thread")  # `apart` tests the process
 if shutil.which("Xvfb"):  # pytest-xvfb brings a real canvas: nothing else will do
     os.environ["QT_QPA_PLATFORM"] = "xcb"
     os.environ.pop("WAYLAND_DISPLAY", None)

@@ -15,6 +15,7 @@ from helpers.compute_jobs import alive, until
 from helpers.window import squares
 from qtpy.QtWidgets import QFileDialog
 
+from napari_unet.ui import reader_writer
 from napari_unet.ui.session import session_of
 
 
@@ -101,6 +102,7 @@ import sys
 import napari
 import numpy as np
 from napari_unet.ui.segment.dock import SegmentDock
+from napari_unet.ui import reader_writer
 from napari_unet.ui.session import session_of
 from qtpy.QtWidgets import QApplication
 viewer = napari.Viewer(show=False)
@@ -274,3 +276,25 @@ def test_process_ends_with_the_viewer(alone, how):
     alone.viewer.close()
     alone.qtbot.waitUntil(lambda: not alive(pid), timeout=3000)
     assert process.state == replace(process.state, kind="stopped", starts=1)
+
+
+@pytest.mark.filterwarnings("ignore")  # napari shows errors as warnings in tests
+def test_file_that_changes_in_a_run_ends_it(apart, monkeypatch):
+    monkeypatch.setattr(reader_writer, "_IN_MEMORY", 0)
+    path = apart.folder / "long.tif"
+    tifffile.imwrite(path, squares((3000, 32, 32), 1))
+    apart.open(path)
+    apart.click("Segment", apart.segment)
+    apart.until(lambda: any("bright" in x.name for x in apart.viewer.layers))
+    apart.until(lambda: np.asarray(labels_of(apart).data).any())
+    os.utime(path, (1, 1))
+    apart.idle()
+    line = apart.segment.progress.line.text()
+    assert "long.tif was changed after it was opened" in line
+    assert not labels_of(apart).metadata["napari_unet"]["complete"]
+
+
+def test_file_of_an_image_in_memory_may_change(apart):
+    path = apart.file(squares())
+    os.utime(path, (1, 1))
+    assert apart.segmented().startswith("4 objects")

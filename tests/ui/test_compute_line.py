@@ -1,6 +1,7 @@
 """The line about the compute process: what it says, and Free memory."""
 
 import os
+import re
 import signal
 
 import numpy as np
@@ -47,7 +48,9 @@ def test_free_memory_ends_the_process_and_the_next_click_starts_it(alone):
     assert until(lambda: not alive(pid)) < 3
     says(alone, "off; the next click starts it")
     assert not line_of(alone).free.isEnabled()
-    assert alone.segmented().startswith("4 objects")
+    line = alone.segmented()
+    assert re.match(r"4 objects · .* s, .* s of it starting PyTorch · ", line), line
+    assert "starting" not in alone.segmented()
     says(alone, "ready · 0.")
 
 

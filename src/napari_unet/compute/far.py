@@ -34,12 +34,19 @@ class FarArray:
         As in numpy.
     number
         By which the other side knows it.
+    in_memory
+        Whether it is a numpy array there, of which nothing is read from a file.
     """
 
     def __init__(
-        self, border: Border, number: int, shape: tuple[int, ...], dtype: DTypeLike
+        self,
+        border: Border,
+        number: int,
+        shape: tuple[int, ...],
+        dtype: DTypeLike,
+        in_memory: bool = False,
     ) -> None:
-        self._border, self.number = border, number
+        self._border, self.number, self.in_memory = border, number, in_memory
         self.shape, self.dtype = tuple(shape), np.dtype(dtype)
 
     @property
@@ -87,7 +94,8 @@ class LocalTable:
             return "call", self._number(value)
         if _is_array(value):
             shape = tuple(int(length) for length in value.shape)
-            return "array", self._number(value), shape, np.dtype(value.dtype).str
+            about = shape, np.dtype(value.dtype).str, isinstance(value, np.ndarray)
+            return "array", self._number(value), *about
         return None
 
     def find(self, name: tuple[Any, ...]) -> Any:

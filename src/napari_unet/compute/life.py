@@ -6,12 +6,14 @@ and then whether it is there. Nobody who uses a `Life` waits for the process.
 
 import itertools
 import json
+import math
 import os
 import queue
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -67,6 +69,8 @@ class Life:
         What it shares with the viewer.
     process
         None before it is started, and if it cannot be.
+    ready_at
+        When it was ready, by `time.monotonic`; infinite before.
     ready, ended
         Set once it has imported what takes long; once it is no more.
     silent
@@ -81,6 +85,7 @@ class Life:
         self.arena: Arena = make_arena(_HALF)
         self.process: subprocess.Popen[bytes] | None = None
         self.ready, self.ended = threading.Event(), threading.Event()
+        self.ready_at = math.inf
         self.silent, self.failure = False, ""
         self._out: queue.SimpleQueue[Frame | None] = queue.SimpleQueue()
         self._heard = threading.Event()
@@ -199,6 +204,7 @@ class Life:
     def _take(self, frame: Frame) -> None:
         self._heard.set()
         if frame.kind is Kind.READY:
+            self.ready_at = time.monotonic()
             self.ready.set()
         inbox = self._inboxes.get(frame.job)
         if inbox is not None:

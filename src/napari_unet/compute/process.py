@@ -100,6 +100,15 @@ class ComputeProcess:
         pid = None if life.process is None else life.process.pid
         return State(kind, pid, self._starts, life.doing, life.arena.kind)
 
+    def waited(self, since: float) -> float:
+        """Return the seconds from `since` until the process was ready, or 0.
+
+        `since` is a `time.monotonic`.
+        """
+        life = self._life
+        ready = life is not None and life.ready.is_set()
+        return max(0.0, life.ready_at - since) if life is not None and ready else 0.0
+
     def life(self) -> Life:
         """Return the process that runs or starts; one is started if there is none."""
         with self._lock:
@@ -125,11 +134,11 @@ class ComputeProcess:
 
 
 def chosen(warm: Sequence[str]) -> ComputeProcess | None:
-    """Return a process, to be started, if the environment asks for one, or None.
+    """Return a process, to be started; None if the environment asks for threads.
 
     From a program that is frozen into one file none can be started.
     """
-    if os.environ.get(_CHOICE) != "process" or getattr(sys, "frozen", False):
+    if os.environ.get(_CHOICE) == "thread" or getattr(sys, "frozen", False):
         return None
     return ComputeProcess(warm)
 

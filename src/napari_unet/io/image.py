@@ -238,7 +238,9 @@ class Image:
         What it was when it was opened counts; what it is now, where that is not known.
         Pixels in memory stay as they are, whatever becomes of their file.
         """
-        if self.source is None or isinstance(self.data, np.ndarray):
+        known = isinstance(self.data, np.ndarray)
+        known = known or getattr(self.data, "in_memory", False)  # of another process
+        if self.source is None or known:
             return replace(self, mark={})
         return self if self.mark else replace(self, mark=mark_of(self.source))
 

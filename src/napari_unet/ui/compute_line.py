@@ -33,14 +33,16 @@ class ComputeLine(QWidget):
         self._process = process
         self.label = QLabel()
         self.label.setToolTip(_TIP)
-        self.label.setMinimumWidth(1)
-        self.label.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.label.setWordWrap(True)  # it must not widen the dock
+        self.label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.free = QPushButton("Free memory")
         self.free.setToolTip(_FREE)
+        fixed = QSizePolicy.Policy.Fixed
+        self.free.setSizePolicy(fixed, fixed)
         self.free.clicked.connect(self._on_free)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.label)
+        layout.addWidget(self.label, 1)
         layout.addWidget(self.free)
         self._timer = QTimer(self)
         self._timer.setInterval(_TICK)

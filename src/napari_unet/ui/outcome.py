@@ -9,13 +9,15 @@ __all__ = ["about", "cancelled_line", "counted", "result_line"]
 _NOTED = 0.5  # seconds of starting PyTorch that the line tells of
 
 
-def result_line(outcome: Outcome, waited: float) -> str:
+def result_line(outcome: Outcome, waited: float, process: float = 0.0) -> str:
     """Return the line that tells what came out, how long it took, and where.
 
     Parameters
     ----------
     waited
         Seconds since the click.
+    process
+        Those of them in which the compute process has started.
     """
     result = outcome.result
     if result.objects is None:
@@ -24,8 +26,9 @@ def result_line(outcome: Outcome, waited: float) -> str:
     else:
         what = counted(f"{result.objects}", outcome.planes, linked=outcome.linked)
     took = _seconds(waited)
-    if outcome.starting >= _NOTED:
-        took += f", {_seconds(outcome.starting)} of it starting PyTorch"
+    starting = max(outcome.starting, process)
+    if starting >= _NOTED:
+        took += f", {_seconds(starting)} of it starting PyTorch"
     lines = [f"{what} · {took} · {result.reason}", *result.notes]
     return "\n".join(lines)
 

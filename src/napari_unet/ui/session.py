@@ -121,6 +121,10 @@ class Session:
         if self.process is not None and not self.docks:
             self.process.stop()
 
+    def waited(self, since: float) -> float:
+        """Return for how many seconds after `since` the compute process has started."""
+        return 0.0 if self.process is None else self.process.waited(since)
+
     def start(self, job: Job) -> None:
         """Start `job` and remember it until it ends."""
         self.jobs.append(job)

@@ -169,7 +169,8 @@ class SegmentDock(Dock):
         if self._filler is not None:
             self._filler.finish(outcome)
             lines.append(unapplied(self._viewer, self._session, self._filler.result))
-        lines[0] = result_line(outcome, time.monotonic() - self._clicked)
+        taken, waited = time.monotonic() - self._clicked, self._session.waited
+        lines[0] = result_line(outcome, taken, waited(self._clicked))
         self.progress.say("\n".join(filter(None, lines)))
         settings = self.form.settings()
         self._session.in_use = settings.model
