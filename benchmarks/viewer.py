@@ -1,109 +1,261 @@
-"""What correcting costs at the viewer: time per stroke on a large layer.
+"""What computing costs the viewer: a real window, with threads and with the process.
 
-    python benchmarks/viewer.py [--side 10000] [--strokes 40] [--json FILE]
+    xvfb-run -a python benchmarks/viewer.py [--side 4096] [--seconds 20] [--json FILE]
 
-On one layer, the same strokes with napari alone and with the dock's bookkeeping (which
-pixels changed, what that says, what is to be saved), in turn, in one process.
+For each way to compute, and for none (the same work without a viewer), a program of
+its own. Gaps are those between two turns of the event loop, in which a timer asks for
+one every 10 ms: while nothing runs, while the first click of a session segments, and
+while Improve learns. A stroke is painted 20 times at rest and while Improve learns. The
+first tile is that of a second click; the network's own time is that of the same request
+without a viewer.
 """
 
 import argparse
 import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
-    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # no canvas is needed
-
 import numpy as np
-from napari.layers import Labels
-from qtpy.QtWidgets import QApplication
+import psutil
+from inference import picture
 
-from napari_unet.annotation.painting import LabelSchema, PaintRecorder
-from napari_unet.annotation.reviews import ImageReviews
-from napari_unet.io.image import Image
-from napari_unet.project.project import Project
-from napari_unet.ui.recording.strokes import Strokes
-
-KINDS = {
-    "objects": (np.int32, LabelSchema("objects", ("background", "in", "boundary"), 2)),
-    "classes": (np.uint8, LabelSchema("classes", ("background", "cell"))),
-}
-BRUSH, STEPS = 8, 12  # pixels; positions of the mouse in a stroke
+TURN = 10  # ms
+STROKES = 20
+REST = 3.0  # seconds of idling
 
 
-def stroke(layer: Labels, y: int, x: int, value: int) -> None:
-    """Drag the brush over 60 pixels, as a mouse does."""
-    with layer.block_history():
-        for step in range(STEPS):
-            layer.paint((y, x + 5 * step), value)
+# --- without a viewer -----------------------------------------------------------------
 
 
-class Told:
-    """Reviews on a canvas what is told of strokes."""
+def bare(side: int, seconds: float) -> dict[str, float]:
+    """Segment, and learn from strokes, in this process."""
+    from training import corrections
 
-    def __init__(self, canvas: PaintRecorder) -> None:
-        self.canvas = canvas
+    import napari_unet as nu
+    from napari_unet.network.threads import spare_cores
+    from napari_unet.options import TrainOptions
+    from napari_unet.training.fine_tune import fine_tune
 
-    def painted(self, changes: Any) -> None:
-        self.canvas.paint(changes)
+    spare_cores()
+    model, image = nu.load_model("nuclei"), picture((side, side))
+    found: dict[str, float] = {}
+    for _ in range(2):  # the second time, all is warm
+        began, first = time.perf_counter(), 0.0
+        for _event in nu.segment_iter(model, image, output="objects"):
+            first = first or time.perf_counter() - began
+        found = {"first_tile_s": first, "segment_s": time.perf_counter() - began}
+    steps = 0
+    for event in fine_tune(model, corrections(), TrainOptions(seconds)):
+        steps = event.step
+    return {**found, "steps": steps}
 
-    def passed(self, way: Any, painted: bool) -> None:
-        self.canvas.confirm(*way, painted=painted)
 
-    def returned(self, undone: bool) -> None:
-        self.canvas.look_again(undone=undone)
+# --- with one -------------------------------------------------------------------------
 
 
-def measure(app: Any, side: int, strokes: int, kind: str) -> dict[str, Any]:
-    dtype, rules = KINDS[kind]
-    rng = np.random.default_rng(0)
-    pixels = np.zeros((side, side), np.uint8)
-    layer = Labels(np.zeros((side, side), dtype))
-    layer.brush_size = BRUSH
-    times: dict[str, list[float]] = {"napari": [], "correcting": []}
+class Gaps:
+    """Time between turns of the event loop, from when it is made until `take`."""
+
+    def __init__(self) -> None:
+        from qtpy.QtCore import QTimer
+
+        self._last, self._found = time.perf_counter(), list[float]()
+        self._timer = QTimer()
+        self._timer.setInterval(TURN)
+        self._timer.timeout.connect(self._turn)
+        self._timer.start()
+
+    def _turn(self) -> None:
+        now = time.perf_counter()
+        self._found.append(1000 * (now - self._last))
+        self._last = now
+
+    def take(self) -> dict[str, float]:
+        """Return the 99th percentile and the longest gap, in ms."""
+        self._timer.stop()
+        p99 = float(np.percentile(self._found, 99))
+        return {"p99_ms": p99, "worst_ms": max(self._found)}
+
+
+def wait(until: Callable[[], Any], limit: float = 600.0) -> None:
+    """Run the event loop, at rest between its turns, until something is so."""
+    from qtpy.QtCore import QEventLoop, QTimer
+
+    loop, end = QEventLoop(), time.monotonic() + limit
+    timer = QTimer()
+    timer.timeout.connect(
+        lambda: loop.quit() if until() or time.monotonic() > end else None
+    )
+    timer.start(TURN)
+    loop.exec()
+    timer.stop()
+    if not until():
+        raise TimeoutError("it takes too long")
+
+
+def paint(layer: Any, number: int) -> list[float]:
+    """Paint strokes, each in a turn of its own; return how long each took, in ms."""
+    taken = []
+    for i in range(number):
+        began = time.perf_counter()
+        with layer.block_history():
+            for x in range(0, 60, 5):
+                layer.paint((200 + 20 * i, 200 + x), 1 if i % 2 else 0)
+        end = time.monotonic() + 0.1
+        taken.append(1000 * (time.perf_counter() - began))
+        wait(lambda: time.monotonic() > end)  # noqa: B023
+    return taken
+
+
+def seen(side: int, seconds: float) -> dict[str, Any]:
+    """Do as a person does: open docks, click Segment, paint, click Improve."""
+    import napari
+
+    from napari_unet.ui.correct.dock import CorrectDock
+    from napari_unet.ui.segment.dock import SegmentDock
+    from napari_unet.ui.session import session_of
+
+    viewer = napari.Viewer(show=True)
+    viewer.window._qt_window.resize(1400, 900)
+    pixels = picture((side, side))
+    viewer.add_image(pixels, name="cells")
+    session = session_of(viewer)
+    end = time.monotonic() + 1
+    wait(lambda: time.monotonic() > end)
+    before = psutil.Process().memory_info().rss
+    dock = SegmentDock(viewer)
+    viewer.window.add_dock_widget(dock, name="U-Net: Segment", area="right")
+    dock.form.model.add("nuclei")
+    found: dict[str, Any] = {}
+
+    def measured(name: str, click: Callable[[], None]) -> None:
+        gaps, began = Gaps(), time.perf_counter()
+        click()
+        wait(lambda: not session.jobs)
+        found[name] = {**gaps.take(), "s": time.perf_counter() - began}
+
+    measured("segment_first", dock.button.click)  # PyTorch starts meanwhile
+    end = time.monotonic() + REST
+    gaps = Gaps()
+    wait(lambda: time.monotonic() > end)
+    found["idle"] = gaps.take()
+
+    began, first = time.perf_counter(), 0.0
+    dock.button.click()
+    job = session.jobs[-1]
+
+    def note(event: Any) -> None:
+        nonlocal first
+        if not first and getattr(event, "key", None) is not None:
+            first = time.perf_counter() - began
+
+    job.yielded.connect(note)
+    wait(lambda: not session.jobs)
+    found["first_tile_s"] = first
+    found["segment_s"] = time.perf_counter() - began
+    peak = psutil.Process().memory_info().rss
+    labels = viewer.layers[-1]
+    found["above_mb"] = (peak - before - labels.data.nbytes) / 1e6
+
+    correct = CorrectDock(viewer)
+    viewer.window.add_dock_widget(correct, name="U-Net: Correct", area="right")
+    viewer.layers.selection.active = labels
+    correct.form.quiet.box.setChecked(False)
+    correct.form.seconds.setValue(int(seconds))
+    labels.mode = "paint"
+    found["stroke_ms"] = statistics.median(paint(labels, STROKES))
+    wait(lambda: correct.form.improve.isEnabled())
+    gaps = Gaps()
+    correct.form.improve.click()
+    steps = []
+    session.jobs[-1].yielded.connect(lambda e: steps.append(getattr(e, "step", 0)))
+    wait(lambda: any(steps))
+    found["stroke_improving_ms"] = statistics.median(paint(labels, STROKES))
+    wait(lambda: not session.jobs)
+    found["improve"] = {**gaps.take(), "steps": max(steps)}
+    viewer.close()
+    return found
+
+
+# --- side by side ---------------------------------------------------------------------
+
+
+def run(way: str, side: int, seconds: float) -> dict[str, Any]:
+    """Return what a program of its own finds."""
     with tempfile.TemporaryDirectory() as folder:
-        project = Project.open(Path(folder) / "large.unet")
-        key = project.add_image(Image("large", pixels, "YX"))
-        canvas = PaintRecorder(layer.data, ImageReviews(project, key), rules)
-        for number in range(2 * strokes):
-            name = ("napari", "correcting")[number % 2]
-            y, x = (int(at) for at in rng.integers(100, side - 200, 2))
-            listening = None
-            if name == "correcting":
-                listening = Strokes(layer, lambda: None)
-                listening.listen(Told(canvas))
-            began = time.perf_counter()
-            stroke(layer, y, x, 1)
-            app.processEvents()
-            times[name].append(1000 * (time.perf_counter() - began))
-            if listening is not None:
-                listening.forget()
-    row: dict[str, Any] = {f"{n}_ms": statistics.median(t) for n, t in times.items()}
-    row["above_ms"] = row["correcting_ms"] - row["napari_ms"]
-    worst = sorted(times["correcting"])[-max(strokes // 20, 1)]
-    return {"kind": kind, "side": side, **row, "p95_ms": worst}
+        env = {
+            **os.environ,
+            "NAPARI_UNET_COMPUTE": way,
+            "NAPARI_CONFIG": f"{folder}/n.yaml",
+        }
+        env |= {f"XDG_{name}_HOME": folder for name in ("CONFIG", "DATA")}
+        words = [sys.executable, __file__, "--side", str(side), "--way", way]
+        words += ["--seconds", str(seconds)]
+        done = subprocess.run(words, env=env, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr[-2000:])
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+def rows(found: dict[str, dict[str, Any]]) -> list[tuple[str, str, list[str]]]:
+    """Return measure, gate, and a value for each way with a viewer."""
+    none, ways = found["none"], [found["thread"], found["process"]]
+
+    def each(of: Callable[[dict[str, Any]], float], form: str) -> list[str]:
+        return [format(of(way), form) for way in ways]
+
+    table = [("idle: p99 gap, ms", "", each(lambda w: w["idle"]["p99_ms"], ".0f"))]
+    names = {"segment_first": "first click of a session", "improve": "improving"}
+    for key, name in names.items():
+        for of, gate in (("p99_ms", "60, 1.5x idle"), ("worst_ms", "200")):
+            values = each(lambda w, k=key, o=of: w[k][o], ".0f")  # type: ignore[misc]
+            table.append((f"{name}: {of[:-3]} gap, ms", gate, values))
+    late = each(lambda w: w["first_tile_s"] - none["first_tile_s"], ".2f")
+    stroke = each(lambda w: w["stroke_improving_ms"] / w["stroke_ms"], ".2f")
+    return [
+        *table,
+        (
+            "segment: speed / without a viewer",
+            "0.9",
+            each(lambda w: none["segment_s"] / w["segment_s"], ".2f"),
+        ),
+        (
+            "improve: steps / without a viewer",
+            "0.9",
+            each(lambda w: w["improve"]["steps"] / max(none["steps"], 1), ".2f"),
+        ),
+        ("first tile, s after the net's own", "0.3", late),
+        ("memory above the image, MB", "500", each(lambda w: w["above_mb"], ".0f")),
+        ("stroke while improving / at rest", "1.3", stroke),
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--side", type=int, default=10_000)
-    parser.add_argument("--strokes", type=int, default=40)
+    parser.add_argument("--side", type=int, default=4096)
+    parser.add_argument("--seconds", type=float, default=20, help="of Improve")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--way", choices=("none", "thread", "process"))
     args = parser.parse_args()
-    app = QApplication.instance() or QApplication([])
-    rows = [measure(app, args.side, args.strokes, kind) for kind in KINDS]
-    print("| labels | napari alone | with correcting | above | p95 |")
-    print("|---|---|---|---|---|")
-    for row in rows:
-        cells = (row[k] for k in ("napari_ms", "correcting_ms", "above_ms", "p95_ms"))
-        print(f"| {row['kind']} | {' | '.join(f'{cell:.2f} ms' for cell in cells)} |")
+    if args.way:  # one of the programs
+        work = bare if args.way == "none" else seen
+        print(json.dumps(work(args.side, args.seconds)))
+        return
+    ways = "none", "thread", "process"
+    found = {way: run(way, args.side, args.seconds) for way in ways}
+    print("| | gate | threads | process |\n|---|---|---|---|")
+    for name, gate, values in rows(found):
+        print(f"| {name} | {gate} | {' | '.join(values)} |")
     if args.json:
-        args.json.write_text(json.dumps({"rows": rows}))
+        args.json.write_text(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from napari_unet.network.header import header_of, own_defaults, with_header
+from napari_unet.network.header import (
+    checksum_of,
+    header_of,
+    own_defaults,
+    with_header,
+)
+from napari_unet.network.model import Model, load, save
 
 
 def model(about: str) -> bytes:
@@ -51,6 +57,15 @@ def test_damaged_model_has_no_defaults(tmp_path: Path, data: bytes) -> None:
     file = tmp_path / "a.safetensors"
     file.write_bytes(data)
     assert own_defaults(str(file)) == (None, None, None)
+
+
+def test_checksum_is_that_of_the_loaded_net(tmp_path: Path, tiny_model: Model) -> None:
+    file = tmp_path / "tiny.safetensors"
+    save(tiny_model, file)
+    for source in ("nuclei", str(file)):
+        assert checksum_of(source) == load(source).checksum()
+    file.write_bytes(file.read_bytes()[:-1])
+    assert checksum_of(str(file)) == checksum_of("nobody") == ""
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs pipes")

@@ -1,16 +1,26 @@
-"""Header of a model file: spec, scaling and card, without weights or torch.
+"""Header of a model file: spec, scaling and card, and its checksum, without torch.
 
 A safetensors file is the length of its header, the header in JSON, and the weights.
 """
 
+import hashlib
 import json
 import struct
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from napari_unet._files import DAMAGE
 
-__all__ = ["BOUNDARY", "class_names", "header_of", "own_defaults", "with_header"]
+__all__ = [
+    "BOUNDARY",
+    "checksum_of",
+    "class_names",
+    "header_of",
+    "own_defaults",
+    "with_header",
+]
 
 BOUNDARY = "boundary"  # the class that separates touching objects
 _KEY = "napari_unet"
@@ -82,13 +92,42 @@ def class_names(source: str) -> tuple[str, ...]:
         return ()
 
 
-def _header_in(source: str) -> dict[str, Any]:
-    """Return our part of the header of a model; one of `DAMAGE` if there is none."""
+def checksum_of(source: str) -> str:
+    """Return the checksum of a model's weights, as `Model.checksum` does with torch.
+
+    Parameters
+    ----------
+    source
+        Name of a shipped model, or a file. Empty if it cannot be read.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    digest = hashlib.sha256()
+    try:
+        with safe_open(_file_of(source), framework="numpy") as file:
+            for name in sorted(file.keys()):
+                weights = file.get_tensor(name)
+                if weights.dtype == np.float16:  # nets compute in single precision
+                    weights = weights.astype(np.float32)
+                digest.update(name.encode())
+                digest.update(weights.tobytes())
+    except (*DAMAGE, SafetensorError):
+        return ""
+    return digest.hexdigest()
+
+
+def _file_of(source: str) -> Path:
+    """Return the file of a model."""
     places = _WEIGHTS / f"{source}.safetensors", Path(source)
     path = next((path for path in places if path.is_file()), None)
     if path is None:
         raise FileNotFoundError(source)
-    with path.open("rb") as file:
+    return path
+
+
+def _header_in(source: str) -> dict[str, Any]:
+    """Return our part of the header of a model; one of `DAMAGE` if there is none."""
+    with _file_of(source).open("rb") as file:
         start = file.read(8)
         return header_of(start + file.read(min(_size(start), _MOST)))
 

@@ -16,6 +16,7 @@ from napari_unet.io.editable_zarr import EditableZarr
 from napari_unet.io.image import Image
 from napari_unet.io.open import open_image
 from napari_unet.io.tiff_labels import TiffLabels
+from napari_unet.network.header import checksum_of
 from napari_unet.ui.batch.worker import BatchRequest
 from napari_unet.ui.reader_writer import LayerData, layers_of
 
@@ -101,11 +102,11 @@ def _objects(target: Path, request: BatchRequest, models: dict[Any, Any]) -> int
             f"{target.name} is not complete, or another program made it. Click Start "
             "first."
         )
-    model = load_model(request.model, models)
-    if entries[0]["model"] != model.checksum():
+    made = checksum_of(request.model) or load_model(request.model, models).checksum()
+    if entries[0]["model"] != made:
         raise OutputError(
-            f"Another model than {model.name} made {target.name}. Choose that one in "
-            "'Model', so that it can learn from what you paint."
+            f"Another model than {Path(request.model).stem} made {target.name}. Choose "
+            "that one in 'Model', so that it can learn from what you paint."
         )
     return int(entries[-1]["done"] or 0)
 
