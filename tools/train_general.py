@@ -31,10 +31,11 @@ from napari_unet.network.unet import UNet
 
 SETS = "dsb2018", "dsb2018_histology", "bbbc039_u2os", "sem_superalloy", "sem_coating"
 EACH = 12  # pictures of a set
-SEED, PEAK, WARM, PERIOD = 0, 1e-3, 50, 50
+SEED, PEAK, WARM, PERIOD = 0, 5e-4, 50, 50
 EPISODES = 4  # in a step
 USES = 3  # of a task, with other strokes and turned otherwise
-RIDGE, SHARP = 0.3, 8.0  # of the head; what its answers are multiplied by
+RIDGE = 3.0  # of the head; with less it is too sure, and features learn to say less
+SHARP = 6.0  # what its answers are multiplied by
 JUDGED = 3000  # pixels of the second image
 CHECKPOINTS = Path(".checkpoints")
 
@@ -203,7 +204,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("name", help="of the checkpoint")
     parser.add_argument("--data", type=Path, help="of real images")
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=2600)
     parser.add_argument("--begin", default="general")
     parser.add_argument("--export", type=Path, help="write the weights so far")
     args = parser.parse_args()
