@@ -147,7 +147,17 @@ def nets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where jobs of docks run: as the environment says, or a test that is for both."""
+    name = "NAPARI_UNET_COMPUTE"
+    where = str(getattr(request, "param", os.environ.get(name, "thread")))
+    monkeypatch.setenv(name, where)
+    return where
+
+
+@pytest.fixture
 def window(
+    mode: str,
     make_napari_viewer: Callable[..., Any],
     qtbot: Any,
     nets: Path,

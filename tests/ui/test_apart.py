@@ -15,8 +15,9 @@ from helpers.compute_jobs import alive, until
 from helpers.window import squares
 from qtpy.QtWidgets import QFileDialog
 
-from napari_unet.ui import reader_writer
-from napari_unet.ui.session import session_of
+from napari_unet.compute.process import ComputeProcess
+from napari_unet.ui.compute_line import ComputeLine
+from napari_unet.ui.session import WARM, session_of
 
 
 def labels_of(window):
@@ -102,8 +103,9 @@ import sys
 import napari
 import numpy as np
 from napari_unet.ui.segment.dock import SegmentDock
-from napari_unet.ui import reader_writer
-from napari_unet.ui.session import session_of
+from napari_unet.compute.process import ComputeProcess
+from napari_unet.ui.compute_line import ComputeLine
+from napari_unet.ui.session import WARM, session_of
 from qtpy.QtWidgets import QApplication
 viewer = napari.Viewer(show=False)
 viewer.add_image(np.arange(6144).reshape(64, 96) % 97)
@@ -119,15 +121,16 @@ print(pid, flush=True)
 """
 
 
+def environment():
+    path = os.pathsep.join(sys.path)
+    return {**os.environ, "NAPARI_UNET_COMPUTE": "process", "PYTHONPATH": path}
+
+
 def test_viewer_goes_without_torch(nets):
     """In a program of its own, since the tests import it."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(nets / "bright.safetensors")],
-        env={
-            **os.environ,
-            "NAPARI_UNET_COMPUTE": "process",
-            "PYTHONPATH": os.pathsep.join(sys.path),
-        },
+        env=environment(),
         capture_output=True,
         text=True,
         check=False,
@@ -136,6 +139,48 @@ def test_viewer_goes_without_torch(nets):
     assert done.stdout.splitlines()[0].endswith("False")
     pid = int(done.stdout.splitlines()[1])
     assert until(lambda: not alive(pid)) < 3
+
+
+LONG = """
+import sys
+import napari
+import numpy as np
+from napari_unet.ui.segment.dock import SegmentDock
+from napari_unet.ui.session import session_of
+from qtpy.QtWidgets import QApplication
+viewer = napari.Viewer(show=False)
+viewer.add_image(np.zeros((9000, 32, 32), np.uint8))
+dock = SegmentDock(viewer)
+dock.form.model.add(sys.argv[1])
+dock.button.click()
+while len(viewer.layers) < 2:
+    QApplication.processEvents()
+print(session_of(viewer).process.state.pid, flush=True)
+sys.stdin.readline()
+viewer.close()
+"""
+
+
+@pytest.mark.parametrize("how", ["closed", "killed"])
+def test_napari_takes_it_along_in_a_run_within_3_seconds(nets, how):
+    """From a program without a guard; what would run again would have no argument."""
+    program = subprocess.Popen(
+        [sys.executable, "-c", LONG, str(nets / "bright.safetensors")],
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    pid = int(program.stdout.readline())
+    assert alive(pid)
+    if how == "killed":
+        program.kill()
+    else:
+        program.stdin.write("\n")
+        program.stdin.flush()
+    assert until(lambda: not alive(pid)) < 3
+    assert until(lambda: program.poll() is not None) < 3
+    program.communicate()
 
 
 # --- strokes --------------------------------------------------------------------------
@@ -213,6 +258,41 @@ def test_table_of_a_cancelled_run_is_measured_there(apart, monkeypatch):
     assert len(path.read_text().splitlines()) == objects + 1
 
 
+# --- the process of a window ----------------------------------------------------------
+
+
+def test_first_click_finds_it_ready(alone):
+    """With the dock alone, before anybody clicks."""
+    alone.until(lambda: process_of(alone).state.kind == "ready")
+    alone.viewer.add_image(squares(), name="cells")
+    line = alone.segmented()
+    assert line.startswith("4 objects")
+    assert "starting" not in line
+
+
+def test_another_way_for_pixels_is_said(open_window, monkeypatch):
+    monkeypatch.delattr(os, "memfd_create")  # as on macOS
+    process = ComputeProcess(WARM)
+    window = open_window(process)
+    label = window.segment.findChild(ComputeLine).label
+    window.until(lambda: "Pixels cross in a file" in label.toolTip())
+    process.stop()
+
+
+def test_two_viewers_have_nothing_to_do_with_each_other(open_window):
+    first, second = ComputeProcess(WARM), ComputeProcess(WARM)
+    one, other = open_window(first), open_window(second)
+    long_run(one)
+    other.viewer.add_image(squares(), name="cells")
+    os.kill(first.state.pid, signal.SIGKILL)
+    assert other.segmented().startswith("4 objects")
+    one.idle()
+    one.click("Free memory", one.segment)
+    assert other.segmented().startswith("4 objects")
+    assert (first.state.kind, second.state.starts) == ("stopped", 1)
+    second.stop()
+
+
 # --- whatever happens -----------------------------------------------------------------
 
 
@@ -276,22 +356,6 @@ def test_process_ends_with_the_viewer(alone, how):
     alone.viewer.close()
     alone.qtbot.waitUntil(lambda: not alive(pid), timeout=3000)
     assert process.state == replace(process.state, kind="stopped", starts=1)
-
-
-@pytest.mark.filterwarnings("ignore")  # napari shows errors as warnings in tests
-def test_file_that_changes_in_a_run_ends_it(apart, monkeypatch):
-    monkeypatch.setattr(reader_writer, "_IN_MEMORY", 0)
-    path = apart.folder / "long.tif"
-    tifffile.imwrite(path, squares((3000, 32, 32), 1))
-    apart.open(path)
-    apart.click("Segment", apart.segment)
-    apart.until(lambda: any("bright" in x.name for x in apart.viewer.layers))
-    apart.until(lambda: np.asarray(labels_of(apart).data).any())
-    os.utime(path, (1, 1))
-    apart.idle()
-    line = apart.segment.progress.line.text()
-    assert "long.tif was changed after it was opened" in line
-    assert not labels_of(apart).metadata["napari_unet"]["complete"]
 
 
 def test_file_of_an_image_in_memory_may_change(apart):

@@ -116,6 +116,12 @@ class Run:
             life.close(self._number)
             self._lives.replace(life, "it did not stop when that was asked of it")
 
+    def leave(self) -> None:
+        """Let the process end, and wait for nothing: the program ends."""
+        self._over = True
+        if self._life is not None:
+            self._life.end()
+
     def close(self) -> None:
         """Cancel the call, if it runs still."""
         for _ in self.remaining():

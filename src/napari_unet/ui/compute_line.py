@@ -13,6 +13,10 @@ _TIP = (
     "What segments and learns is a process of its own: napari neither waits for it nor "
     "ends with it."
 )
+_WAYS = {  # of pixels, where there is no shared memory
+    "file": " Pixels cross in a file, which may take longer.",
+    "pipe": " Pixels cross in a pipe, which may take longer.",
+}
 _FREE = (
     "End that process: its memory, on a graphics card too, is free then. What runs is "
     "stopped, and what is finished of it stays. The next click starts it again."
@@ -56,6 +60,7 @@ class ComputeLine(QWidget):
         text = state_line(state, _resident(state.pid))
         if text != self.label.text():
             self.label.setText(text)
+            self.label.setToolTip(_TIP + _WAYS.get(state.pixels, ""))
         if self.free.isEnabled() == (state.kind == "stopped"):
             self.free.setEnabled(state.kind != "stopped")
 

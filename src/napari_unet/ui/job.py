@@ -219,6 +219,8 @@ class _Worker:
             if event is not STILL:
                 self._offer(event)
         if isinstance(steps, Run):
+            if not threading.main_thread().is_alive():
+                steps.leave()
             for event in steps.remaining():
                 self._offer(event)
 

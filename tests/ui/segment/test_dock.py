@@ -2,6 +2,7 @@
 
 import re
 import sys
+import threading
 import time
 from dataclasses import replace
 
@@ -18,7 +19,6 @@ from qtpy.QtWidgets import QFileDialog, QPushButton
 from napari_unet.annotation import resegment
 from napari_unet.network.model import load, save
 from napari_unet.options import START_MODEL
-from napari_unet.segmentation import predict
 from napari_unet.ui import reader_writer as files_of_ours
 from napari_unet.ui.choosers import shipped_models
 from napari_unet.ui.job import Job
@@ -57,8 +57,12 @@ def models(tmp_path_factory):
     return folder
 
 
+BOTH = pytest.mark.parametrize("mode", ["thread", "process"], indirect=True)
+THREAD = pytest.mark.parametrize("mode", ["thread"], indirect=True)
+
+
 @pytest.fixture
-def viewer(make_napari_viewer):
+def viewer(mode, make_napari_viewer):
     viewer = make_napari_viewer(show=True)
     viewer.window._qt_window.resize(1400, 900)
     return viewer
@@ -105,6 +109,7 @@ def segmented(qtbot, dock, text="Segment"):
     return finish(qtbot, dock)
 
 
+@BOTH
 def test_segment_fills_a_labels_layer_like_the_image(viewer, dock, qtbot):
     units = ("micrometer", "micrometer")
     viewer.add_image(
@@ -159,6 +164,7 @@ class SlowDisk:
             time.sleep(0.6)
 
 
+@THREAD
 def test_the_line_says_how_much_of_the_time_pytorch_took(
     viewer, dock, qtbot, monkeypatch
 ):
@@ -314,6 +320,7 @@ def test_run_that_nobody_can_see_any_more_is_stopped(viewer, dock, qtbot, what):
     assert [x.name for x in viewer.layers if "bright" in x.name] == []
 
 
+@BOTH
 def test_table_of_what_a_cancelled_run_has_kept(
     viewer, dock, qtbot, tmp_path, monkeypatch
 ):
@@ -413,21 +420,18 @@ def test_failure_is_told_and_leaves_button_and_layers_alone(
     assert not dock.progress.bar.isVisible()
 
 
-@pytest.fixture
-def rewritten(monkeypatch):
-    """Return a list of files that another program writes to during a run."""
-    files = []
+class Rewritten:
+    """Pixels of a layer, and a file that is written to once a job has read them."""
 
-    class Rewriting(predict._Job):
-        def _logits(self, *about):
-            found = yield from super()._logits(*about)
-            for file in files:
-                file.write_bytes(file.read_bytes() + b" ")
-            return found
+    def __init__(self, data, file):
+        self.data, self.file = data, file
+        self.shape, self.dtype, self.ndim = data.shape, data.dtype, data.ndim
 
-    monkeypatch.setattr(predict, "_Job", Rewriting)
-    monkeypatch.setattr(files_of_ours, "_IN_MEMORY", 0)  # of a file: 256 MB
-    return files
+    def __getitem__(self, key):
+        found = np.asarray(self.data[key])
+        if threading.current_thread().name == "napari-unet job":
+            self.file.write_bytes(self.file.read_bytes() + b" ")
+        return found
 
 
 def stack_file(folder, kind):
@@ -440,6 +444,7 @@ def stack_file(folder, kind):
     return path, path / "zarr.json"
 
 
+@BOTH
 @pytest.mark.filterwarnings("ignore")  # napari shows errors as warnings in tests
 @pytest.mark.parametrize(
     ("kind", "plugin", "text"),
@@ -451,12 +456,14 @@ def stack_file(folder, kind):
     ],
 )
 def test_file_that_changes_meanwhile_ends_the_run(
-    viewer, dock, qtbot, tmp_path, rewritten, kind, plugin, text
+    viewer, dock, qtbot, tmp_path, monkeypatch, kind, plugin, text
 ):
+    monkeypatch.setattr(files_of_ours, "_IN_MEMORY", 0)  # of a file: 256 MB
     path, changing = stack_file(tmp_path, kind)
-    viewer.open(str(path), plugin=plugin)
+    (layer,) = viewer.open(str(path), plugin=plugin)
     viewer.reset_view()
-    rewritten.append(changing)
+    data = layer.data[0] if layer.multiscale else layer.data
+    layer.data = Rewritten(data, changing)
     line = segmented(qtbot, dock, text)
     assert f"stack.{kind} was changed after it was opened" in line
     assert "color" in dock.progress.line.styleSheet()
@@ -465,7 +472,6 @@ def test_file_that_changes_meanwhile_ends_the_run(
         assert not layer.metadata["napari_unet"]["complete"]
         assert not len(layer.features)
         assert not np.asarray(layer.data)[1:].any()
-    rewritten.clear()
     viewer.layers.clear()
     viewer.open(str(path), plugin=plugin)
     viewer.reset_view()
