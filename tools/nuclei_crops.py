@@ -239,10 +239,10 @@ class Sampler:
             found[own] *= self.shares[own].sum() / found[own].sum()
         return found
 
-    def batch(
+    def cut(
         self, step: int, weights: NDArray[np.float64], strength: float
-    ) -> tuple[NDArray[np.intp], Tensor, Tensor, Tensor]:
-        """Return images' numbers (-1: blank), crops (N, 1, Y, X), classes, weights."""
+    ) -> tuple[NDArray[np.intp], Tensor, Tensor]:
+        """Return image numbers (-1: blank), crops (N, 1, Y, X), instances (N, Y, X)."""
         rng = np.random.default_rng((SEED, step))
         picks = rng.choice(len(self.items), BATCH, p=weights)
         picks[rng.random(BATCH) < BLANK] = -1
@@ -254,5 +254,11 @@ class Sampler:
                 image, instances = crop(self.items[index], rng, strength)
             images.append(disturb(image, rng, strength))
             labels.append(instances)
-        classes, border = targets(torch.stack(labels))
-        return picks, torch.stack(images)[:, None], classes, border
+        return picks, torch.stack(images)[:, None], torch.stack(labels)
+
+    def batch(
+        self, step: int, weights: NDArray[np.float64], strength: float
+    ) -> tuple[NDArray[np.intp], Tensor, Tensor, Tensor]:
+        """Return images' numbers (-1: blank), crops (N, 1, Y, X), classes, weights."""
+        picks, images, labels = self.cut(step, weights, strength)
+        return picks, images, *targets(labels)
