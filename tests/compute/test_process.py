@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+import dask.array as da
 import numpy as np
 import pytest
 from helpers import compute_jobs
@@ -35,6 +36,7 @@ from napari_unet.compute.life import Patience
 from napari_unet.compute.process import ComputeProcess, chosen
 from napari_unet.compute.run import JobError
 from napari_unet.errors import ComputeError, ImageError, MemoryBudgetError
+from napari_unet.io.image import Image
 
 SOON = Patience(tick=0.1, silent=20, lost=60)
 
@@ -126,6 +128,17 @@ def test_an_array_that_is_made_here_can_be_filled_there(process):
     assert events[0] is result is made[0]
     assert (made[0] == 7).all()
     assert made[0].dtype == np.int32
+
+
+def test_an_image_in_memory_there_is_not_that_of_its_file(process, tmp_path):
+    path = tmp_path / "a.npy"
+    np.save(path, np.zeros((4, 4)))
+    memory, lazy = np.zeros((4, 4)), da.zeros((4, 4))
+    images = [Image("a", data, "YX", source=path) for data in (memory, lazy)]
+    call = Call(compute_jobs.watching, images)
+    there, _ = finish(process.run(call))
+    here, _ = finish(call())
+    assert there == here == ["as it was", "changed"]
 
 
 def test_what_the_viewer_cannot_do_is_raised_where_it_was_asked_for(process):
@@ -514,7 +527,7 @@ def test_what_a_call_prints_does_no_harm(process):
 
 @pytest.mark.parametrize(
     ("choice", "frozen", "some"),
-    [("process", False, True), ("thread", False, False), ("", False, False),
+    [("process", False, True), ("thread", False, False), ("", False, True),
      ("process", True, False)],
 )  # fmt: skip
 def test_environment_chooses(monkeypatch, choice, frozen, some):

@@ -45,6 +45,20 @@ def doubling(request):
     return target, sums, keep["runs"]
 
 
+def watching(request):
+    """Return whether each image counts as changed once its file is."""
+    for image in request:
+        watched = image.watched()
+        os.utime(image.source, (1, 1))
+        try:
+            watched.check_unchanged()
+        except ImageError:
+            yield "changed"
+        else:
+            yield "as it was"
+        os.utime(image.source)
+
+
 def making(request):
     """Fill an array that the other side makes, and return it."""
     make, shape = request

@@ -356,9 +356,3 @@ def test_process_ends_with_the_viewer(alone, how):
     alone.viewer.close()
     alone.qtbot.waitUntil(lambda: not alive(pid), timeout=3000)
     assert process.state == replace(process.state, kind="stopped", starts=1)
-
-
-def test_file_of_an_image_in_memory_may_change(apart):
-    path = apart.file(squares())
-    os.utime(path, (1, 1))
-    assert apart.segmented().startswith("4 objects")
