@@ -8,7 +8,14 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Shapes
 
 from napari_unet.errors import ImageError
-from napari_unet.ui.layers import as_image, axes_of, geometry, last_line, looked_at
+from napari_unet.ui.layers import (
+    as_image,
+    axes_of,
+    geometry,
+    last_line,
+    looked_at,
+    move,
+)
 from napari_unet.ui.result_layer import Result
 
 
@@ -238,3 +245,21 @@ def test_arriving_tile_is_drawn_where_it_belongs(kind, order, tmp_path):
     expected = expected if order == (0, 1, 2) else expected.T
     assert ((shown > 0) == (expected > 0)).all()
     assert drawn == [[8, 20] if order == (0, 1, 2) else [20, 8]]
+
+
+def test_labels_that_lie_where_they_should_are_not_drawn_anew():
+    image = ImageLayer(
+        np.zeros((8, 9)), scale=(0.5, 0.5), units=("um", "um"), rotate=20
+    )
+    labels = Labels(np.zeros((8, 9), int), **geometry(image))
+    drawn = []
+    for event in (labels.events.set_data, labels.events.scale, labels.events.units):
+        event.connect(lambda *_: drawn.append(1))
+    labels.events.affine.connect(lambda *_: drawn.append(1))
+    move(labels, geometry(image))
+    assert not drawn
+    image.scale, image.translate, image.rotate = (0.25, 0.5), (3, 4), 30
+    move(labels, geometry(image))
+    assert drawn
+    for name in ("scale", "translate", "rotate"):
+        np.testing.assert_array_equal(getattr(labels, name), getattr(image, name))

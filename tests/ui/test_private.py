@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_unet.errors import UNetError
 from napari_unet.ui.layers import add_layers, file_of
-from napari_unet.ui.private import main_window
+from napari_unet.ui.private import main_window, quick_colours
 from napari_unet.ui.recording import strokes
 from napari_unet.ui.recording.recording import recording_of
 from napari_unet.ui.recording.strokes import Strokes
@@ -142,3 +142,39 @@ def test_a_dock_is_brought_to_the_front_by_public_means(
         patch.delattr(viewer.window, "_qt_window")
         bring(viewer, "U-Net: Segment")
     assert not dock.isHidden()
+
+
+@pytest.mark.parametrize("ground", [0, 7])
+@pytest.mark.parametrize("kind", [np.int32, np.int64])
+@pytest.mark.parametrize("count", [49, 254, 1000])
+def test_quick_colours_are_those_of_napari(monkeypatch, ground, kind, count):
+    from napari.utils.colormaps import _accelerated_cmap as colours
+
+    slow = colours.zero_preserving_modulo_numpy
+    monkeypatch.setattr(colours, "zero_preserving_modulo", slow)
+    quick_colours()
+    quick = colours.zero_preserving_modulo
+    assert quick is not slow
+    quick_colours()
+    assert colours.zero_preserving_modulo is quick
+    most = np.iinfo(np.int32).max
+    numbers = np.random.default_rng(0).integers(-most, most, (700, 333)).astype(kind)
+    numbers[:300] %= 9  # as most are
+    for values in (numbers, numbers.T, numbers[::2, ::3], numbers.ravel()):
+        dtype = np.dtype(np.uint8 if count < 255 else np.uint16)
+        found = quick(values, count, dtype, ground)
+        np.testing.assert_array_equal(found, slow(values, count, dtype, ground))
+        assert found.dtype == dtype
+
+
+def test_who_draws_labels_faster_goes_on(monkeypatch):
+    from napari.utils.colormaps import _accelerated_cmap as colours
+
+    def compiled():
+        raise NotImplementedError
+
+    monkeypatch.setattr(colours, "zero_preserving_modulo", compiled)
+    quick_colours()
+    assert colours.zero_preserving_modulo is compiled
+    monkeypatch.delattr(colours, "zero_preserving_modulo")
+    quick_colours()

@@ -6,6 +6,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QWidget
 
 from napari_unet.ui.compute_line import ComputeLine
+from napari_unet.ui.private import quick_colours
 from napari_unet.ui.session import session_of
 from napari_unet.ui.widgets.dock_tabs import dock_of, join_tabs, reveal
 from napari_unet.ui.widgets.scroll_area import Pane
@@ -42,6 +43,7 @@ class Dock(Pane, metaclass=_OnePerViewer):
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:
         super().__init__()
+        quick_colours()
         self._viewer: Any = napari_viewer
         self._placed = False
 

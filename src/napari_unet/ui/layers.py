@@ -32,6 +32,7 @@ __all__ = [
     "last_line",
     "layers_from",
     "looked_at",
+    "move",
     "named_axes",
     "read_from",
 ]
@@ -225,6 +226,14 @@ def geometry(layer: Any) -> dict[str, Any]:
     if not first:
         where |= {"rotate": layer.rotate, "shear": layer.shear}
     return where
+
+
+def move(layer: Any, where: dict[str, Any]) -> None:
+    """Put a layer where `geometry` says; it is drawn anew only if it was elsewhere."""
+    for name, value in where.items():
+        now = getattr(layer, name)
+        if not np.array_equal(getattr(now, "affine_matrix", now), value):
+            setattr(layer, name, value)
 
 
 def looked_at(viewer: Any, layer: Any) -> View:

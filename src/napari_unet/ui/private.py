@@ -4,13 +4,25 @@ Without one, something is slower or is not known; nothing fails. What `events.pa
 carries is private, too: see `recording.strokes`, which tries it out.
 """
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["count_strokes", "drop_strokes", "from_file", "main_window", "show_part"]
+__all__ = [
+    "count_strokes",
+    "drop_strokes",
+    "from_file",
+    "main_window",
+    "quick_colours",
+    "show_part",
+]
+
+_BLOCK = 2**16  # numbers that a processor's cache holds several times
 
 
 def from_file(path: Path) -> AbstractContextManager[None]:
@@ -81,3 +93,40 @@ def show_part(layer: Any, key: tuple[slice, ...]) -> bool:
         layer._partial_labels_refresh()
         return True
     return False
+
+
+def quick_colours() -> None:
+    """Let napari find the colours of labels in blocks that the processor's cache holds.
+
+    They are the same. Without it a plane of 4096 x 4096 takes several times as long
+    whenever all of it is drawn anew, and the window waits. If numba or PartSegCore
+    does it for napari that stays.
+    """
+    with suppress(ImportError, AttributeError):
+        from napari.utils.colormaps import _accelerated_cmap as colours
+
+        if colours.zero_preserving_modulo is colours.zero_preserving_modulo_numpy:
+            slow = colours.zero_preserving_modulo_numpy
+            colours.zero_preserving_modulo = partial(_modulo, slow)
+
+
+def _modulo(
+    slow: Callable[..., Any],
+    values: NDArray[Any],
+    n: int,
+    dtype: np.dtype[Any],
+    to_zero: int = 0,
+) -> Any:
+    """Return ``(values - 1) % n + 1`` in `dtype`, and 0 for the value `to_zero`."""
+    if values.dtype != np.int32 or values.size <= _BLOCK or n > np.iinfo(dtype).max:
+        return slow(values, n, dtype, to_zero)
+    found = np.empty(values.shape, dtype)
+    step = max(1, _BLOCK // values[0].size)
+    for start in range(0, len(values), step):
+        part = values[start : start + step]
+        rest = part - 1
+        rest -= rest // n * n  # numpy has no quick remainder
+        rest += 1
+        rest *= part != to_zero
+        found[start : start + step] = rest
+    return found

@@ -20,7 +20,7 @@ from napari_unet.io.save import LabelArray
 from napari_unet.io.tiff_labels import TiffLabels
 from napari_unet.options import SegmentOptions
 from napari_unet.segmentation.measure import Table
-from napari_unet.ui.layers import free_name, geometry
+from napari_unet.ui.layers import free_name, geometry, move
 from napari_unet.ui.private import drop_strokes, show_part
 
 __all__ = ["Result"]
@@ -136,8 +136,7 @@ class Result:
             self.layer.events.paint.connect(self._on_paint)
         else:
             self.layer.data = _drawn(array)
-            for name, value in where.items():
-                setattr(self.layer, name, value)
+            move(self.layer, where)
             self.forget_strokes()
         self._data = self.layer.data
         self.layer.features = {}
