@@ -1,13 +1,17 @@
 """What computing costs the viewer: a real window, with threads and with the process.
 
-    xvfb-run -a python benchmarks/viewer.py [--side 4096] [--seconds 20] [--json FILE]
+    xvfb-run -a python benchmarks/viewer.py [--side 4096] [--seconds 20]
+                                            [--sides 2048 8192] [--json FILE]
 
 For each way to compute, and for none (the same work without a viewer), a program of
 its own. Gaps are those between two turns of the event loop, in which a timer asks for
 one every 10 ms: while nothing runs, while the first click of a session segments, and
 while Improve learns. A stroke is painted 20 times at rest and while Improve learns. The
 first tile is that of a second click; the network's own time is that of the same request
-without a viewer.
+without a viewer. Memory is the most that the viewer's process had in both runs, above
+what it had before a dock was opened. `--sides` are planes of which the click to all
+objects is compared with the bare net over exactly their pixels (`inference.py`, the
+best way of its floor), the better of two each. Each is a ratio of one run.
 """
 
 import argparse
@@ -24,17 +28,48 @@ from typing import Any
 
 import numpy as np
 import psutil
-from inference import picture
 
 TURN = 10  # ms
 STROKES = 20
 REST = 3.0  # seconds of idling
 
 
+def picture(side: int) -> np.ndarray:
+    """Return the sample image, mirrored to (side, side); without PyTorch."""
+    from napari_unet.io.open import open_image
+    from napari_unet.sample_data import sample_path
+
+    data = np.asarray(open_image(sample_path("nuclei")).data)
+    return np.pad(data, [(0, side - n) for n in data.shape], mode="symmetric")
+
+
 # --- without a viewer -----------------------------------------------------------------
 
 
-def bare(side: int, seconds: float) -> dict[str, float]:
+def net_alone(side: int) -> float:
+    """Return the seconds that the bare net takes for a plane."""
+    from inference import Task, floors
+
+    from napari_unet.io.image import Image
+    from napari_unet.network.model import load
+    from napari_unet.network.predictor import engine
+    from napari_unet.options import SegmentOptions
+    from napari_unet.segmentation.inputs import model_input
+
+    model, image = load("nuclei"), Image("cells", picture(side), "YX")
+    source = model_input(model, image, SegmentOptions())
+    box = tuple(slice(0, length) for length in source.shape)
+    pixels = source.read((), box, source.intensities())[0][None]
+    taken = []
+    for way in floors(Task(image, pixels, model, engine(model, "cpu"))).values():
+        for _ in range(2):
+            began = time.perf_counter()
+            way()
+            taken.append(time.perf_counter() - began)
+    return min(taken)
+
+
+def bare(side: int, seconds: float, sides: list[int]) -> dict[str, float]:
     """Segment, and learn from strokes, in this process."""
     from training import corrections
 
@@ -44,7 +79,7 @@ def bare(side: int, seconds: float) -> dict[str, float]:
     from napari_unet.training.fine_tune import fine_tune
 
     spare_cores()
-    model, image = nu.load_model("nuclei"), picture((side, side))
+    model, image = nu.load_model("nuclei"), picture(side)
     found: dict[str, float] = {}
     for _ in range(2):  # the second time, all is warm
         began, first = time.perf_counter(), 0.0
@@ -54,7 +89,8 @@ def bare(side: int, seconds: float) -> dict[str, float]:
     steps = 0
     for event in fine_tune(model, corrections(), TrainOptions(seconds)):
         steps = event.step
-    return {**found, "steps": steps}
+    nets = {f"net_{side}_s": net_alone(side) for side in sides}
+    return {**found, "steps": steps, **nets}
 
 
 # --- with one -------------------------------------------------------------------------
@@ -67,6 +103,7 @@ class Gaps:
         from qtpy.QtCore import QTimer
 
         self._last, self._found = time.perf_counter(), list[float]()
+        self._process, self._most = psutil.Process(), 0
         self._timer = QTimer()
         self._timer.setInterval(TURN)
         self._timer.timeout.connect(self._turn)
@@ -76,12 +113,14 @@ class Gaps:
         now = time.perf_counter()
         self._found.append(1000 * (now - self._last))
         self._last = now
+        if len(self._found) % 10 == 0:
+            self._most = max(self._most, self._process.memory_info().rss)
 
     def take(self) -> dict[str, float]:
-        """Return the 99th percentile and the longest gap, in ms."""
+        """Return the 99th percentile and the longest gap, in ms; the most memory."""
         self._timer.stop()
         p99 = float(np.percentile(self._found, 99))
-        return {"p99_ms": p99, "worst_ms": max(self._found)}
+        return {"p99_ms": p99, "worst_ms": max(self._found), "most": self._most}
 
 
 def wait(until: Callable[[], Any], limit: float = 600.0) -> None:
@@ -114,7 +153,22 @@ def paint(layer: Any, number: int) -> list[float]:
     return taken
 
 
-def seen(side: int, seconds: float) -> dict[str, Any]:
+def clicked(viewer: Any, dock: Any, side: int) -> float:
+    """Return the seconds from a click to all objects of a plane of its own."""
+    from napari_unet.ui.session import session_of
+
+    viewer.layers.clear()
+    viewer.add_image(picture(side), name=f"cells {side}")
+    taken = []
+    for _ in range(2):
+        began = time.perf_counter()
+        dock.button.click()
+        wait(lambda: not session_of(viewer).jobs)
+        taken.append(time.perf_counter() - began)
+    return min(taken)
+
+
+def seen(side: int, seconds: float, sides: list[int]) -> dict[str, Any]:
     """Do as a person does: open docks, click Segment, paint, click Improve."""
     import napari
 
@@ -124,7 +178,7 @@ def seen(side: int, seconds: float) -> dict[str, Any]:
 
     viewer = napari.Viewer(show=True)
     viewer.window._qt_window.resize(1400, 900)
-    pixels = picture((side, side))
+    pixels = picture(side)
     viewer.add_image(pixels, name="cells")
     session = session_of(viewer)
     end = time.monotonic() + 1
@@ -147,7 +201,7 @@ def seen(side: int, seconds: float) -> dict[str, Any]:
     wait(lambda: time.monotonic() > end)
     found["idle"] = gaps.take()
 
-    began, first = time.perf_counter(), 0.0
+    gaps, began, first = Gaps(), time.perf_counter(), 0.0
     dock.button.click()
     job = session.jobs[-1]
 
@@ -160,9 +214,10 @@ def seen(side: int, seconds: float) -> dict[str, Any]:
     wait(lambda: not session.jobs)
     found["first_tile_s"] = first
     found["segment_s"] = time.perf_counter() - began
-    peak = psutil.Process().memory_info().rss
+    found["segment"] = gaps.take()
     labels = viewer.layers[-1]
-    found["above_mb"] = (peak - before - labels.data.nbytes) / 1e6
+    most = max(found[name]["most"] for name in ("segment_first", "segment"))
+    found["above_mb"] = (most - before) / 1e6
 
     correct = CorrectDock(viewer)
     viewer.window.add_dock_widget(correct, name="U-Net: Correct", area="right")
@@ -176,10 +231,14 @@ def seen(side: int, seconds: float) -> dict[str, Any]:
     correct.form.improve.click()
     steps = []
     session.jobs[-1].yielded.connect(lambda e: steps.append(getattr(e, "step", 0)))
-    wait(lambda: any(steps))
+    wait(lambda: any(steps) or not session.jobs)
+    if not any(steps):
+        raise RuntimeError(correct.form.progress.line.text())
     found["stroke_improving_ms"] = statistics.median(paint(labels, STROKES))
     wait(lambda: not session.jobs)
     found["improve"] = {**gaps.take(), "steps": max(steps)}
+    for length in sides:
+        found[f"objects_{length}_s"] = clicked(viewer, dock, length)
     viewer.close()
     return found
 
@@ -187,7 +246,7 @@ def seen(side: int, seconds: float) -> dict[str, Any]:
 # --- side by side ---------------------------------------------------------------------
 
 
-def run(way: str, side: int, seconds: float) -> dict[str, Any]:
+def run(way: str, side: int, seconds: float, sides: list[int]) -> dict[str, Any]:
     """Return what a program of its own finds."""
     with tempfile.TemporaryDirectory() as folder:
         env = {
@@ -197,7 +256,7 @@ def run(way: str, side: int, seconds: float) -> dict[str, Any]:
         }
         env |= {f"XDG_{name}_HOME": folder for name in ("CONFIG", "DATA")}
         words = [sys.executable, __file__, "--side", str(side), "--way", way]
-        words += ["--seconds", str(seconds)]
+        words += ["--seconds", str(seconds), "--sides", *map(str, sides)]
         done = subprocess.run(words, env=env, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(done.stderr[-2000:])
@@ -205,7 +264,9 @@ def run(way: str, side: int, seconds: float) -> dict[str, Any]:
     return answer
 
 
-def rows(found: dict[str, dict[str, Any]]) -> list[tuple[str, str, list[str]]]:
+def rows(
+    found: dict[str, dict[str, Any]], sides: list[int]
+) -> list[tuple[str, str, list[str]]]:
     """Return measure, gate, and a value for each way with a viewer."""
     none, ways = found["none"], [found["thread"], found["process"]]
 
@@ -213,7 +274,8 @@ def rows(found: dict[str, dict[str, Any]]) -> list[tuple[str, str, list[str]]]:
         return [format(of(way), form) for way in ways]
 
     table = [("idle: p99 gap, ms", "", each(lambda w: w["idle"]["p99_ms"], ".0f"))]
-    names = {"segment_first": "first click of a session", "improve": "improving"}
+    names = {"segment_first": "first click of a session", "segment": "segmenting"}
+    names["improve"] = "improving"
     for key, name in names.items():
         for of, gate in (("p99_ms", "60, 1.5x idle"), ("worst_ms", "200")):
             values = each(lambda w, k=key, o=of: w[k][o], ".0f")  # type: ignore[misc]
@@ -235,24 +297,35 @@ def rows(found: dict[str, dict[str, Any]]) -> list[tuple[str, str, list[str]]]:
         ("first tile, s after the net's own", "0.3", late),
         ("memory above the image, MB", "500", each(lambda w: w["above_mb"], ".0f")),
         ("stroke while improving / at rest", "1.3", stroke),
+        *(_beside_the_net(found, side) for side in sides),
     ]
+
+
+def _beside_the_net(
+    found: dict[str, dict[str, Any]], side: int
+) -> tuple[str, str, list[str]]:
+    net = found["none"][f"net_{side}_s"]
+    values = [found[way][f"objects_{side}_s"] / net for way in ("thread", "process")]
+    gate = {2048: "1.2", 8192: "1.35"}.get(side, "")
+    return f"{side}² to objects / the bare net", gate, [f"{x:.2f}" for x in values]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--side", type=int, default=4096)
     parser.add_argument("--seconds", type=float, default=20, help="of Improve")
+    parser.add_argument("--sides", type=int, nargs="*", default=[2048, 8192])
     parser.add_argument("--json", type=Path)
     parser.add_argument("--way", choices=("none", "thread", "process"))
     args = parser.parse_args()
     if args.way:  # one of the programs
         work = bare if args.way == "none" else seen
-        print(json.dumps(work(args.side, args.seconds)))
+        print(json.dumps(work(args.side, args.seconds, args.sides)))
         return
     ways = "none", "thread", "process"
-    found = {way: run(way, args.side, args.seconds) for way in ways}
+    found = {way: run(way, args.side, args.seconds, args.sides) for way in ways}
     print("| | gate | threads | process |\n|---|---|---|---|")
-    for name, gate, values in rows(found):
+    for name, gate, values in rows(found, args.sides):
         print(f"| {name} | {gate} | {' | '.join(values)} |")
     if args.json:
         args.json.write_text(json.dumps(found))
