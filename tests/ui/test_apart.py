@@ -103,9 +103,7 @@ import sys
 import napari
 import numpy as np
 from napari_unet.ui.segment.dock import SegmentDock
-from napari_unet.compute.process import ComputeProcess
-from napari_unet.ui.compute_line import ComputeLine
-from napari_unet.ui.session import WARM, session_of
+from napari_unet.ui.session import session_of
 from qtpy.QtWidgets import QApplication
 viewer = napari.Viewer(show=False)
 viewer.add_image(np.arange(6144).reshape(64, 96) % 97)
@@ -318,6 +316,32 @@ def test_killed_in_a_run_it_leaves_what_is_done_and_the_button_works(alone):
     assert layer.editable
     layers = alone.viewer.layers
     layers.selection.active = alone.viewer.add_image(squares(), name="cells")
+    assert alone.segmented().startswith("4 objects")
+    assert process_of(alone).state.starts == 2
+
+
+@pytest.mark.filterwarnings("ignore")  # napari shows errors as warnings in tests
+def test_broken_torch_is_said_and_mended_it_works(open_window, tmp_path, monkeypatch):
+    init = tmp_path / "broken" / "torch" / "__init__.py"
+    init.parent.mkdir(parents=True)
+    init.write_text("raise OSError('libtorch_cpu.so: cannot open shared object file')")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "path", [str(init.parents[1]), *sys.path])
+        process = ComputeProcess(WARM)
+        window = open_window(process)
+        window.viewer.add_image(squares(), name="cells")
+        line = window.segmented()
+        assert "does not start: it ended with 1: OSError: libtorch_cpu.so" in line
+        assert "NAPARI_UNET_COMPUTE=thread" in line
+    assert window.segmented().startswith("4 objects")
+    process.stop()
+
+
+def test_killed_while_idle_nobody_notices(alone):
+    alone.viewer.add_image(squares(), name="cells")
+    assert alone.segmented().startswith("4 objects")
+    os.kill(process_of(alone).state.pid, signal.SIGKILL)
+    alone.until(lambda: process_of(alone).state.kind == "stopped")
     assert alone.segmented().startswith("4 objects")
     assert process_of(alone).state.starts == 2
 

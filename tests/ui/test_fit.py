@@ -32,6 +32,7 @@ def letters(request):
 def small(window):
     """Return the window, as large as a small screen."""
     whole = window.viewer.window._qt_window
+    window.events()  # docks share a place by then
     whole.resize(1366, 768)
     window.events()
     return whole
