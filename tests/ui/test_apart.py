@@ -221,11 +221,11 @@ def test_batch_makes_the_same_files(apart):
 
 
 def test_batch_waits_for_the_view_and_goes_on(apart):
-    apart.viewer.add_image(noise((60, 32, 32)), name="cells")
+    apart.viewer.add_image(noise((400, 32, 32)), name="cells")
     apart.look()
     hand = Hand(apart)
     hand.dock.form.advanced.link_z.setChecked(False)
-    hand.add(write(apart.folder / "long.tif", noise((400, 32, 32))))
+    hand.add(write(apart.folder / "long.tif", noise((1200, 32, 32))))
     hand.looked()
     hand.start()
     events = []
@@ -234,9 +234,10 @@ def test_batch_waits_for_the_view_and_goes_on(apart):
     apart.until(lambda: events)
     assert process_of(apart).state.kind == "busy"
     apart.click("Segment", apart.segment)
-    before = len(events)
+    apart.until(lambda: any("bright" in x.name for x in apart.viewer.layers))
+    before = len(events)  # what was told before the view began has arrived
     apart.until(lambda: session_of(apart.viewer).jobs == [batch])
-    assert len(events) - before < 20  # of the 60 steps that both would have had
+    assert len(events) - before < 100  # of the 400 steps that both would have had
     apart.until(lambda: len(events) > before + 30)
     hand.click("Cancel")
     hand.ended()
@@ -285,6 +286,8 @@ def test_two_viewers_have_nothing_to_do_with_each_other(open_window):
     os.kill(first.state.pid, signal.SIGKILL)
     assert other.segmented().startswith("4 objects")
     one.idle()
+    free = one.segment.findChild(ComputeLine).free
+    one.until(free.isEnabled)  # it has started again
     one.click("Free memory", one.segment)
     assert other.segmented().startswith("4 objects")
     assert (first.state.kind, second.state.starts) == ("stopped", 1)

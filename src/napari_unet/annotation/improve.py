@@ -63,6 +63,7 @@ def improving(
     lesson = _Lesson(request, TrainingRun(old, data, options))
     trained = yield from lesson.steps()
     if not trained.published:
+        request.project.tell(project)  # what it notes of its corrections
         if lesson.shown is not None:  # a first answer that was taken back
             yield (yield from segmenting(replace(lesson.view, ready=old)))
         return _told(request, trained, old.name, view.model, [])

@@ -183,8 +183,7 @@ class Run:
             self._over = True
             raise ComputeError(
                 "The process that computes has ended: it was stopped to free its "
-                "memory. What was finished before is kept; the next click starts it "
-                "again."
+                "memory. What was finished before is kept; start again."
             )
         if life.ready.is_set() and not self._begun and not self._again:
             self._again = True  # it was gone, or hung, before the call came to it
